@@ -1,0 +1,24 @@
+/**
+ * How often one caller may do one thing: `limit` at once, refilled evenly over `windowMs`.
+ * `by` is whom it counts: a network address, a signed-in user, or the account that a login names.
+ */
+export interface LimitRule {
+  readonly limit: number;
+  readonly windowMs: number;
+  readonly by: 'address' | 'user' | 'account';
+}
+
+const MINUTE = 60_000;
+
+export const limits = {
+  register: { limit: 100, windowMs: 60 * MINUTE, by: 'address' },
+  login: { limit: 100, windowMs: 15 * MINUTE, by: 'address' },
+  /** Failed logins of one account: slows guessing down without locking the owner out for long. */
+  login_failure: { limit: 10, windowMs: 15 * MINUTE, by: 'account' },
+  api: { limit: 600, windowMs: MINUTE, by: 'user' },
+  send: { limit: 120, windowMs: 10_000, by: 'user' },
+  receipt: { limit: 300, windowMs: 10_000, by: 'user' },
+  typing: { limit: 60, windowMs: 10_000, by: 'user' },
+} as const satisfies Record<string, LimitRule>;
+
+export type LimitName = keyof typeof limits;

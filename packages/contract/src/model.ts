@@ -1,0 +1,110 @@
+import { z } from 'zod';
+
+/** Longest message text, in Unicode code points. */
+export const MAX_CONTENT = 4000;
+/** Largest page of any list. */
+export const MAX_PAGE = 100;
+/** Largest page of the user directory; also what a client that names no limit gets. */
+export const MAX_USERS_PAGE = 1000;
+
+export const Id = z
+  .string()
+  .regex(/^[0-9a-f]{24}$/, 'must be 24 hex digits')
+  .meta({ description: '24 lower-case hex digits' });
+
+const Timestamp = z.iso.datetime().meta({ description: 'ISO 8601, UTC, milliseconds' });
+
+export const User = z
+  .object({
+    _id: Id,
+    username: z.string(),
+    email: z.string(),
+    isOnline: z.boolean(),
+    lastSeen: Timestamp,
+    createdAt: Timestamp,
+  })
+  .meta({ id: 'User' });
+export type User = z.infer<typeof User>;
+
+export const Participant = z
+  .object({ _id: Id, username: z.string(), isOnline: z.boolean() })
+  .meta({ id: 'Participant', description: 'One of the two people of a message' });
+export type Participant = z.infer<typeof Participant>;
+
+export const MessageType = z.enum(['text', 'image', 'file']);
+export type MessageType = z.infer<typeof MessageType>;
+
+export const Seq = z.int().min(1).meta({ description: 'Place in the conversation: 1, 2, 3 … without holes' });
+
+export const Message = z
+  .object({
+    _id: Id,
+    sender: Participant,
+    receiver: Participant,
+    content: z.string(),
+    isRead: z.boolean(),
+    messageType: MessageType,
+    createdAt: Timestamp,
+    seq: Seq,
+    tempId: z.string().optional().meta({ description: "The sender's own id of the message; only its sender sees it" }),
+    readAt: Timestamp.optional().meta({
+      description: 'When it was read; known for the newest messages that were read',
+    }),
+  })
+  .meta({ id: 'Message' });
+export type Message = z.infer<typeof Message>;
+
+export const Conversation = z
+  .object({
+    peer: User,
+    lastMessage: Message,
+    unreadCount: z.int().min(0),
+  })
+  .meta({ id: 'Conversation' });
+export type Conversation = z.infer<typeof Conversation>;
+
+function isMessageText(text: string): boolean {
+  // A string of at most MAX_CONTENT code units cannot have more code points, so the count is rarely needed.
+  const short = text.length <= MAX_CONTENT || (text.length <= 2 * MAX_CONTENT && [...text].length <= MAX_CONTENT);
+  return short && text.isWellFormed() && !text.includes('\0') && text.trim() !== '';
+}
+
+/** Message text: stored and delivered byte for byte as it came. */
+export const Content = z
+  .string()
+  .refine(isMessageText, `must be 1 to ${MAX_CONTENT} characters of valid text, not only blanks`)
+  .meta({ description: `1 to ${MAX_CONTENT} code points, not blank, no NUL, no lone surrogate`, minLength: 1 });
+
+export const TempId = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be valid text')
+  .meta({ description: 'Made by the client for each new message; sending it again never stores a second one' });
+
+const utf8 = new TextEncoder();
+
+export const Password = z
+  .string()
+  .min(8, 'must have at least 8 characters')
+  .refine((password) => utf8.encode(password).length <= 72, 'must have at most 72 bytes')
+  .refine((password) => password.isWellFormed() && !password.includes('\0'), 'must be valid text')
+  .meta({ description: '8 characters up to 72 bytes of UTF-8', format: 'password' });
+
+export const Username = z
+  .string()
+  .trim()
+  .min(2, 'must have at least 2 characters')
+  .max(50, 'must have at most 50 characters')
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._'-]*$/u,
+    'may have letters, digits, spaces and . _ - and begins with a letter or digit',
+  )
+  .meta({ description: 'Unique without regard to case' });
+
+export const Email = z
+  .string()
+  .trim()
+  .max(254)
+  .pipe(z.email('must be an email address'))
+  .meta({ description: 'Unique without regard to case' });

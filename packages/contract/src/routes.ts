@@ -1,0 +1,167 @@
+import { z } from 'zod';
+import type { LimitName } from './limits.ts';
+import { Conversation, Email, Id, MAX_PAGE, MAX_USERS_PAGE, Message, Password, User, Username } from './model.ts';
+
+export interface RouteRow {
+  method: 'get' | 'post' | 'put';
+  path: `/${string}`;
+  summary: string;
+  /** Whether the route takes a bearer token. */
+  auth: boolean;
+  limit: LimitName;
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  body?: z.ZodObject;
+  status: 200 | 201;
+  message: string;
+  data: z.ZodObject;
+}
+
+/** A whole number in a query string. Above `max` it is taken as `max`; anything but digits is refused. */
+function wholeNumber(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform((digits) => Math.min(Number(digits), max))
+    .pipe(z.int().min(min, `must be at least ${min}`))
+    .meta({ type: 'integer', minimum: min, maximum: max });
+}
+
+const Credentials = z.object({ token: z.string(), user: User });
+const ByUser = z.object({ userId: Id });
+const Cursor = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,256}$/, 'must be a cursor of an earlier answer')
+  .meta({ description: '`nextCursor` of the answer before' });
+
+/** The REST routes, below `/api`. The key is the name of handler, metric label and OpenAPI operation. */
+export const routes = {
+  register: {
+    method: 'post',
+    path: '/auth/register',
+    summary: 'Create an account',
+    auth: false,
+    limit: 'register',
+    body: z.object({ username: Username, email: Email, password: Password }),
+    status: 201,
+    message: 'User registered successfully',
+    data: Credentials,
+  },
+  login: {
+    method: 'post',
+    path: '/auth/login',
+    summary: 'Sign in',
+    auth: false,
+    limit: 'login',
+    // Not the rules of registration: an answer must not tell why a password can never be right.
+    body: z.object({ email: z.string().max(254), password: z.string().min(1).max(1024) }),
+    status: 200,
+    message: 'Login successful',
+    data: Credentials,
+  },
+  me: {
+    method: 'get',
+    path: '/auth/me',
+    summary: 'The caller',
+    auth: true,
+    limit: 'api',
+    status: 200,
+    message: 'User profile fetched successfully',
+    data: z.object({ user: User }),
+  },
+  users: {
+    method: 'get',
+    path: '/auth/users',
+    summary: 'Everyone but the caller, by username',
+    auth: true,
+    limit: 'api',
+    query: z.object({
+      q: z.string().max(100).optional().meta({ description: 'Only usernames that begin with this' }),
+      limit: wholeNumber(1, MAX_USERS_PAGE).default(MAX_USERS_PAGE),
+      cursor: Cursor.optional(),
+    }),
+    status: 200,
+    message: 'Users fetched successfully',
+    data: z.object({ users: z.array(User), nextCursor: z.string().optional() }),
+  },
+  conversations: {
+    method: 'get',
+    path: '/conversations',
+    summary: "The caller's conversations, newest first",
+    auth: true,
+    limit: 'api',
+    query: z.object({ limit: wholeNumber(1, MAX_PAGE).default(50), cursor: Cursor.optional() }),
+    status: 200,
+    message: 'Conversations fetched successfully',
+    data: z.object({ conversations: z.array(Conversation), nextCursor: z.string().optional() }),
+  },
+  history: {
+    method: 'get',
+    path: '/messages/:userId',
+    summary: 'A page of the conversation with a user: the newest one, oldest message first inside it',
+    auth: true,
+    limit: 'api',
+    params: ByUser,
+    query: z.object({
+      limit: wholeNumber(1, MAX_PAGE).default(50),
+      skip: wholeNumber(0, 100_000).default(0).meta({ description: 'Messages to leave out, counted from the newest' }),
+      before: wholeNumber(1, 2 ** 31 - 1)
+        .optional()
+        .meta({ description: 'Only messages with a smaller seq' }),
+      after: wholeNumber(0, 2 ** 31 - 1)
+        .optional()
+        .meta({ description: 'Only messages with a greater seq, the oldest of them first' }),
+    }),
+    status: 200,
+    message: 'Conversation fetched successfully',
+    data: z.object({ messages: z.array(Message), count: z.int() }),
+  },
+  markRead: {
+    method: 'put',
+    path: '/messages/read/:userId',
+    summary: 'Mark all messages of a user as read',
+    auth: true,
+    limit: 'api',
+    params: ByUser,
+    status: 200,
+    message: 'Messages marked as read',
+    data: z.object({ modifiedCount: z.int() }),
+  },
+  unreadCount: {
+    method: 'get',
+    path: '/messages/unread/count',
+    summary: "The caller's unread messages, all conversations together",
+    auth: true,
+    limit: 'api',
+    status: 200,
+    message: 'Unread count fetched successfully',
+    data: z.object({ unreadCount: z.int() }),
+  },
+} as const satisfies Record<string, RouteRow>;
+
+type Routes = typeof routes;
+export type RouteName = keyof Routes;
+type Part<N extends RouteName, P extends 'params' | 'query' | 'body'> = Routes[N] extends {
+  [K in P]: infer S extends z.ZodType;
+}
+  ? z.output<S>
+  : undefined;
+
+/** What a handler gets: validated, with defaults filled in. */
+export interface RouteInput<N extends RouteName> {
+  params: Part<N, 'params'>;
+  query: Part<N, 'query'>;
+  body: Part<N, 'body'>;
+}
+export type RouteData<N extends RouteName> = z.infer<Routes[N]['data']>;
+
+/** Every answer of the API. */
+export type Envelope<T> =
+  | { success: true; message: string; data: T }
+  | {
+      success: false;
+      message: string;
+      code: string;
+      errors?: { field: string; message: string }[];
+      retryAfterMs?: number;
+    };
