@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import type { Draft, Entry } from './ports.ts';
+
+const ID_LENGTH = 32;
+
+/** The conversation of two users: its id, the same for both, and the users in the order that `Entry.sent` counts them. */
+export interface ConversationKey {
+  id: string;
+  users: [low: string, high: string];
+}
+
+/**
+ * A fixed hash of both user ids: nothing to look up, and evenly spread over shards.
+ * @returns an id of 32 hex digits (128 bits of SHA-256)
+ */
+export function conversationOf(one: string, other: string): ConversationKey {
+  const users: [string, string] = one < other ? [one, other] : [other, one];
+  return { id: createHash('sha256').update(users[0]).update(users[1]).digest('hex').slice(0, ID_LENGTH), users };
+}
+
+/** The id of the message at a place: 8 bytes of the conversation, 4 of seq. Unique without asking anybody, and it finds itself. */
+export function messageId(conversation: string, seq: number): string {
+  return conversation.slice(0, 16) + seq.toString(16).padStart(8, '0');
+}
+
+/** The place that a message id of this conversation names; undefined when it belongs to another one. */
+export function seqOf(conversation: string, id: string): number | undefined {
+  return id.startsWith(conversation.slice(0, 16)) ? Number.parseInt(id.slice(16), 16) : undefined;
+}
+
+/** The entry that a draft becomes behind `last`, the newest entry of its conversation (undefined: it is the first). */
+export function nextEntry(draft: Draft, last: Pick<Entry, 'seq' | 'sent'> | undefined): Entry {
+  const seq = (last?.seq ?? 0) + 1;
+  const [low, high] = last?.sent ?? [0, 0];
+  const sent: [number, number] = draft.sender < draft.receiver ? [low + 1, high] : [low, high + 1];
+  return { ...draft, id: messageId(draft.conversation, seq), seq, sent };
+}
+
+/** The number of a message among those of its sender in this conversation: what read watermarks count. */
+export function ordinal(entry: Entry): number {
+  return entry.sent[entry.sender < entry.receiver ? 0 : 1];
+}
+
+/** How many messages a user of the entry has sent up to it. */
+export function sentBy(user: string, entry: Entry): number {
+  return user === entry.sender ? ordinal(entry) : entry.sent[entry.sender < entry.receiver ? 1 : 0];
+}

@@ -1,0 +1,70 @@
+import { createAccess } from './access.ts';
+import { createAccounts } from './accounts.ts';
+import { createConversations } from './conversations.ts';
+import { createGroupCommit } from './group-commit.ts';
+import { createMessages } from './messages.ts';
+import { createPeople } from './people.ts';
+import type { Clock, Cluster, Fanout, Passwords, Store, Tokens } from './ports.ts';
+import { createPresenceRules } from './presence.ts';
+import { createReceipts } from './receipts.ts';
+
+export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
+export { MAX_GROUP } from './group-commit.ts';
+export type { Caller } from './messages.ts';
+export type * from './ports.ts';
+export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
+
+export interface CoreDeps {
+  store: Store;
+  cluster: Pick<Cluster, 'presence' | 'limiter'>;
+  fanout: Fanout;
+  clock: Clock;
+  passwords: Passwords;
+  tokens: Tokens;
+  newUserId: () => string;
+  newTempId: () => string;
+  presenceBudget: number;
+  observe: {
+    /** A group was committed: messages in it, seconds it took. */
+    committed: (size: number, seconds: number) => void;
+    presenceChanged: (isOnline: boolean) => void;
+    /** Work that nobody waits for has failed. */
+    failed: (error: unknown) => void;
+  };
+}
+
+/** The rules of Duet, wired to one deployment's store and cluster. */
+export function createCore(deps: CoreDeps) {
+  const { store, cluster, fanout, clock } = deps;
+  const { users, messages, conversations, receipts } = store;
+  const people = createPeople({ users, presence: cluster.presence, clock });
+  const access = createAccess(people);
+  const commit = createGroupCommit(messages, deps.observe.committed);
+  return {
+    accounts: createAccounts({ ...deps, users, people, limiter: cluster.limiter }),
+    messages: createMessages({
+      access,
+      people,
+      commit,
+      messages,
+      conversations,
+      fanout,
+      clock,
+      newTempId: deps.newTempId,
+    }),
+    receipts: createReceipts({ access, messages, conversations, receipts, fanout, clock }),
+    conversations: createConversations({ users, conversations, messages, people }),
+    presence: createPresenceRules({
+      port: cluster.presence,
+      users,
+      conversations,
+      people,
+      fanout,
+      clock,
+      budget: deps.presenceBudget,
+      changed: deps.observe.presenceChanged,
+      failed: deps.observe.failed,
+    }),
+  };
+}
+export type Core = ReturnType<typeof createCore>;

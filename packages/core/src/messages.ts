@@ -1,0 +1,110 @@
+import { type ClientEventPayload, DuetError, type Message, type RouteInput } from '@duet/contract';
+import type { Access, AccessRules } from './access.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { People } from './people.ts';
+import type { Clock, ConversationStore, Entry, Fanout, MessageStore } from './ports.ts';
+import { messageView } from './views.ts';
+
+/** Who calls: a user, and for events the socket it came from. */
+export interface Caller {
+  user: string;
+  socket?: string;
+}
+
+export interface MessageDeps {
+  access: AccessRules;
+  people: People;
+  commit: GroupCommit;
+  messages: MessageStore;
+  conversations: ConversationStore;
+  fanout: Fanout;
+  clock: Clock;
+  newTempId: () => string;
+}
+
+export function createMessages(deps: MessageDeps) {
+  function view(entry: Entry, access: Access, viewer: string): Message {
+    const people = new Map([access.me, access.peer].map((person) => [person._id, person]));
+    return messageView(entry, { viewer, people, receiverRead: undefined });
+  }
+
+  /** Live events for a message that has just been stored: the receiver's sockets and the sender's other devices. */
+  function announce(entry: Entry, access: Access, caller: Caller): Message {
+    const own = view(entry, access, caller.user);
+    const { tempId, ...message } = own;
+    deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
+    deps.fanout.toUser(entry.sender, { name: 'receive_message', payload: { message: own } }, { except: caller.socket });
+    return own;
+  }
+
+  return {
+    /**
+     * Stores a message and tells both sides. When this resolves the message is durable (rule M1).
+     * The same tempId again answers the stored message and tells nobody.
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); IDEMPOTENCY_CONFLICT when the tempId was used for
+     * another text; UNAVAILABLE when the outcome is unknown
+     */
+    async send(
+      caller: Caller,
+      input: ClientEventPayload<'send_message'>,
+    ): Promise<{ message: Message; tempId: string }> {
+      const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
+      const access = granted instanceof Promise ? await granted : granted;
+      const { content, messageType, tempId = deps.newTempId() } = input;
+      const { entry, fresh } = await deps.commit.append({
+        conversation: access.conversation.id,
+        sender: caller.user,
+        receiver: input.receiverId,
+        content,
+        messageType,
+        tempId,
+        createdAt: deps.clock.now(),
+      });
+      if (fresh) return { message: announce(entry, access, caller), tempId };
+      if (entry.content !== content || entry.messageType !== messageType) throw new DuetError('IDEMPOTENCY_CONFLICT');
+      return { message: view(entry, access, caller.user), tempId };
+    },
+
+    /**
+     * A page of the conversation with a user, oldest first.
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND
+     */
+    async history(caller: Caller, input: RouteInput<'history'>): Promise<{ messages: Message[]; count: number }> {
+      const peerId = input.params.userId;
+      const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
+      const { before, after, skip, limit } = input.query;
+      const [entries, rows, people] = await Promise.all([
+        deps.messages.page({
+          conversation: conversation.id,
+          limit,
+          skip,
+          ...(before === undefined ? {} : { before }),
+          ...(after === undefined ? {} : { after }),
+        }),
+        deps.conversations.get(conversation.users.map((user) => ({ user, conversation: conversation.id }))),
+        deps.people.get([caller.user, peerId]),
+      ]);
+      const read = new Map(rows.map((row) => [row.user, row]));
+      const messages = entries.map((entry) =>
+        messageView(entry, { viewer: caller.user, people, receiverRead: read.get(entry.receiver) }),
+      );
+      return { messages, count: messages.length };
+    },
+
+    /** Tells a user that the caller types or has stopped; stored nowhere. @throws DuetError VALIDATION_ERROR, NOT_FOUND */
+    async typing(
+      caller: Caller,
+      receiverId: string,
+      isTyping: boolean,
+    ): Promise<{ userId: string; isTyping: boolean }> {
+      await deps.access.with(caller.user, receiverId, 'receiverId');
+      const payload = { userId: caller.user, isTyping };
+      deps.fanout.toUser(receiverId, { name: 'user_typing', payload }, { volatile: true });
+      return payload;
+    },
+
+    /** Resolves when every send under way has been answered. */
+    idle: deps.commit.idle,
+  };
+}
+export type Messages = ReturnType<typeof createMessages>;

@@ -1,0 +1,69 @@
+import type { Participant } from '@duet/contract';
+import { createCache } from './cache.ts';
+import type { Clock, Presence, UserStore } from './ports.ts';
+
+const NAME_TTL_MS = 60_000;
+const ONLINE_TTL_MS = 1_000;
+const MAX_PEOPLE = 50_000;
+
+/** Who somebody is, as messages show it; cached for a moment, because every message shows two. */
+export interface People {
+  /** The people that exist among these ids. */
+  get(ids: string[]): Promise<Map<string, Participant>>;
+  /** The same without asking anybody: undefined when one of the two is not in the cache. */
+  cached(one: string, other: string): [Participant, Participant] | undefined;
+  /** Records a change of presence that this node has just learned. */
+  saw(user: string, isOnline: boolean): void;
+}
+
+export function createPeople(deps: { users: UserStore; presence: Presence; clock: Clock }): People {
+  const names = createCache<string>({ max: MAX_PEOPLE, ttlMs: NAME_TTL_MS, clock: deps.clock });
+  const online = createCache<boolean>({ max: MAX_PEOPLE, ttlMs: ONLINE_TTL_MS, clock: deps.clock });
+
+  function known(id: string): Participant | undefined {
+    const username = names.get(id);
+    const isOnline = online.get(id);
+    return username === undefined || isOnline === undefined ? undefined : { _id: id, username, isOnline };
+  }
+
+  async function load(ids: string[]): Promise<Participant[]> {
+    const usernames = new Map(ids.map((id) => [id, names.get(id)]));
+    const unnamed = ids.filter((id) => usernames.get(id) === undefined);
+    const [users, present] = await Promise.all([
+      unnamed.length > 0 ? deps.users.get(unnamed) : [],
+      deps.presence.online(ids),
+    ]);
+    for (const user of users) {
+      usernames.set(user.id, user.username);
+      names.set(user.id, user.username);
+    }
+    return ids.flatMap((id) => {
+      const username = usernames.get(id);
+      if (username === undefined) return [];
+      online.set(id, present.has(id));
+      return { _id: id, username, isOnline: present.has(id) };
+    });
+  }
+
+  return {
+    async get(ids) {
+      const found = new Map<string, Participant>();
+      const missing: string[] = [];
+      for (const id of new Set(ids)) {
+        const person = known(id);
+        if (person) found.set(id, person);
+        else missing.push(id);
+      }
+      if (missing.length > 0) for (const person of await load(missing)) found.set(person._id, person);
+      return found;
+    },
+    cached(one, other) {
+      const first = known(one);
+      const second = known(other);
+      return first && second && [first, second];
+    },
+    saw(user, isOnline) {
+      online.set(user, isOnline);
+    },
+  };
+}

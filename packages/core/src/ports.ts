@@ -1,0 +1,221 @@
+/**
+ * What the rules need of the world. Adapters implement these; this file is their manual.
+ *
+ * Law for every adapter:
+ * - A promise that resolves has happened: a write that resolved is durable.
+ * - Only two codes are thrown: CONFLICT (a unique value is taken) and UNAVAILABLE (the backing service did not answer or
+ *   refused; the outcome of a write is then unknown and the call is safe to repeat). Drivers' errors go into `cause`.
+ * - No rule lives here. What two adapters would both decide belongs into core.
+ * - Ids are strings of hex digits, times are milliseconds since 1970.
+ */
+import type { MessageType, ServerEvent, ServerEventName } from '@duet/contract';
+
+export interface UserRecord {
+  id: string;
+  username: string;
+  /** Normalised username and email: what uniqueness is judged by. */
+  usernameKey: string;
+  email: string;
+  emailKey: string;
+  passwordHash: string;
+  createdAt: number;
+  lastSeen: number;
+}
+
+export interface UserStore {
+  /** @throws DuetError CONFLICT, with `details` naming `username` or `email`, when the key is taken */
+  create(user: UserRecord): Promise<void>;
+  /** The users that exist among these ids, in any order. */
+  get(ids: string[]): Promise<UserRecord[]>;
+  byEmail(emailKey: string): Promise<UserRecord | undefined>;
+  /** Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. */
+  list(query: { prefix?: string; after?: string; limit: number; except: string }): Promise<UserRecord[]>;
+  /** Moves lastSeen forward to `at`; an earlier time changes nothing. */
+  seen(id: string, at: number): Promise<void>;
+}
+
+/** A message that wants a place in the log. */
+export interface Draft {
+  /** `conversationOf(sender, receiver).id` */
+  conversation: string;
+  sender: string;
+  receiver: string;
+  content: string;
+  messageType: MessageType;
+  /** The sender's own id of it; (conversation, sender, tempId) is unique for ever. */
+  tempId: string;
+  createdAt: number;
+}
+
+/** An entry of a conversation's append-only log. */
+export interface Entry extends Draft {
+  /** 24 hex digits, made of conversation and seq: see `messageId`. */
+  id: string;
+  /** Dense in the conversation: 1, 2, 3 … */
+  seq: number;
+  /** How many messages the lower and the higher user id have sent up to and including this one. */
+  sent: [low: number, high: number];
+}
+
+/** `fresh: false`: this (conversation, sender, tempId) had been stored before, and this is what was stored. */
+export type Appended = { entry: Entry; fresh: boolean };
+
+export interface MessageStore {
+  /**
+   * Stores drafts in the order given, as one group commit. For each: compare-and-set against the last entry of its
+   * conversation, seq and insert in one step, so that a reader never sees seq n + 1 before n, and a crash leaves no
+   * hole. The inbox rows of both users are brought up to the entry before the promise resolves, for repeats as well
+   * (so a crash between insert and bump heals). At most 64 drafts; two of them may be the same message.
+   * @throws DuetError UNAVAILABLE: any part of the group may have been stored; repeating is safe
+   */
+  append(drafts: Draft[]): Promise<Appended[]>;
+  /**
+   * Entries of a conversation, ascending by seq: with `after` the oldest ones above it; else the newest ones below
+   * `before` (or the newest of all), leaving out the newest `skip`.
+   */
+  page(query: {
+    conversation: string;
+    before?: number;
+    after?: number;
+    skip?: number;
+    limit: number;
+  }): Promise<Entry[]>;
+  /** The entries that exist at these places, in any order. */
+  get(places: { conversation: string; seq: number }[]): Promise<Entry[]>;
+}
+
+/** One user's side of one conversation. Unread = peerSent - readN: derived, so it cannot drift. */
+export interface InboxRow {
+  user: string;
+  conversation: string;
+  peer: string;
+  /** seq and time of the last entry. */
+  lastSeq: number;
+  lastAt: number;
+  /** How many messages the peer has sent. */
+  peerSent: number;
+  /** Watermark: this user has read the peer's first readN messages. Never goes back. */
+  readN: number;
+  /** readN before it was last moved, and when that was: the messages readFrom + 1 … readN were read at readAt. */
+  readFrom: number;
+  readAt: number;
+}
+
+export interface ConversationStore {
+  /** The rows that exist among these, in any order. */
+  get(keys: { user: string; conversation: string }[]): Promise<InboxRow[]>;
+  /** A user's rows by (lastAt, conversation), newest first, those that come after `after` in that order. */
+  list(query: { user: string; after?: { lastAt: number; conversation: string }; limit: number }): Promise<InboxRow[]>;
+  /** Sum of peerSent - readN over all rows of the user. */
+  unread(user: string): Promise<number>;
+}
+
+export interface ReceiptStore {
+  /**
+   * Raises the user's readN to `readN` or to peerSent, whichever is smaller; a lower value changes nothing.
+   * @returns the row as it now is, and by how much readN rose; undefined when there is no such row
+   */
+  advance(receipt: {
+    user: string;
+    conversation: string;
+    readN: number;
+    at: number;
+  }): Promise<{ row: InboxRow; moved: number } | undefined>;
+}
+
+/** What a deployment knows of its people and their messages. Durable. */
+export interface Store {
+  users: UserStore;
+  messages: MessageStore;
+  conversations: ConversationStore;
+  receipts: ReceiptStore;
+  /** Resolves when the store answers. @throws DuetError UNAVAILABLE when it does not */
+  ready(): Promise<void>;
+  /** Finishes what is under way, then lets go of files and connections. */
+  close(): Promise<void>;
+}
+
+/**
+ * Who is online: leases, not flags. A socket counts while its node's lease lives; a user is online while one of its
+ * sockets counts, and for PRESENCE_GRACE_MS after the last one went, so that a reload does not flicker.
+ * Holds nothing that cannot be rebuilt: a node whose lease was lost registers again all sockets it had been told of.
+ */
+export interface Presence {
+  /** Renews this node's lease and registers sockets; idempotent. @returns users who were offline until now */
+  beat(sockets: { user: string; socket: string }[]): Promise<string[]>;
+  /** Forgets a socket; the user's grace begins if it was the last one. */
+  drop(user: string, socket: string): Promise<void>;
+  /** @returns those of `users` who are online; none when that cannot be known now: presence never fails a message */
+  online(users: string[]): Promise<Set<string>>;
+  /** Finds users whose grace ran out and those of dead nodes; each is returned once in the whole cluster. */
+  reap(): Promise<{ user: string; at: number }[]>;
+}
+
+export interface LimitRule {
+  limit: number;
+  windowMs: number;
+}
+export interface Taken {
+  ok: boolean;
+  /** Whole units left now. */
+  remaining: number;
+  /** 0 when ok; else when one unit will be there. */
+  retryAfterMs: number;
+}
+
+/** A token bucket for each key, shared by the cluster: `limit` at once, refilled evenly over `windowMs`. */
+export interface Limiter {
+  /** Takes `cost` units (1), or none if there are too few. `cost: 0` asks whether one unit is there. */
+  take(key: string, rule: LimitRule, cost?: number): Promise<Taken> | Taken;
+}
+
+/** How the nodes of a deployment work together. */
+export interface Cluster {
+  /** For Socket.IO's `adapter` option; undefined is its own in-memory one. */
+  socketAdapter: unknown;
+  presence: Presence;
+  limiter: Limiter;
+  /** Resolves when every room joined on this node so far is known to the other nodes. */
+  fence(): Promise<void>;
+  /** `listener` is called when live events may have been missed by this node's sockets. */
+  onGap(listener: () => void): void;
+  ready(): Promise<void>;
+  /** Clears this node's own presence, then lets go of connections. */
+  close(): Promise<void>;
+}
+
+/** Live events to connected sockets: a hint that may get lost; the store is the truth. */
+export interface Fanout {
+  /** To all sockets of a user, on any node, but one. `volatile` events may be dropped for a slow socket. */
+  toUser<N extends ServerEventName>(
+    user: string,
+    event: { name: N; payload: ServerEvent<N> },
+    options?: { except?: string | undefined; volatile?: boolean },
+  ): void;
+  /** To every socket of the cluster. Costs what it says: budget it. */
+  toAll<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
+  /** How many sockets this node holds. */
+  localSockets(): number;
+  /** Ends all connections of a user on every node. */
+  closeUser(user: string): void;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Calls `task` every `ms` until the returned function is called. */
+  every(ms: number, task: () => void): () => void;
+}
+
+/** Slow password hashing, off the event loop. */
+export interface Passwords {
+  hash(password: string): Promise<string>;
+  /** False for a wrong password; takes as long when `hash` is undefined (no such account). */
+  verify(password: string, hash: string | undefined): Promise<boolean>;
+}
+
+export interface Tokens {
+  issue(user: string): string;
+  /** @returns the user id. @throws DuetError UNAUTHORIZED or TOKEN_EXPIRED */
+  verify(token: string): string;
+}

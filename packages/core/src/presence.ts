@@ -1,0 +1,115 @@
+import type { ServerEvent } from '@duet/contract';
+import type { People } from './people.ts';
+import type { Clock, ConversationStore, Fanout, Presence, UserStore } from './ports.ts';
+import { iso } from './views.ts';
+
+/** Renewal of a node's lease; adapters let it live for LEASE_MS. */
+export const BEAT_MS = 5_000;
+export const LEASE_MS = 15_000;
+/** How long after its last socket a user is still shown online: a reload or a change of network is not news. */
+export const PRESENCE_GRACE_MS = 10_000;
+const REAP_MS = 1_000;
+/** Contacts told of a change: those talked to most recently. */
+const MAX_CONTACTS = 1_000;
+
+export interface PresenceDeps {
+  port: Presence;
+  users: UserStore;
+  conversations: ConversationStore;
+  people: People;
+  fanout: Fanout;
+  clock: Clock;
+  /** Deliveries a second that this node may spend on telling everyone, contacts or not. */
+  budget: number;
+  changed: (isOnline: boolean) => void;
+  failed: (error: unknown) => void;
+}
+
+export function createPresenceRules(deps: PresenceDeps) {
+  let allowance = deps.budget;
+  let refilledAt = deps.clock.now();
+
+  /** A token bucket of one second: may this change be told to every socket? */
+  function mayTellAll(): boolean {
+    const now = deps.clock.now();
+    allowance = Math.min(deps.budget, allowance + ((now - refilledAt) / 1000) * deps.budget);
+    refilledAt = now;
+    const cost = deps.fanout.localSockets();
+    if (cost > allowance) return false;
+    allowance -= cost;
+    return true;
+  }
+
+  /** Changes that are yet to be told: the newest of each user, kept until the store could name its contacts. */
+  const untold = new Map<string, ServerEvent<'user_status'>>();
+
+  async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
+    const event = { name: 'user_status', payload } as const;
+    if (mayTellAll()) return deps.fanout.toAll(event);
+    const rows = await deps.conversations.list({ user: payload.userId, limit: MAX_CONTACTS });
+    for (const contact of await deps.port.online(rows.map((row) => row.peer))) deps.fanout.toUser(contact, event);
+  }
+
+  let telling: Promise<void> | undefined;
+  /** One teller at a time, so that changes of one user are told in their order. */
+  function tellAll(): Promise<void> {
+    telling ??= tellUntold().finally(() => {
+      telling = undefined;
+    });
+    return telling;
+  }
+
+  async function tellUntold(): Promise<void> {
+    for (const [user, payload] of untold) {
+      await tell(payload);
+      if (untold.get(user) === payload) untold.delete(user);
+      await deps.users.seen(user, Date.parse(payload.lastSeen));
+    }
+  }
+
+  function note(user: string, isOnline: boolean, at: number): void {
+    deps.people.saw(user, isOnline);
+    deps.changed(isOnline);
+    untold.set(user, { userId: user, isOnline, lastSeen: iso(at) });
+  }
+
+  async function beat(sockets: { user: string; socket: string }[]): Promise<void> {
+    for (const user of await deps.port.beat(sockets)) note(user, true, deps.clock.now());
+    await tellAll();
+  }
+
+  async function reap(): Promise<void> {
+    for (const { user, at } of await deps.port.reap()) note(user, false, at);
+    await tellAll();
+  }
+
+  /** Periodic work must not end the process: it fails, is logged, and runs again at its next turn. */
+  function periodically(ms: number, task: () => Promise<void>): () => void {
+    let running = false;
+    return deps.clock.every(ms, () => {
+      if (running) return;
+      running = true;
+      task()
+        .catch(deps.failed)
+        .finally(() => {
+          running = false;
+        });
+    });
+  }
+
+  const stops = [periodically(BEAT_MS, () => beat([])), periodically(REAP_MS, reap)];
+
+  return {
+    async connected(user: string, socket: string): Promise<void> {
+      await beat([{ user, socket }]);
+    },
+    async disconnected(user: string, socket: string): Promise<void> {
+      await deps.port.drop(user, socket);
+    },
+    /** Stops renewing and reaping. */
+    close(): void {
+      for (const stop of stops) stop();
+    },
+  };
+}
+export type PresenceRules = ReturnType<typeof createPresenceRules>;
