@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Draft, Entry } from './ports.ts';
 
 const ID_LENGTH = 32;
@@ -15,7 +15,7 @@ export interface ConversationKey {
  */
 export function conversationOf(one: string, other: string): ConversationKey {
   const users: [string, string] = one < other ? [one, other] : [other, one];
-  return { id: createHash('sha256').update(users[0]).update(users[1]).digest('hex').slice(0, ID_LENGTH), users };
+  return { id: hash('sha256', users[0] + users[1]).slice(0, ID_LENGTH), users };
 }
 
 /** The id of the message at a place: 8 bytes of the conversation, 4 of seq. Unique without asking anybody, and it finds itself. */

@@ -1,0 +1,55 @@
+/**
+ * The schema, step by step; `PRAGMA user_version` says how many have been taken. A step that has been released is never
+ * changed: add one. Each must leave a database that the version before can still read and write.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE users (
+    id TEXT PRIMARY KEY,
+    username TEXT NOT NULL,
+    usernameKey TEXT NOT NULL UNIQUE,
+    email TEXT NOT NULL,
+    emailKey TEXT NOT NULL UNIQUE,
+    passwordHash TEXT NOT NULL,
+    createdAt INTEGER NOT NULL,
+    lastSeen INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- The log. Its rows lie in the order of (conversation, seq), so a page of history is one stretch of the file, and
+  -- the last entry of a conversation is one seek away.
+  CREATE TABLE messages (
+    conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    sender TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    content TEXT NOT NULL,
+    messageType TEXT NOT NULL,
+    tempId TEXT NOT NULL,
+    createdAt INTEGER NOT NULL,
+    sentLow INTEGER NOT NULL,
+    sentHigh INTEGER NOT NULL,
+    PRIMARY KEY (conversation, seq)
+  ) STRICT, WITHOUT ROWID;
+  -- tempId first: ids that rise with time then share a page of the index, which is what a commit has to write.
+  CREATE UNIQUE INDEX messages_tempId ON messages (tempId, conversation, sender);
+
+  -- One user's side of one conversation: only what the log does not say. Last entry and counters are read from the
+  -- log's last entry, so a message writes nothing here and nothing can drift.
+  CREATE TABLE inbox (
+    user TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    readN INTEGER NOT NULL DEFAULT 0,
+    readFrom INTEGER NOT NULL DEFAULT 0,
+    readAt INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (user, conversation)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE VIEW inbox_rows AS
+    SELECT inbox.user, inbox.conversation, inbox.peer, last.seq AS lastSeq, last.createdAt AS lastAt,
+      CASE WHEN inbox.peer < inbox.user THEN last.sentLow ELSE last.sentHigh END AS peerSent,
+      inbox.readN, inbox.readFrom, inbox.readAt
+    FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
+      AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = inbox.conversation);
+  `,
+];

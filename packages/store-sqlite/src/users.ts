@@ -1,0 +1,46 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { DuetError } from '@duet/contract';
+import type { UserRecord, UserStore } from '@duet/core';
+import { answer, isConstraint } from './database.ts';
+
+/** Sorts after every string that continues the prefix. */
+const AFTER_ALL = '\u{10FFFF}';
+
+export function createUsers(db: DatabaseSync): UserStore {
+  const insert = db.prepare(`
+    INSERT INTO users (id, username, usernameKey, email, emailKey, passwordHash, createdAt, lastSeen)
+    VALUES (:id, :username, :usernameKey, :email, :emailKey, :passwordHash, :createdAt, :lastSeen)`);
+  const byIds = db.prepare('SELECT * FROM users WHERE id IN (SELECT value FROM json_each(?))');
+  const byEmail = db.prepare('SELECT * FROM users WHERE emailKey = ?');
+  const byName = db.prepare('SELECT 1 FROM users WHERE usernameKey = ?');
+  const list = db.prepare(`
+    SELECT * FROM users
+    WHERE usernameKey >= :prefix AND usernameKey < :prefix || '${AFTER_ALL}' AND usernameKey > :after AND id <> :except
+    ORDER BY usernameKey LIMIT :limit`);
+  const seen = db.prepare('UPDATE users SET lastSeen = max(lastSeen, :at) WHERE id = :id');
+
+  function conflict(user: UserRecord): DuetError {
+    const field = byName.get(user.usernameKey) ? 'username' : 'email';
+    return new DuetError('CONFLICT', { details: [{ field, message: 'is already taken' }] });
+  }
+
+  return {
+    create(user) {
+      return answer(() => {
+        try {
+          insert.run({ ...user });
+        } catch (error) {
+          throw isConstraint(error) ? conflict(user) : error;
+        }
+      });
+    },
+    get: (ids) => answer(() => byIds.all(JSON.stringify(ids)) as unknown as UserRecord[]),
+    byEmail: (emailKey) => answer(() => byEmail.get(emailKey) as UserRecord | undefined),
+    list: ({ prefix = '', after = '', limit, except }) =>
+      answer(() => list.all({ prefix, after, limit, except }) as unknown as UserRecord[]),
+    seen: (id, at) =>
+      answer(() => {
+        seen.run({ id, at });
+      }),
+  };
+}
