@@ -77,8 +77,8 @@ export const Content = z
 
 export const TempId = z
   .string()
-  .min(1)
-  .max(128)
+  .min(1, 'must not be empty')
+  .max(128, 'must have at most 128 characters')
   .refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be valid text')
   .meta({ description: 'Made by the client for each new message; sending it again never stores a second one' });
 

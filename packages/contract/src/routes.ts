@@ -31,7 +31,7 @@ const Credentials = z.object({ token: z.string(), user: User });
 const ByUser = z.object({ userId: Id });
 const Cursor = z
   .string()
-  .regex(/^[A-Za-z0-9_-]{1,256}$/, 'must be a cursor of an earlier answer')
+  .regex(/^[A-Za-z0-9_-]{1,1024}$/, 'must be a cursor of an earlier answer')
   .meta({ description: '`nextCursor` of the answer before' });
 
 /** The REST routes, below `/api`. The key is the name of handler, metric label and OpenAPI operation. */
@@ -54,7 +54,10 @@ export const routes = {
     auth: false,
     limit: 'login',
     // Not the rules of registration: an answer must not tell why a password can never be right.
-    body: z.object({ email: z.string().max(254), password: z.string().min(1).max(1024) }),
+    body: z.object({
+      email: z.string().max(254, 'is too long'),
+      password: z.string().min(1, 'must not be empty').max(1024, 'is too long'),
+    }),
     status: 200,
     message: 'Login successful',
     data: Credentials,
@@ -76,7 +79,7 @@ export const routes = {
     auth: true,
     limit: 'api',
     query: z.object({
-      q: z.string().max(100).optional().meta({ description: 'Only usernames that begin with this' }),
+      q: z.string().max(100, 'is too long').optional().meta({ description: 'Only usernames that begin with this' }),
       limit: wholeNumber(1, MAX_USERS_PAGE).default(MAX_USERS_PAGE),
       cursor: Cursor.optional(),
     }),

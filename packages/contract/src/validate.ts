@@ -1,17 +1,31 @@
 import type { z } from 'zod';
-import { DuetError } from './errors.ts';
+import { DuetError, type FieldError } from './errors.ts';
+
+const MAX_DETAILS = 20;
+
+/** A VALIDATION_ERROR whose sentence names the first bad field; input is never repeated in it. */
+export function invalid(details: FieldError[]): DuetError {
+  const [first] = details;
+  const message = first && `${first.field} ${first.message}`.trim();
+  return new DuetError('VALIDATION_ERROR', message ? { message, details } : { details });
+}
 
 /**
  * Checks untrusted input against a schema of the contract.
  * @returns the parsed value: defaults filled in, unknown fields dropped
- * @throws DuetError VALIDATION_ERROR that names each bad field, without repeating the input
+ * @throws DuetError VALIDATION_ERROR that names each bad field
  */
 export function validate<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const details = result.error.issues.slice(0, 20).map((issue) => ({
-    field: issue.path.map(String).join('.'),
-    message: issue.message,
-  }));
-  throw new DuetError('VALIDATION_ERROR', { details });
+  const issues = result.error.issues.slice(0, MAX_DETAILS);
+  throw invalid(issues.map((issue) => ({ field: issue.path.map(String).join('.'), message: describe(issue) })));
+}
+
+/** One way of speaking for all fields; a schema's own messages read on from the field's name. */
+function describe(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type')
+    return `must be ${issue.expected === 'object' ? 'an object' : `a ${issue.expected}`}`;
+  if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
+  return issue.message;
 }

@@ -1,4 +1,4 @@
-import { DuetError, type Participant } from '@duet/contract';
+import { DuetError, invalid, type Participant } from '@duet/contract';
 import { type ConversationKey, conversationOf } from './conversation.ts';
 import type { People } from './people.ts';
 
@@ -34,7 +34,7 @@ export function createAccess(people: People) {
      */
     with(caller: string, peerId: string, field: string): Access | Promise<Access> {
       if (caller === peerId) {
-        throw new DuetError('VALIDATION_ERROR', { details: [{ field, message: 'must be another user' }] });
+        throw invalid([{ field, message: 'must be another user' }]);
       }
       const both = people.cached(caller, peerId);
       return both ? grant(...both) : lookUp(caller, peerId);

@@ -1,4 +1,4 @@
-import { type Conversation, DuetError } from '@duet/contract';
+import { type Conversation, invalid } from '@duet/contract';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { ConversationStore, Entry, InboxRow, MessageStore, UserStore } from './ports.ts';
@@ -14,9 +14,7 @@ export interface ConversationDeps {
 function decodeCursor(cursor: string): { lastAt: number; conversation: string } {
   const [, lastAt, conversation] = /^(\d{1,15})_([0-9a-f]{32})$/.exec(cursor) ?? [];
   if (lastAt === undefined || conversation === undefined) {
-    throw new DuetError('VALIDATION_ERROR', {
-      details: [{ field: 'cursor', message: 'must be a cursor of an earlier answer' }],
-    });
+    throw invalid([{ field: 'cursor', message: 'must be a cursor of an earlier answer' }]);
   }
   return { lastAt: Number(lastAt), conversation };
 }

@@ -27,6 +27,8 @@ export interface CoreDeps {
   observe: {
     /** A group was committed: messages in it, seconds it took. */
     committed: (size: number, seconds: number) => void;
+    /** A message was stored that had not been stored before. */
+    accepted: () => void;
     presenceChanged: (isOnline: boolean) => void;
     /** Work that nobody waits for has failed. */
     failed: (error: unknown) => void;
@@ -51,6 +53,7 @@ export function createCore(deps: CoreDeps) {
       fanout,
       clock,
       newTempId: deps.newTempId,
+      accepted: deps.observe.accepted,
     }),
     receipts: createReceipts({ access, messages, conversations, receipts, fanout, clock }),
     conversations: createConversations({ users, conversations, messages, people }),

@@ -20,6 +20,7 @@ export interface MessageDeps {
   fanout: Fanout;
   clock: Clock;
   newTempId: () => string;
+  accepted: () => void;
 }
 
 export function createMessages(deps: MessageDeps) {
@@ -30,6 +31,7 @@ export function createMessages(deps: MessageDeps) {
 
   /** Live events for a message that has just been stored: the receiver's sockets and the sender's other devices. */
   function announce(entry: Entry, access: Access, caller: Caller): Message {
+    deps.accepted();
     const own = view(entry, access, caller.user);
     const { tempId, ...message } = own;
     deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
@@ -99,7 +101,7 @@ export function createMessages(deps: MessageDeps) {
     ): Promise<{ userId: string; isTyping: boolean }> {
       await deps.access.with(caller.user, receiverId, 'receiverId');
       const payload = { userId: caller.user, isTyping };
-      deps.fanout.toUser(receiverId, { name: 'user_typing', payload }, { volatile: true });
+      deps.fanout.toUser(receiverId, { name: 'user_typing', payload });
       return payload;
     },
 

@@ -186,11 +186,11 @@ export interface Cluster {
 
 /** Live events to connected sockets: a hint that may get lost; the store is the truth. */
 export interface Fanout {
-  /** To all sockets of a user, on any node, but one. `volatile` events may be dropped for a slow socket. */
+  /** To all sockets of a user, on any node; `except`: but this one. */
   toUser<N extends ServerEventName>(
     user: string,
     event: { name: N; payload: ServerEvent<N> },
-    options?: { except?: string | undefined; volatile?: boolean },
+    options?: { except: string | undefined },
   ): void;
   /** To every socket of the cluster. Costs what it says: budget it. */
   toAll<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;

@@ -1,0 +1,24 @@
+import { DuetError } from '@duet/contract';
+import type { Tokens } from '@duet/core';
+import jwt from 'jsonwebtoken';
+
+const MAX_TOKEN_LENGTH = 4_096;
+const ALGORITHM = 'HS256';
+
+/** JSON Web Tokens with one pinned algorithm, so that the token cannot choose how it is checked (RFC 8725, 3.1). */
+export function createTokens(options: { secret: string; expiresIn: string | number }): Tokens {
+  const expiresIn = options.expiresIn as jwt.SignOptions['expiresIn'] & {};
+  return {
+    issue: (user) => jwt.sign({}, options.secret, { algorithm: ALGORITHM, subject: user, expiresIn }),
+    verify(token) {
+      if (token.length > MAX_TOKEN_LENGTH) throw new DuetError('UNAUTHORIZED');
+      try {
+        const { sub } = jwt.verify(token, options.secret, { algorithms: [ALGORITHM] }) as jwt.JwtPayload;
+        if (typeof sub === 'string') return sub;
+      } catch (cause) {
+        throw new DuetError(cause instanceof jwt.TokenExpiredError ? 'TOKEN_EXPIRED' : 'UNAUTHORIZED', { cause });
+      }
+      throw new DuetError('UNAUTHORIZED');
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const SECRET_BYTES = 32;
+/** Secrets that stand in tutorials and sample files, in any case. */
+const SAMPLE_SECRET = /^(your|my|the)?[-_ ]?(super[-_ ]?)?(secret|jwt|change[-_ ]?me|example|sample|default|password)/i;
+
+const flag = z.stringbool({ truthy: ['on', 'true', '1'], falsy: ['off', 'false', '0'] });
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+const Environment = z
+  .object({
+    NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+    PORT: count(0, 65_535).default(5000),
+    MONGODB_URI: z.url({ protocol: /^mongodb(\+srv)?$/, error: 'must be a mongodb:// address' }).optional(),
+    REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// address' }).optional(),
+    STORE: z.enum(['sqlite', 'mongo']).optional(),
+    CLUSTER: z.enum(['local', 'redis']).optional(),
+    WORKERS: count(1, 256).default(1),
+    DATA_DIR: z.string().min(1).default('./data'),
+    JWT_SECRET: z.string().optional(),
+    JWT_EXPIRES_IN: z
+      .string()
+      .regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds')
+      .default('7d'),
+    CORS_ORIGIN: z.string().optional(),
+    RATE_LIMITS: flag.default(true),
+    TRUST_PROXY: count(0, 10).default(0),
+    PRESENCE_BROADCAST_BUDGET: count(0, 10_000_000).default(2_000),
+    DRAIN_SECONDS: count(0, 300).optional(),
+    LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  })
+  .superRefine((env, check) => {
+    const bad = (name: string, message: string) => check.addIssue({ code: 'custom', path: [name], message });
+    if (env.STORE === 'mongo' && !env.MONGODB_URI) bad('MONGODB_URI', 'is needed by STORE=mongo');
+    if (env.CLUSTER === 'redis' && !env.REDIS_URL) bad('REDIS_URL', 'is needed by CLUSTER=redis');
+    if (env.NODE_ENV !== 'production') return;
+    if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
+    else if (Buffer.byteLength(env.JWT_SECRET) < SECRET_BYTES)
+      bad('JWT_SECRET', `must have at least ${SECRET_BYTES} bytes`);
+    else if (SAMPLE_SECRET.test(env.JWT_SECRET)) bad('JWT_SECRET', 'must not be a sample value');
+  });
+
+/** What a node is told from outside, checked and with defaults filled in. */
+export interface Config {
+  production: boolean;
+  port: number;
+  store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; url: string };
+  cluster: { kind: 'local' } | { kind: 'redis'; url: string };
+  workers: number;
+  jwtSecret: string;
+  /** Seconds, or a span such as `7d`. */
+  jwtExpiresIn: string | number;
+  /** Origins of web pages that may call; `undefined` leaves it to NODE_ENV. */
+  corsOrigins: string[] | undefined;
+  rateLimits: boolean;
+  /** How many proxies stand before the node. */
+  trustProxy: number;
+  presenceBudget: number;
+  /** How long sockets are given to move to other nodes when this one stops. */
+  drainMs: number;
+  logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** Some variables are wrong; the message has a line for each. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads the environment: the only place that does.
+ * @throws ConfigError that names every bad variable at once, never its value
+ */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const result = Environment.safeParse(given);
+  if (!result.success) {
+    throw new ConfigError(result.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'));
+  }
+  const env = result.data;
+  const store = env.STORE ?? (env.MONGODB_URI ? 'mongo' : 'sqlite');
+  const cluster = env.CLUSTER ?? (env.REDIS_URL ? 'redis' : 'local');
+  return {
+    production: env.NODE_ENV === 'production',
+    port: env.PORT,
+    store:
+      store === 'mongo'
+        ? { kind: store, url: env.MONGODB_URI ?? '' }
+        : { kind: store, file: join(env.DATA_DIR, 'duet.db') },
+    cluster: cluster === 'redis' ? { kind: cluster, url: env.REDIS_URL ?? '' } : { kind: cluster },
+    workers: env.WORKERS,
+    jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
+    jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
+    corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim()),
+    rateLimits: env.RATE_LIMITS,
+    trustProxy: env.TRUST_PROXY,
+    presenceBudget: env.PRESENCE_BROADCAST_BUDGET,
+    // Alone there is no other node to move to, so waiting would only delay the stop.
+    drainMs: (env.DRAIN_SECONDS ?? (cluster === 'redis' ? 10 : 0)) * 1000,
+    logLevel: env.LOG_LEVEL,
+  };
+}
+
+/** The secret of a development machine: made once, kept beside the data, so that a restart signs nobody out. */
+function keptSecret(folder: string): string {
+  const file = join(folder, 'jwt-secret');
+  try {
+    mkdirSync(folder, { recursive: true });
+    // Of several processes that start at once one writes, and all read what it wrote.
+    writeFileSync(file, randomBytes(SECRET_BYTES).toString('hex'), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw new ConfigError(`DATA_DIR cannot be written (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return readFileSync(file, 'utf8');
+}

@@ -1,0 +1,112 @@
+import { DuetError, type LimitName, limits, type RouteName, type RouteRow, routes, validate } from '@duet/contract';
+import type { Caller, Limiter } from '@duet/core';
+import { json, type Request, type RequestHandler, type Response, Router } from 'express';
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import type { Metrics } from '../ops/metrics.ts';
+import type { RouteHandlers } from './handlers.ts';
+
+/** Longest request body, in bytes: a message of 4,000 code points escaped as JSON, with room. */
+const MAX_BODY = 64 * 1024;
+/** Addresses of IPv6 are counted by the network that a customer gets, not one by one. */
+const IPV6_PREFIX = 56;
+
+export interface RouteDeps {
+  handlers: RouteHandlers;
+  authenticate: (token: string) => Promise<string>;
+  /** undefined: no limits. */
+  limiter: Limiter | undefined;
+  metrics: Metrics;
+}
+
+/** Binds every route of the contract; knows none by name. Limits, authentication, validation and envelope come from the table. */
+export function bindRoutes(deps: RouteDeps): Router {
+  const router = Router();
+  const limit = limitsFor(deps.limiter);
+  const body = [requireJson, json({ limit: MAX_BODY, type: 'application/json' })];
+
+  for (const [name, route] of Object.entries(routes) as [RouteName, RouteRow][]) {
+    const byUser = limits[route.limit].by === 'user';
+    router[route.method](
+      route.path,
+      ...(byUser ? [] : limit(route.limit)),
+      ...(route.auth ? [authenticated(deps.authenticate)] : []),
+      ...(byUser ? limit(route.limit) : []),
+      ...(route.body ? body : []),
+      answer(name, route, deps),
+    );
+  }
+  return router;
+}
+
+function answer(name: RouteName, route: RouteRow, { handlers, metrics }: RouteDeps): RequestHandler {
+  // The table ties input and handler together by name; within the loop that tie cannot be expressed as a type.
+  const handle = handlers[name] as (input: unknown, caller: Caller) => Promise<unknown>;
+  return async (req, res) => {
+    const start = performance.now();
+    const input = {
+      params: route.params && validate(route.params, req.params),
+      query: route.query && validate(route.query, req.query),
+      body: route.body && validate(route.body, req.body ?? {}),
+    };
+    const data = await handle(input, { user: callerOf(res) });
+    res.status(route.status).json({ success: true, message: route.message, data });
+    metrics.request(name, (performance.now() - start) / 1000);
+  };
+}
+
+const callerOf = (res: Response): string => res.locals.user ?? '';
+
+function authenticated(authenticate: RouteDeps['authenticate']): RequestHandler {
+  return async (req, res, next) => {
+    const token = /^Bearer ([^\s,]+)$/i.exec(req.headers.authorization ?? '')?.[1];
+    if (token === undefined) throw new DuetError('UNAUTHORIZED');
+    res.locals.user = await authenticate(token);
+    next();
+  };
+}
+
+/** A body of another type is refused rather than ignored: it would look like one with every field missing. */
+const requireJson: RequestHandler = (req, _res, next) => {
+  const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+  if (hasBody && !req.is('application/json')) throw new DuetError('UNSUPPORTED_MEDIA');
+  next();
+};
+
+function limitsFor(limiter: Limiter | undefined): (name: LimitName) => RequestHandler[] {
+  if (!limiter) return () => [];
+  return (name) => {
+    const { limit, windowMs, by } = limits[name];
+    const address = (req: Request) => ipKeyGenerator(req.ip ?? '', IPV6_PREFIX);
+    return [
+      rateLimit({
+        limit,
+        windowMs,
+        standardHeaders: 'draft-8',
+        legacyHeaders: false,
+        // It warns about a forwarded address that no proxy was configured for; that header is simply not believed here.
+        validate: { xForwardedForHeader: false },
+        keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res) : address(req)}`,
+        store: bucketStore(limiter, { limit, windowMs }),
+        handler: (req) => {
+          const resetTime = (req as Request & { rateLimit: { resetTime: Date } }).rateLimit.resetTime;
+          throw new DuetError('RATE_LIMITED', { retryAfterMs: Math.max(1, resetTime.getTime() - Date.now()) });
+        },
+      }),
+    ];
+  };
+}
+
+/** The cluster's token buckets as express-rate-limit's store, so that REST and events are limited by the same means. */
+function bucketStore(limiter: Limiter, rule: { limit: number; windowMs: number }) {
+  return {
+    localKeys: false,
+    async increment(key: string) {
+      const { ok, remaining, retryAfterMs } = await limiter.take(key, rule);
+      const totalHits = ok ? Math.max(1, rule.limit - remaining) : rule.limit + 1;
+      return { totalHits, resetTime: new Date(Date.now() + retryAfterMs) };
+    },
+    // Nothing is given back: a bucket refills by itself.
+    decrement() {},
+    resetKey() {},
+  };
+}

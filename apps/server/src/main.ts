@@ -1,0 +1,81 @@
+import cluster from 'node:cluster';
+import { loadWorkers } from './adapters.ts';
+import { systemClock } from './clock.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { createNode } from './node.ts';
+import { createLog, type Log } from './ops/log.ts';
+import { createMetricsOfWorkers } from './ops/metrics.ts';
+
+/** A stop that takes longer than this is not going to end. */
+const STOP_WITHIN_MS = 30_000;
+
+const logOf = (config: Config): Log =>
+  createLog({ level: config.logLevel, pretty: !config.production && process.stdout.isTTY });
+
+async function start(config: Config, log: Log): Promise<{ port: number; close(): Promise<void> }> {
+  if (config.workers === 1) return createNode({ config, log });
+  const { createWorkerCluster, reportReady, startPrimary, takeConnections } = await loadWorkers();
+  if (cluster.isPrimary) {
+    return startPrimary({ ...config, clock: systemClock, metrics: createMetricsOfWorkers(), log });
+  }
+  const machine = createWorkerCluster();
+  const node = await createNode({
+    config,
+    log,
+    worker: { cluster: machine, takeConnections, metrics: machine.metrics },
+  });
+  reportReady();
+  return node;
+}
+
+function greet(config: Config, port: number, log: Log): void {
+  const address = `http://localhost:${port}`;
+  if (config.production) {
+    log.info({ port }, `listening on ${address}`);
+    return;
+  }
+  const store = config.store.kind === 'sqlite' ? config.store.file : 'MongoDB';
+  console.log(`
+  Duet is running
+
+    Web client    ${address}
+    Text client   ${address}/text-client.html
+    REST API      ${address}/api/docs
+    Messages in   ${store}
+
+  Open the web client in two browser windows and chat. Ctrl+C stops it.
+`);
+}
+
+function stopOnSignal(close: () => Promise<void>): void {
+  const stop = () => {
+    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    close().then(
+      () => process.exit(0),
+      (error) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  // A worker whose primary has died serves nobody.
+  process.on('disconnect', stop);
+}
+
+try {
+  const config = readConfig(process.env);
+  if (process.argv.includes('--check-config')) {
+    console.log('The configuration is valid.');
+    process.exit(0);
+  }
+  const log = logOf(config);
+  const node = await start(config, log);
+  stopOnSignal(node.close);
+  if (cluster.isPrimary) greet(config, node.port, log);
+} catch (error) {
+  const what = error instanceof ConfigError ? 'The configuration is not valid:\n' : 'Duet cannot start: ';
+  console.error(what + (error instanceof Error ? error.message : String(error)));
+  process.exit(1);
+}

@@ -1,0 +1,170 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type Clock, type Cluster, type Core, createCore, type Store } from '@duet/core';
+import type { Server } from 'socket.io';
+import { loadCluster, loadStore } from './adapters.ts';
+import { createPasswords } from './auth/passwords.ts';
+import { createTokens } from './auth/tokens.ts';
+import { systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createApp } from './http/app.ts';
+import { bindRoutes } from './http/bind-routes.ts';
+import { createRouteHandlers } from './http/handlers.ts';
+import { createHealth, type Dependency, type Health } from './ops/health.ts';
+import type { Log } from './ops/log.ts';
+import { createMetrics, type Metrics } from './ops/metrics.ts';
+import { createOriginRule, type OriginRule } from './origins.ts';
+import { createEventBinder } from './socket/bind-events.ts';
+import { createFanout } from './socket/fanout.ts';
+import { createEventHandlers } from './socket/handlers.ts';
+import { admitUsers, createSocketServer, drain } from './socket/server.ts';
+
+const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
+const RETRY_MS = 1_000;
+
+export interface NodeOptions {
+  config: Config;
+  log: Log;
+  clock?: Clock;
+  /** This process is one of several workers: how it joins the others. Without it the node listens on its port itself. */
+  worker?: { cluster: Cluster; takeConnections: (io: Server) => void; metrics: () => Promise<string> };
+}
+
+export interface Node {
+  /** Where the node listens; for a worker, where its primary does. */
+  port: number;
+  /** Stops without losing what was acknowledged: drains sockets, finishes commits, lets go of everything. */
+  close(): Promise<void>;
+}
+
+/** Everything that a running node is made of. */
+interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> {
+  http: HttpServer;
+  metrics: Metrics;
+  mayCall: OriginRule;
+  store: Store;
+  cluster: Cluster;
+}
+
+/**
+ * Builds a node from its configuration and starts it: the only place where the parts meet. It listens at once, and
+ * serves when its store and cluster answer; until then `/ready` and the API say so.
+ * @throws Error with an explanation for people when it cannot ever start (port taken, data folder unusable)
+ */
+export async function createNode({ config, log, clock = systemClock, worker }: NodeOptions): Promise<Node> {
+  const http = createServer();
+  let io: Server | undefined;
+  let dependencies: Dependency[] | undefined;
+  const metrics = createMetrics(() => io?.of('/').sockets.size ?? 0);
+  const health = createHealth({
+    dependencies: () => dependencies,
+    metrics: worker?.metrics ?? metrics.text,
+    metricsType: metrics.contentType,
+  });
+  const mayCall = createOriginRule({ allowed: config.corsOrigins, development: !config.production });
+  const appDeps = { log, metrics, mayCall, trustProxy: config.trustProxy, ops: health.router, web: WEB_CLIENT };
+
+  // Listening comes before the services answer, so that a probe can see what the node waits for. The listener is there
+  // before Engine.IO is, which takes the requests of its own path away from those it finds.
+  let app = createApp({ ...appDeps, api: undefined });
+  http.on('request', (req, res) => app(req, res));
+  if (!worker) await listen(http, config.port);
+
+  const store = await loadStore(config, { clock, log });
+  await answering({ name: config.store.kind, ready: store.ready }, log);
+  const cluster = worker?.cluster ?? (await loadCluster(config, { clock, log }));
+  await answering({ name: config.cluster.kind, ready: cluster.ready }, log);
+
+  const parts = { config, clock, log, http, metrics, mayCall, store, cluster };
+  const served = serve(parts, cluster.socketAdapter === undefined);
+  io = served.io;
+  app = createApp({ ...appDeps, api: served.api });
+  worker?.takeConnections(io);
+  dependencies = [
+    { name: config.store.kind, ready: store.ready },
+    { name: config.cluster.kind, ready: cluster.ready },
+  ];
+  const port = worker ? config.port : (http.address() as AddressInfo).port;
+  return { port, close: once(() => stop({ ...parts, ...served, health })) };
+}
+
+/** Puts the rules behind HTTP and sockets. */
+function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
+  const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall });
+  const passwords = createPasswords();
+  const limiter = config.rateLimits ? cluster.limiter : { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
+  const core = createCore({
+    store,
+    cluster: { presence: cluster.presence, limiter },
+    fanout: createFanout(io, alone),
+    clock,
+    passwords,
+    tokens: createTokens({ secret: config.jwtSecret, expiresIn: config.jwtExpiresIn }),
+    newUserId: () => randomBytes(12).toString('hex'),
+    newTempId: randomUUID,
+    presenceBudget: config.presenceBudget,
+    observe: {
+      committed: metrics.committed,
+      accepted: metrics.accepted,
+      presenceChanged: metrics.presenceChanged,
+      failed: (err) => log.error({ err }, 'background work failed'),
+    },
+  });
+  const limits = config.rateLimits ? cluster.limiter : undefined;
+  const bindEvents = createEventBinder({ handlers: createEventHandlers(core), limiter: limits, metrics, log });
+  admitUsers(io, { core, cluster, bindEvents, metrics, log });
+  const { authenticate } = core.accounts;
+  const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
+  return { io, core, passwords, api };
+}
+
+interface Running extends Parts {
+  io: Server;
+  core: Core;
+  passwords: { close(): Promise<void> };
+  health: Health;
+}
+
+async function stop({ config, log, http, store, cluster, io, core, passwords, health }: Running): Promise<void> {
+  log.info('stopping');
+  health.drain();
+  http.close();
+  await drain(io, config.drainMs);
+  await core.messages.idle();
+  core.presence.close();
+  await io.close();
+  http.closeAllConnections();
+  await cluster.close();
+  await store.close();
+  await passwords.close();
+  log.info('stopped');
+}
+
+function listen(http: HttpServer, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'is taken; set PORT to another one' : `cannot be used (${cause.code})`;
+      reject(new Error(`Port ${port} ${why}`, { cause }));
+    });
+    http.listen(port, resolve);
+  });
+}
+
+/** Waits for a backing service; says once what it waits for. */
+async function answering({ name, ready }: Dependency, log: Log): Promise<void> {
+  for (let said = false; ; said = true) {
+    try {
+      return await ready();
+    } catch (err) {
+      if (!said) log.warn({ err }, `waiting for ${name}`);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => (result ??= work());
+}

@@ -1,0 +1,63 @@
+import { toDuetError } from '@duet/contract';
+import { type Response, Router } from 'express';
+
+/** Something that a node needs: its name for people, and a check that rejects while it does not answer. */
+export interface Dependency {
+  name: string;
+  ready: () => Promise<void>;
+}
+
+export interface Health {
+  /** `/health`: the process runs. `/ready`: it can serve; else 503 with what it waits for. `/metrics`: for Prometheus. */
+  router: Router;
+  /** From now on not ready: the node drains. */
+  drain(): void;
+}
+
+export function createHealth(deps: {
+  dependencies: () => Dependency[] | undefined;
+  metrics: () => Promise<string>;
+  metricsType: string;
+}): Health {
+  let draining = false;
+  const router = Router();
+
+  router.get('/health', (_req, res) => {
+    res.json({ status: 'ok' });
+  });
+
+  router.get('/ready', async (_req, res) => {
+    const dependencies = deps.dependencies();
+    if (draining || !dependencies) return notReady(res, [draining ? 'draining' : 'starting']);
+    const waiting = await failing(dependencies);
+    if (waiting.length > 0) return notReady(res, waiting);
+    res.json({ status: 'ready' });
+  });
+
+  router.get('/metrics', async (_req, res) => {
+    res.type(deps.metricsType).send(await deps.metrics());
+  });
+
+  return {
+    router,
+    drain() {
+      draining = true;
+    },
+  };
+}
+
+function notReady(res: Response, waitsFor: string[]): void {
+  res.status(503).json({ status: 'not ready', waitsFor });
+}
+
+async function failing(dependencies: Dependency[]): Promise<string[]> {
+  const names = await Promise.all(
+    dependencies.map(({ name, ready }) =>
+      ready().then(
+        () => undefined,
+        (error: unknown) => `${name} (${toDuetError(error).code})`,
+      ),
+    ),
+  );
+  return names.filter((name) => name !== undefined);
+}

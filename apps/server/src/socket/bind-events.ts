@@ -1,0 +1,86 @@
+import {
+  type ClientEventName,
+  clientEvents,
+  DuetError,
+  errorBody,
+  errorTable,
+  limits,
+  toDuetError,
+  validate,
+} from '@duet/contract';
+import type { Caller, Limiter } from '@duet/core';
+import type { Socket } from 'socket.io';
+import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
+import type { EventHandlers } from './handlers.ts';
+
+export interface EventDeps {
+  handlers: EventHandlers;
+  /** undefined: no limits. */
+  limiter: Limiter | undefined;
+  metrics: Metrics;
+  log: Log;
+}
+
+type Acknowledge = (answer: object) => void;
+type Run = (caller: Caller, payload: unknown) => Promise<unknown>;
+
+const eventNames = Object.keys(clientEvents) as ClientEventName[];
+
+/** Splits what a client sent into payload and callback; both may be missing, or anything at all. */
+function split(args: unknown[]): { payload: unknown; acknowledge: Acknowledge | undefined } {
+  const last = args.at(-1);
+  return typeof last === 'function'
+    ? { payload: args.length > 1 ? args[0] : undefined, acknowledge: last as Acknowledge }
+    : { payload: args[0], acknowledge: undefined };
+}
+
+/** Binds every event of the contract; knows none by name. Limits, validation and answers come from the table. */
+export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps) {
+  function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): void {
+    const error = toDuetError(thrown);
+    const { payload, acknowledge } = split(args);
+    metrics.error(error.code);
+    if (errorTable[error.code].status >= 500) log.error({ err: error, event, user: socket.data.user }, 'event failed');
+    if (acknowledge) {
+      acknowledge({ ok: false, error: errorBody(error) });
+      return;
+    }
+    const tempId = (payload as { tempId?: unknown } | null | undefined)?.tempId;
+    const known = typeof tempId === 'string' && tempId.length <= 128 ? { tempId } : {};
+    socket.emit('error', { ...errorBody(error), event, ...known });
+  }
+
+  async function take(name: ClientEventName, user: string): Promise<void> {
+    const bucket = clientEvents[name].limit;
+    const taken = await limiter?.take(`${bucket}:${user}`, limits[bucket]);
+    if (taken && !taken.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: taken.retryAfterMs });
+  }
+
+  function listener(socket: Socket, name: ClientEventName) {
+    const { payload: schema, answer, echo } = clientEvents[name];
+    const run = handlers[name] as Run;
+    const caller: Caller = { user: socket.data.user, socket: socket.id };
+    return async (...args: unknown[]) => {
+      const start = performance.now();
+      try {
+        const { payload, acknowledge } = split(args);
+        if (limiter) await take(name, caller.user);
+        const data = await run(caller, validate(schema, payload));
+        if (echo) socket.emit(answer, data);
+        acknowledge?.({ ok: true, data });
+        metrics.event(name, (performance.now() - start) / 1000);
+      } catch (thrown) {
+        fail(socket, name, { thrown, args });
+      }
+    };
+  }
+
+  return (socket: Socket): void => {
+    for (const name of eventNames) socket.on(name, listener(socket, name));
+    socket.onAny((event: string, ...args: unknown[]) => {
+      if (event in clientEvents) return;
+      fail(socket, event, { thrown: new DuetError('NOT_FOUND', { message: 'Unknown event' }), args });
+    });
+  };
+}

@@ -1,0 +1,40 @@
+import type { Fanout } from '@duet/core';
+import type { Server } from 'socket.io';
+
+/**
+ * The room of a user's sockets. Never 20 characters long: the sharded adapter would take such a name for a socket id and
+ * send its messages to every node.
+ */
+export const roomOf = (user: string): string => `user:${user}`;
+
+/**
+ * Live events to rooms: the only place that emits to anyone but the socket at hand.
+ * @param alone no other process may hold sockets, so a room without sockets here has none anywhere
+ */
+export function createFanout(io: Server, alone: boolean): Fanout {
+  const { adapter, sockets } = io.of('/');
+
+  /** Encoding a message for nobody would cost as much as for somebody. */
+  function isEmpty(room: string, except: string | undefined): boolean {
+    const members = adapter.rooms.get(room);
+    if (members === undefined) return true;
+    return members.size === 1 && except !== undefined && members.has(except);
+  }
+
+  return {
+    toUser(user, { name, payload }, { except } = { except: undefined }) {
+      const room = roomOf(user);
+      if (alone && isEmpty(room, except)) return;
+      // One room and no acknowledgement: the only form that the sharded adapter sends to that room's nodes alone.
+      const target = except === undefined ? io.to(room) : io.to(room).except(except);
+      target.emit(name, payload);
+    },
+    toAll({ name, payload }) {
+      io.emit(name, payload);
+    },
+    localSockets: () => sockets.size,
+    closeUser(user) {
+      io.in(roomOf(user)).disconnectSockets(true);
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import type { Server as HttpServer } from 'node:http';
+import { DuetError, errorBody, toDuetError } from '@duet/contract';
+import type { Cluster, Core } from '@duet/core';
+import { Server, type ServerOptions, type Socket } from 'socket.io';
+import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
+import type { OriginRule } from '../origins.ts';
+import { roomOf } from './fanout.ts';
+
+/** Bytes of one packet: the longest message, escaped, fits. */
+const MAX_PACKET = 64 * 1024;
+/** A peer that is gone without a word is noticed after the sum; proxies must wait longer than that. */
+const PING_INTERVAL_MS = 20_000;
+const PING_TIMEOUT_MS = 15_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Packets that may wait for a socket; one that reads slower is closed and catches up from the store. */
+const MAX_WAITING_PACKETS = 2_000;
+const SLOW_CHECK_MS = 1_000;
+
+/** The Socket.IO server of a node, not yet open for users: `admitUsers` does that. */
+export function createSocketServer(http: HttpServer, options: { adapter: unknown; mayCall: OriginRule }): Server {
+  const { adapter, mayCall } = options;
+  return new Server(http, {
+    ...(adapter === undefined ? {} : { adapter: adapter as NonNullable<ServerOptions['adapter']> }),
+    maxHttpBufferSize: MAX_PACKET,
+    pingInterval: PING_INTERVAL_MS,
+    pingTimeout: PING_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    // Connection state recovery stays off: it skips authentication, and the store knows better what was missed.
+    perMessageDeflate: false,
+    cors: (req: { headers: { origin?: string; host?: string } }, done: (error: null, options: object) => void) =>
+      done(null, { origin: mayCall(req.headers.origin, req.headers.host) }),
+    // CORS does not hold for WebSockets, so the origin is checked here for both transports.
+    allowRequest: (req, done) => done(null, mayCall(req.headers.origin, req.headers.host)),
+  } as Partial<ServerOptions>);
+}
+
+export interface AdmitDeps {
+  core: Core;
+  cluster: Cluster;
+  bindEvents: (socket: Socket) => void;
+  metrics: Metrics;
+  log: Log;
+}
+
+/** Lets users in: authentication, their room, their events, their presence. */
+export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log }: AdmitDeps): void {
+  io.use((socket, next) => {
+    authenticate(core, socket).then(
+      () => next(),
+      (thrown: unknown) => {
+        const error = toDuetError(thrown);
+        metrics.error(error.code);
+        if (error.code === 'INTERNAL') log.error({ err: error }, 'handshake failed');
+        next(Object.assign(new Error(error.message), { data: errorBody(error) }));
+      },
+    );
+  });
+
+  io.on('connection', (socket) => {
+    const user: string = socket.data.user;
+    const failed = (err: unknown) => log.error({ err, user }, 'presence of a socket could not be recorded');
+    bindEvents(socket);
+    socket.join(roomOf(user));
+    socket.onAnyOutgoing((event: string) => {
+      if (event === 'receive_message') metrics.delivered();
+    });
+    // Other nodes must know the room before anybody is told that this user is online.
+    const registered = cluster
+      .fence()
+      .then(() => core.presence.connected(user, socket.id))
+      .catch(failed);
+    socket.on('disconnect', () => {
+      registered.then(() => core.presence.disconnected(user, socket.id)).catch(failed);
+    });
+  });
+
+  watchSlowConsumers(io, metrics);
+}
+
+async function authenticate(core: Core, socket: Socket): Promise<void> {
+  const { token } = socket.handshake.auth;
+  if (typeof token !== 'string' || token === '') throw new DuetError('UNAUTHORIZED');
+  socket.data.user = await core.accounts.authenticate(token);
+}
+
+/** engine.io's write buffer has no limit of its own: a reader that stopped would fill the memory. */
+function watchSlowConsumers(io: Server, metrics: Metrics): void {
+  const timer = setInterval(() => {
+    for (const { conn } of io.of('/').sockets.values()) {
+      if ((conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length <= MAX_WAITING_PACKETS) continue;
+      metrics.slowConsumer();
+      // Discards what waits: flushing it first would wait for the reader that does not read.
+      conn.close(true);
+    }
+  }, SLOW_CHECK_MS);
+  timer.unref();
+  io.engine.once('close', () => clearInterval(timer));
+}
+
+/**
+ * Closes all sockets of this node, spread at random over `ms`, so that they do not all arrive at the other nodes at
+ * once. Their clients reconnect by themselves, which they would not after `disconnect()`.
+ */
+export async function drain(io: Server, ms: number): Promise<void> {
+  const closings = [...io.of('/').sockets.values()].map(
+    (socket) =>
+      new Promise<void>((resolve) => {
+        setTimeout(() => {
+          socket.conn.close();
+          resolve();
+        }, Math.random() * ms);
+      }),
+  );
+  await Promise.all(closings);
+}

@@ -1,0 +1,21 @@
+import type { Clock, Cluster } from '@duet/core';
+import { createMemoryLimiter } from './limiter.ts';
+import { createPresenceTable } from './presence.ts';
+
+export { createMemoryLimiter } from './limiter.ts';
+export { createPresenceTable, type PresenceTable } from './presence.ts';
+export { type Primary, startPrimary } from './primary.ts';
+export { createWorkerCluster, reportReady, takeConnections } from './worker.ts';
+
+/** A cluster of one process: everything in its memory. */
+export function createLocalCluster({ clock }: { clock: Clock }): Cluster {
+  return {
+    socketAdapter: undefined,
+    presence: createPresenceTable(clock).forNode('only'),
+    limiter: createMemoryLimiter(clock),
+    fence: async () => {},
+    onGap: () => {},
+    ready: async () => {},
+    close: async () => {},
+  };
+}

@@ -1,0 +1,69 @@
+import { type Clock, PRESENCE_GRACE_MS, type Presence } from '@duet/core';
+
+/** Presence of one machine, kept in one process: what Redis is for a cluster of machines. */
+export interface PresenceTable {
+  /** The Presence port as one node (a process) uses it. */
+  forNode(node: string): Presence;
+  /** Forgets every socket of a node that has died; the graces of its users begin. */
+  dropNode(node: string): void;
+}
+
+interface Person {
+  /** socket id -> node */
+  sockets: Map<string, string>;
+  /** When the last socket went; undefined while there is one. */
+  leftAt: number | undefined;
+}
+
+/** No lease is needed here: the process that keeps the table learns of a node's death at once. */
+export function createPresenceTable(clock: Clock): PresenceTable {
+  const people = new Map<string, Person>();
+  /** Those whose grace runs, in the order in which they left. */
+  const leaving = new Set<string>();
+
+  function add(node: string, user: string, socket: string): boolean {
+    let person = people.get(user);
+    const came = person === undefined;
+    if (person === undefined) {
+      person = { sockets: new Map(), leftAt: undefined };
+      people.set(user, person);
+    }
+    person.sockets.set(socket, node);
+    person.leftAt = undefined;
+    leaving.delete(user);
+    return came;
+  }
+
+  function remove(user: string, socket: string): void {
+    const person = people.get(user);
+    if (!person?.sockets.delete(socket) || person.sockets.size > 0) return;
+    person.leftAt = clock.now();
+    leaving.add(user);
+  }
+
+  function reap(): { user: string; at: number }[] {
+    const gone: { user: string; at: number }[] = [];
+    for (const user of leaving) {
+      const at = people.get(user)?.leftAt ?? 0;
+      if (clock.now() - at < PRESENCE_GRACE_MS) break;
+      leaving.delete(user);
+      people.delete(user);
+      gone.push({ user, at });
+    }
+    return gone;
+  }
+
+  return {
+    forNode: (node) => ({
+      beat: async (sockets) => sockets.filter(({ user, socket }) => add(node, user, socket)).map(({ user }) => user),
+      drop: async (user, socket) => remove(user, socket),
+      online: async (users) => new Set(users.filter((user) => people.has(user))),
+      reap: async () => reap(),
+    }),
+    dropNode(node) {
+      for (const [user, person] of people) {
+        for (const [socket, holder] of person.sockets) if (holder === node) remove(user, socket);
+      }
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { DuetError } from '@duet/contract';
+import type { Cluster } from '@duet/core';
+import { createAdapter } from '@socket.io/cluster-adapter';
+import { setupWorker } from '@socket.io/sticky';
+import { call, isAnswer, type Method, type PrimaryMethods, ready } from './calls.ts';
+
+type Result<M extends Method> = Awaited<ReturnType<PrimaryMethods[M]>>;
+
+/** Asks the primary; rejects with UNAVAILABLE when it is gone. */
+function createCaller() {
+  const waiting = new Map<number, { resolve: (result: never) => void; reject: (error: unknown) => void }>();
+  let next = 0;
+
+  process.on('message', (message) => {
+    if (!isAnswer(message)) return;
+    const caller = waiting.get(message.id);
+    waiting.delete(message.id);
+    if (message.failed) caller?.reject(new DuetError('UNAVAILABLE'));
+    else caller?.resolve(message.result as never);
+  });
+
+  return <M extends Method>(method: M, ...args: Parameters<PrimaryMethods[M]>): Promise<Result<M>> =>
+    new Promise<Result<M>>((resolve, reject) => {
+      const id = next++;
+      waiting.set(id, { resolve, reject });
+      process.send?.(call(id, method, args), undefined, {}, (cause) => {
+        if (!cause) return;
+        waiting.delete(id);
+        reject(new DuetError('UNAVAILABLE', { cause }));
+      });
+    });
+}
+
+/** The cluster as a worker sees it: the other workers through the primary, presence and limits kept by it. */
+export function createWorkerCluster(): Cluster & { metrics(): Promise<string> } {
+  const ask = createCaller();
+  return {
+    socketAdapter: createAdapter(),
+    presence: {
+      beat: (sockets) => ask('beat', sockets),
+      drop: (user, socket) => ask('drop', user, socket),
+      online: (users) => ask('online', users),
+      reap: () => ask('reap'),
+    },
+    limiter: { take: (key, rule, cost) => ask('take', key, rule, cost) },
+    metrics: () => ask('metrics'),
+    fence: async () => {},
+    onGap: () => {},
+    ready: async () => {},
+    close: async () => {},
+  };
+}
+
+/** Lets a Socket.IO server take the connections that the primary hands over, instead of listening itself. */
+export function takeConnections(io: Parameters<typeof setupWorker>[0]): void {
+  setupWorker(io);
+}
+
+/** Tells the primary that this worker serves. */
+export function reportReady(): void {
+  process.send?.(ready());
+}
