@@ -38,3 +38,6 @@ export async function loadCluster({ cluster }: Config, { clock, log }: AdapterCo
 
 /** Loads what several processes of one node share. */
 export const loadWorkers = () => import('@duet/cluster-local');
+
+/** A worker's cluster: the other workers of its node. */
+export type WorkerCluster = ReturnType<Awaited<ReturnType<typeof loadWorkers>>['createWorkerCluster']>;

@@ -14,16 +14,11 @@ const logOf = (config: Config): Log =>
 
 async function start(config: Config, log: Log): Promise<{ port: number; close(): Promise<void> }> {
   if (config.workers === 1) return createNode({ config, log });
-  const { createWorkerCluster, reportReady, startPrimary, takeConnections } = await loadWorkers();
+  const { createWorkerCluster, reportReady, startPrimary } = await loadWorkers();
   if (cluster.isPrimary) {
     return startPrimary({ ...config, clock: systemClock, metrics: createMetricsOfWorkers(), log });
   }
-  const machine = createWorkerCluster();
-  const node = await createNode({
-    config,
-    log,
-    worker: { cluster: machine, takeConnections, metrics: machine.metrics },
-  });
+  const node = await createNode({ config, log, worker: createWorkerCluster() });
   reportReady();
   return node;
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Clock, type Cluster, type Core, createCore, type Store } from '@duet/core';
 import type { Server } from 'socket.io';
-import { loadCluster, loadStore } from './adapters.ts';
+import { loadCluster, loadStore, type WorkerCluster } from './adapters.ts';
 import { createPasswords } from './auth/passwords.ts';
 import { createTokens } from './auth/tokens.ts';
 import { systemClock } from './clock.ts';
@@ -29,7 +29,7 @@ export interface NodeOptions {
   log: Log;
   clock?: Clock;
   /** This process is one of several workers: how it joins the others. Without it the node listens on its port itself. */
-  worker?: { cluster: Cluster; takeConnections: (io: Server) => void; metrics: () => Promise<string> };
+  worker?: WorkerCluster;
 }
 
 export interface Node {
@@ -74,7 +74,7 @@ export async function createNode({ config, log, clock = systemClock, worker }: N
 
   const store = await loadStore(config, { clock, log });
   await answering({ name: config.store.kind, ready: store.ready }, log);
-  const cluster = worker?.cluster ?? (await loadCluster(config, { clock, log }));
+  const cluster = worker ?? (await loadCluster(config, { clock, log }));
   await answering({ name: config.cluster.kind, ready: cluster.ready }, log);
 
   const parts = { config, clock, log, http, metrics, mayCall, store, cluster };

@@ -5,7 +5,7 @@ import { createPresenceTable } from './presence.ts';
 export { createMemoryLimiter } from './limiter.ts';
 export { createPresenceTable, type PresenceTable } from './presence.ts';
 export { type Primary, startPrimary } from './primary.ts';
-export { createWorkerCluster, reportReady, takeConnections } from './worker.ts';
+export { createWorkerCluster, reportReady, type WorkerCluster } from './worker.ts';
 
 /** A cluster of one process: everything in its memory. */
 export function createLocalCluster({ clock }: { clock: Clock }): Cluster {

@@ -31,8 +31,15 @@ function createCaller() {
     });
 }
 
+export interface WorkerCluster extends Cluster {
+  /** The metrics of all workers together. */
+  metrics(): Promise<string>;
+  /** Makes a Socket.IO server take the connections that the primary hands over, instead of listening itself. */
+  takeConnections(io: IoServer): void;
+}
+
 /** The cluster as a worker sees it: the other workers through the primary, presence and limits kept by it. */
-export function createWorkerCluster(): Cluster & { metrics(): Promise<string> } {
+export function createWorkerCluster(): WorkerCluster {
   const ask = createCaller();
   return {
     socketAdapter: createAdapter(),
@@ -44,6 +51,7 @@ export function createWorkerCluster(): Cluster & { metrics(): Promise<string> } 
     },
     limiter: { take: (key, rule, cost) => ask('take', key, rule, cost) },
     metrics: () => ask('metrics'),
+    takeConnections: (io) => takeConnections(io, () => ask('online', [])),
     fence: async () => {},
     onGap: () => {},
     ready: async () => {},
@@ -51,9 +59,23 @@ export function createWorkerCluster(): Cluster & { metrics(): Promise<string> } 
   };
 }
 
-/** Lets a Socket.IO server take the connections that the primary hands over, instead of listening itself. */
-export function takeConnections(io: Parameters<typeof setupWorker>[0]): void {
+type IoServer = Parameters<typeof setupWorker>[0];
+
+/**
+ * The primary must know whose session it is before the client does, or the client's next request goes to another worker
+ * and is refused: so the session id is announced, and given out only when the primary has answered a call behind it.
+ * @param synced resolves when the primary has read everything that was sent before
+ */
+function takeConnections(io: IoServer, synced: () => Promise<unknown>): void {
   setupWorker(io);
+  const { engine } = io;
+  const generateId = engine.generateId.bind(engine);
+  engine.generateId = async (request: Parameters<typeof generateId>[0]) => {
+    const id = await generateId(request);
+    process.send?.({ type: 'sticky:connection', data: id });
+    await synced();
+    return id;
+  };
 }
 
 /** Tells the primary that this worker serves. */

@@ -18,8 +18,12 @@ export function invalid(details: FieldError[]): DuetError {
 export function validate<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issues = result.error.issues.slice(0, MAX_DETAILS);
-  throw invalid(issues.map((issue) => ({ field: issue.path.map(String).join('.'), message: describe(issue) })));
+  const byField = new Map<string, FieldError>();
+  for (const issue of result.error.issues.slice(0, MAX_DETAILS)) {
+    const field = issue.path.map(String).join('.');
+    if (!byField.has(field)) byField.set(field, { field, message: describe(issue) });
+  }
+  throw invalid([...byField.values()]);
 }
 
 /** One way of speaking for all fields; a schema's own messages read on from the field's name. */

@@ -11,7 +11,7 @@ export interface Access {
 
 /**
  * The one place that decides whether a caller may deal with another user.
- * `with` answers at once when both are cached, so that messages of one socket keep their order without a detour.
+ * `with` answers at once when both are cached: the message path then waits for nothing but the commit.
  */
 export function createAccess(people: People) {
   function grant(me: Participant, peer: Participant): Access {
@@ -27,6 +27,9 @@ export function createAccess(people: People) {
     return grant(me, peer);
   }
 
+  /** Look-ups under way. Whoever asks meanwhile waits for the same one, so nobody overtakes who asked before. */
+  const pending = new Map<string, Promise<Access>>();
+
   return {
     /**
      * @throws DuetError VALIDATION_ERROR when the caller names itself as its peer (`field`), NOT_FOUND when there is no
@@ -36,8 +39,14 @@ export function createAccess(people: People) {
       if (caller === peerId) {
         throw invalid([{ field, message: 'must be another user' }]);
       }
+      const pair = `${caller} ${peerId}`;
+      const waiting = pending.get(pair);
+      if (waiting) return waiting;
       const both = people.cached(caller, peerId);
-      return both ? grant(...both) : lookUp(caller, peerId);
+      if (both) return grant(...both);
+      const looking = lookUp(caller, peerId).finally(() => pending.delete(pair));
+      pending.set(pair, looking);
+      return looking;
     },
   };
 }

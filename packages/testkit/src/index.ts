@@ -1,0 +1,5 @@
+export * from './chat-client.ts';
+export * from './hostile.ts';
+export * from './import-boundaries.ts';
+export * from './manual-clock.ts';
+export * from './server-process.ts';

@@ -1,0 +1,33 @@
+import type { Clock } from '@duet/core';
+
+/** A clock that stands still until it is moved: tests wait for nothing. */
+export interface ManualClock extends Clock {
+  /** Moves time forward; periodic tasks run as often as they would have. */
+  advance(ms: number): void;
+}
+
+export function createManualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
+  let now = start;
+  const tasks = new Set<{ ms: number; next: number; task: () => void }>();
+  return {
+    now: () => now,
+    every(ms, task) {
+      const entry = { ms, next: now + ms, task };
+      tasks.add(entry);
+      return () => {
+        tasks.delete(entry);
+      };
+    },
+    advance(ms) {
+      const end = now + ms;
+      for (;;) {
+        const due = [...tasks].filter(({ next }) => next <= end).sort((a, b) => a.next - b.next)[0];
+        if (!due) break;
+        now = due.next;
+        due.next += due.ms;
+        due.task();
+      }
+      now = end;
+    },
+  };
+}

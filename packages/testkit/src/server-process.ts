@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const START_WITHIN_MS = 30_000;
+const LISTENING = /http:\/\/localhost:(\d+)/;
+
+/** A real node as a process of its own, so that it can be killed. */
+export interface ServerProcess {
+  url: string;
+  pid: number;
+  /** What it has printed so far. */
+  output(): string;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL: as if the power had failed. */
+  kill(): Promise<void>;
+  /** Any signal, such as SIGSTOP. */
+  signal(name: NodeJS.Signals): void;
+}
+
+/** A folder that is removed when the test resource is disposed. */
+export function temporaryFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), 'duet-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/**
+ * Starts `main` with Node on a port of its own and resolves when it listens.
+ * @param environment added to a bare environment: nothing of the developer's shell reaches the node
+ * @throws Error with its output when it ends or stays silent instead
+ */
+export async function startServer(main: string, environment: Record<string, string> = {}): Promise<ServerProcess> {
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    PORT: '0',
+    RATE_LIMITS: 'off',
+    LOG_LEVEL: 'warn',
+    ...environment,
+  };
+  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  const port = await listening(child, () => output);
+  const exited = once(child, 'exit') as Promise<[number | null]>;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid as number,
+    output: () => output,
+    async stop() {
+      child.kill('SIGTERM');
+      return (await exited)[0];
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    signal: (name) => child.kill(name),
+  };
+}
+
+function listening(child: ChildProcess, output: () => string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string) => reject(new Error(`the server ${why}:\n${output()}`));
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      fail('did not listen in time');
+    }, START_WITHIN_MS);
+    child.once('exit', () => fail('ended'));
+    const look = () => {
+      const port = LISTENING.exec(output())?.[1];
+      if (port === undefined) return;
+      clearTimeout(timer);
+      child.removeAllListeners('exit');
+      resolve(port);
+    };
+    child.stdout?.on('data', look);
+    child.stderr?.on('data', look);
+  });
+}
+
+/** Several nodes on the same backing services. */
+export interface ServerCluster extends AsyncDisposable {
+  nodes: ServerProcess[];
+}
+
+/** Starts `count` nodes of the same environment; all are stopped when the result is disposed. */
+export async function startCluster(
+  main: string,
+  { count = 3, environment = {} }: { count?: number; environment?: Record<string, string> },
+): Promise<ServerCluster> {
+  const nodes = await Promise.all(Array.from({ length: count }, () => startServer(main, environment)));
+  return {
+    nodes,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(nodes.map((node) => node.kill()));
+    },
+  };
+}
