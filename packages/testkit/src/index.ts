@@ -3,3 +3,4 @@ export * from './hostile.ts';
 export * from './import-boundaries.ts';
 export * from './manual-clock.ts';
 export * from './server-process.ts';
+export * from './services.ts';

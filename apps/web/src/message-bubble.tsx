@@ -1,0 +1,49 @@
+import type { ChatMessage } from '@duet/client';
+import { Anchor } from '@mantine/core';
+import { IconAlertCircle, IconCheck, IconChecks, IconClock } from '@tabler/icons-react';
+import { memo } from 'react';
+import { timeOfDay } from './times.ts';
+
+interface MessageBubbleProps {
+  message: ChatMessage;
+  startsGroup: boolean;
+  endsGroup: boolean;
+  onRetry: () => void;
+}
+
+const marks = {
+  sending: { Icon: IconClock, label: 'Sending' },
+  sent: { Icon: IconCheck, label: 'Sent' },
+  read: { Icon: IconChecks, label: 'Read' },
+  failed: { Icon: IconAlertCircle, label: 'Not sent' },
+};
+
+export const MessageBubble = memo(function MessageBubble({
+  message,
+  startsGroup,
+  endsGroup,
+  onRetry,
+}: MessageBubbleProps) {
+  const { mine, content, createdAt, state, problem } = message;
+  const { Icon, label } = marks[state];
+  const classes = ['bubble', mine ? 'mine' : 'theirs', startsGroup && 'starts', endsGroup && 'ends'].filter(Boolean);
+  return (
+    <div className={classes.join(' ')} data-state={state}>
+      <p className="text" dir="auto">
+        {content}
+      </p>
+      <span className="meta">
+        <time dateTime={createdAt}>{timeOfDay(createdAt)}</time>
+        {mine && <Icon size={15} role="img" aria-label={label} />}
+      </span>
+      {state === 'failed' && (
+        <span className="failed" role="alert">
+          {problem}{' '}
+          <Anchor component="button" type="button" size="xs" onClick={onRetry}>
+            Try again
+          </Anchor>
+        </span>
+      )}
+    </div>
+  );
+});

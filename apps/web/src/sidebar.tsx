@@ -1,0 +1,219 @@
+import type { Chat } from '@duet/client';
+import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
+import { IconLogout, IconSearch } from '@tabler/icons-react';
+import { type ReactNode, useEffect, useState } from 'react';
+import type { Peer } from './conversation.tsx';
+import { PersonAvatar, presenceText } from './person.tsx';
+import { lastSeenText, shortTime } from './times.ts';
+import { useChat } from './use-chat.ts';
+
+interface SidebarProps {
+  chat: Chat;
+  selected: string | undefined;
+  onSelect: (peer: Peer) => void;
+  onSignOut: () => void;
+}
+
+type Tab = 'chats' | 'people';
+
+export function Sidebar({ chat, selected, onSelect, onSignOut }: SidebarProps) {
+  const [chosen, setTab] = useState<Tab>();
+  const [search, setSearch] = useState('');
+  const me = useChat(chat, (state) => state.me);
+  const isEmpty = useChat(chat, ({ conversations }) => conversations?.length === 0);
+  const select = (peer: Peer) => {
+    setSearch('');
+    onSelect(peer);
+  };
+  const tab = search ? 'people' : (chosen ?? (isEmpty ? 'people' : 'chats'));
+
+  return (
+    <nav className="sidebar" aria-label="Chats and people">
+      <header className="bar">
+        <PersonAvatar id={me?._id ?? '0'} name={me?.username ?? ''} isOnline={false} size={36} />
+        <Text fw={600} truncate flex={1}>
+          {me?.username}
+        </Text>
+        <Tooltip label="Sign out">
+          <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Sign out" onClick={onSignOut}>
+            <IconLogout size={20} />
+          </ActionIcon>
+        </Tooltip>
+      </header>
+      <div className="sidebar-tools">
+        <TextInput
+          aria-label="Search people"
+          placeholder="Search people"
+          leftSection={<IconSearch size={16} />}
+          value={search}
+          onChange={(event) => setSearch(event.currentTarget.value)}
+          radius="xl"
+        />
+        <SegmentedControl
+          aria-label="What to show"
+          fullWidth
+          size="sm"
+          radius="xl"
+          mt="xs"
+          value={tab}
+          onChange={(value) => {
+            setSearch('');
+            setTab(value as Tab);
+          }}
+          data={[
+            { value: 'chats', label: 'Chats' },
+            { value: 'people', label: 'People' },
+          ]}
+        />
+      </div>
+      {tab === 'chats' ? (
+        <Chats chat={chat} selected={selected} onSelect={select} />
+      ) : (
+        <People chat={chat} selected={selected} onSelect={select} search={search} />
+      )}
+    </nav>
+  );
+}
+
+type ListProps = Pick<SidebarProps, 'chat' | 'selected' | 'onSelect'>;
+
+function Chats({ chat, selected, onSelect }: ListProps) {
+  const conversations = useChat(chat, (state) => state.conversations);
+  const presence = useChat(chat, (state) => state.presence);
+  const typing = useChat(chat, (state) => state.typing);
+  if (!conversations) return <Loading />;
+  if (conversations.length === 0) return <p className="empty">No chats yet. Find somebody under People.</p>;
+  return (
+    <ul className="list" aria-label="Chats">
+      {conversations.map(({ peer, lastMessage, unreadCount }) => {
+        const person = { ...peer, ...presence[peer._id] };
+        const mine = lastMessage.sender._id !== peer._id;
+        const preview = typing[peer._id] ? 'typing…' : `${mine ? 'You: ' : ''}${lastMessage.content}`;
+        return (
+          <Row
+            key={peer._id}
+            person={person}
+            selected={selected === peer._id}
+            onSelect={onSelect}
+            time={shortTime(lastMessage.createdAt)}
+          >
+            <Text size="sm" c={typing[peer._id] ? 'teal' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
+              {preview}
+            </Text>
+            {unreadCount > 0 && (
+              <Badge circle={unreadCount < 10} color="indigo" aria-label={`${unreadCount} unread`}>
+                {unreadCount}
+              </Badge>
+            )}
+          </Row>
+        );
+      })}
+    </ul>
+  );
+}
+
+const SEARCH_PAUSE_MS = 200;
+
+function People({ chat, selected, onSelect, search }: ListProps & { search: string }) {
+  const [users, setUsers] = useState<Peer[]>();
+  const [problem, setProblem] = useState('');
+  const online = useChat(chat, (state) => state.connection === 'online');
+  const me = useChat(chat, (state) => state.me?._id);
+  const presence = useChat(chat, (state) => state.presence);
+
+  // Somebody came online who is not in the list: perhaps new here, so ask again.
+  const newcomer = Object.keys(presence).find((id) => id !== me && users?.every((user) => user.id !== id));
+
+  useEffect(() => {
+    if (!online) return;
+    let current = true;
+    const timer = setTimeout(
+      () => {
+        chat.api.users({ q: search, limit: 100 }).then(
+          ({ users: found }) => current && setUsers(found.map((user) => ({ ...user, id: user._id }))),
+          (error: Error) => current && setProblem(error.message),
+        );
+      },
+      search ? SEARCH_PAUSE_MS : 0,
+    );
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [chat, search, online, newcomer]);
+
+  if (!users) return problem ? <p className="empty">{problem}</p> : <Loading />;
+  if (users.length === 0)
+    return (
+      <p className="empty">
+        {search ? 'Nobody of that name.' : 'Nobody else is here yet. Open a second browser window and register there.'}
+      </p>
+    );
+  return (
+    <ul className="list" aria-label="People">
+      {users.map((user) => {
+        const person = { ...user, _id: user.id, ...presence[user.id] };
+        return (
+          <Row key={user.id} person={person} selected={selected === user.id} onSelect={onSelect}>
+            <Text size="sm" c="dimmed" truncate>
+              {person.isOnline ? 'online' : lastSeenText(person.lastSeen)}
+            </Text>
+          </Row>
+        );
+      })}
+    </ul>
+  );
+}
+
+interface RowProps {
+  person: { _id: string; username: string; isOnline: boolean; lastSeen: string };
+  selected: boolean;
+  onSelect: (peer: Peer) => void;
+  time?: string;
+  children: ReactNode;
+}
+
+function Row({ person, selected, onSelect, time, children }: RowProps) {
+  const { _id: id, username, isOnline, lastSeen } = person;
+  return (
+    <li>
+      <UnstyledButton
+        className="row"
+        aria-current={selected}
+        aria-label={`${username}, ${presenceText(isOnline)}`}
+        onClick={() => onSelect({ id, username, isOnline, lastSeen })}
+      >
+        <PersonAvatar id={id} name={username} isOnline={isOnline} />
+        <span className="row-text">
+          <span className="row-line">
+            <Text fw={600} truncate flex={1}>
+              {username}
+            </Text>
+            {time && (
+              <Text size="xs" c="dimmed">
+                {time}
+              </Text>
+            )}
+          </span>
+          <span className="row-line">{children}</span>
+        </span>
+      </UnstyledButton>
+    </li>
+  );
+}
+
+function Loading() {
+  return (
+    <div className="list" aria-busy>
+      {[1, 2, 3, 4].map((i) => (
+        <div className="row" key={i}>
+          <Skeleton circle height={44} />
+          <span className="row-text">
+            <Skeleton height={12} width="45%" />
+            <Skeleton height={10} width="75%" mt={8} />
+          </span>
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,100 @@
+import type { Api } from '@duet/client';
+import { Alert, Anchor, Button, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useState } from 'react';
+
+interface Problem {
+  message: string;
+  details?: { field: string; message: string }[];
+}
+
+interface SignInProps {
+  api: Api;
+  onSignedIn: (token: string) => void;
+}
+
+/** One form for both: create an account, or sign in to it. */
+export function SignIn({ api, onSignedIn }: SignInProps) {
+  const [isNew, setNew] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  const form = useForm({ initialValues: { username: '', email: '', password: '' } });
+
+  const submit = form.onSubmit(async ({ username, email, password }) => {
+    setBusy(true);
+    setProblem('');
+    try {
+      const { token } = await (isNew ? api.register({ username, email, password }) : api.login({ email, password }));
+      onSignedIn(token);
+    } catch (error) {
+      const { message, details } = error as Problem;
+      for (const { field, message: text } of details ?? [])
+        form.setFieldError(field, `${text[0]?.toUpperCase()}${text.slice(1)}`);
+      if (!details) setProblem(message);
+      setBusy(false);
+    }
+  });
+
+  const turn = () => {
+    setNew(!isNew);
+    setProblem('');
+    form.clearErrors();
+  };
+
+  return (
+    <main className="sign-in">
+      <Paper className="sign-in-card" shadow="md" radius="lg" p="xl">
+        <img src="/icon.svg" alt="" width={52} height={52} />
+        <Title order={1} size="h2" mt="sm">
+          {isNew ? 'Create your account' : 'Welcome to Duet'}
+        </Title>
+        <Text c="dimmed" size="sm" mb="lg">
+          {isNew ? 'A name, an email and a password: that is all.' : 'Sign in to go on chatting.'}
+        </Text>
+        <form onSubmit={submit} noValidate>
+          <Stack gap="sm">
+            {isNew && (
+              <TextInput
+                label="Username"
+                autoComplete="username"
+                required
+                withAsterisk={false}
+                {...form.getInputProps('username')}
+              />
+            )}
+            <TextInput
+              label="Email"
+              type="email"
+              autoComplete="email"
+              required
+              withAsterisk={false}
+              {...form.getInputProps('email')}
+            />
+            <PasswordInput
+              label="Password"
+              {...(isNew ? { description: 'At least 8 characters' } : {})}
+              autoComplete={isNew ? 'new-password' : 'current-password'}
+              required
+              withAsterisk={false}
+              {...form.getInputProps('password')}
+            />
+            {problem && (
+              <Alert color="red" variant="light" role="alert">
+                {problem}
+              </Alert>
+            )}
+            <Button type="submit" loading={busy} size="md" mt="xs" fullWidth>
+              {isNew ? 'Create account' : 'Sign in'}
+            </Button>
+          </Stack>
+        </form>
+        <Text size="sm" ta="center" mt="md">
+          {isNew ? 'You have one already? ' : 'New here? '}
+          <Anchor component="button" type="button" onClick={turn}>
+            {isNew ? 'Go to sign in' : 'Register'}
+          </Anchor>
+        </Text>
+      </Paper>
+    </main>
+  );
+}

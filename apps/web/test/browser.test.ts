@@ -1,0 +1,300 @@
+import { fileURLToPath } from 'node:url';
+import {
+  available,
+  awkwardTexts,
+  connect,
+  findProgram,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  type TestUser,
+  temporaryFolder,
+} from '@duet/testkit';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const MAIN = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
+const TEXT_CLIENT = new URL('../public/text-client.html', import.meta.url).href;
+const program = process.env.CHROMIUM ?? findProgram('chromium', 'chromium-browser', 'google-chrome', 'chrome');
+const hasBrowser = available('Chromium', program, 'install it, or name it in CHROMIUM');
+
+/** Debian's Chromium in a container: no sandbox, and nothing that calls home. */
+const args = [
+  'no-sandbox',
+  'disable-gpu',
+  'disable-quic',
+  'no-first-run',
+  'disable-background-networking',
+  'disable-component-update',
+  'disable-sync',
+];
+
+declare global {
+  interface Window {
+    hacked?: number;
+  }
+}
+
+describe.skipIf(!hasBrowser)('in a real browser', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+  let browser: Browser;
+  let environment: Record<string, string>;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    environment = { DATA_DIR: folder.path };
+    server = await startServer(MAIN, environment);
+    browser = await chromium.launch({ executablePath: program as string, args: args.map((arg) => `--${arg}`) });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+
+  /** A page of its own browser profile; an error on it fails the test that closes it. */
+  async function openPage(
+    options: Parameters<Browser['newContext']>[0] = {},
+  ): Promise<{ page: Page; context: BrowserContext; errors: string[] }> {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on(
+      'console',
+      (message) =>
+        message.type() === 'error' && /Content Security|Refused/.test(message.text()) && errors.push(message.text()),
+    );
+    return { page, context, errors };
+  }
+
+  async function signIn(page: Page, { email, password }: Pick<TestUser, 'email' | 'password'>): Promise<void> {
+    await page.goto(server.url);
+    await page.getByLabel('Email').fill(email);
+    await page.getByLabel('Password', { exact: true }).fill(password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('navigation', { name: 'Chats and people' }).waitFor();
+  }
+
+  async function openChat(page: Page, name: string): Promise<void> {
+    await page.getByLabel('Search people').fill(name);
+    await page.getByRole('list', { name: 'People' }).getByRole('button', { name }).click();
+    await page.getByRole('log').waitFor();
+  }
+
+  const write = async (page: Page, text: string) => {
+    await page.getByRole('textbox', { name: 'Message' }).fill(text);
+    await page.keyboard.press('Enter');
+  };
+  const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
+
+  test('W1 two people register, find each other and chat live: typing, read marks, unread badge', async () => {
+    const one = await openPage();
+    const two = await openPage();
+    for (const [{ page }, name] of [
+      [one, 'Anna Berg'],
+      [two, 'Ben Cole'],
+    ] as const) {
+      await page.goto(server.url);
+      await page.getByRole('button', { name: 'Register' }).click();
+      await page.getByLabel('Username').fill(name);
+      await page.getByLabel('Email').fill(`${name.replace(' ', '.')}@example.org`);
+      await page.getByLabel('Password', { exact: true }).fill('password123');
+      await page.getByRole('button', { name: 'Create account' }).click();
+      await page.getByRole('navigation', { name: 'Chats and people' }).waitFor();
+    }
+    await one.page.getByRole('button', { name: 'Ben Cole, online' }).click();
+    await write(one.page, 'Hello Ben');
+    const badge = two.page.getByLabel('1 unread');
+    await badge.waitFor();
+    await expect.poll(() => two.page.title()).toBe('(1) Duet');
+    await two.page.getByRole('button', { name: 'Anna Berg, online' }).click();
+    await bubble(two.page, 'Hello Ben').waitFor();
+    await badge.waitFor({ state: 'detached' });
+    await one.page.getByRole('img', { name: 'Read' }).waitFor();
+
+    await two.page.getByRole('textbox', { name: 'Message' }).pressSequentially('Hi');
+    await one.page.locator('.peer-status', { hasText: 'typing…' }).waitFor();
+    await two.page.keyboard.press('Enter');
+    await bubble(one.page, 'Hi').waitFor();
+    await one.page.locator('.peer-status', { hasText: 'online' }).waitFor();
+    expect([...one.errors, ...two.errors]).toEqual([]);
+    await one.context.close();
+    await two.context.close();
+  });
+
+  test('W2 what others write stays text', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using socket = await connect(server.url, ben.token);
+    const { page, context, errors } = await openPage();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    for (const content of awkwardTexts) {
+      await socket.emitWithAck('send_message', { receiverId: anna.id, content });
+      await expect
+        .poll(() =>
+          page
+            .locator('.bubble .text')
+            .last()
+            .evaluate((element) => element.textContent),
+        )
+        .toBe(content);
+    }
+    expect(await page.locator('.bubble img:not([src="/icon.svg"]), .bubble script').count()).toBe(0);
+    expect(await page.evaluate(() => window.hacked)).toBeUndefined();
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+
+  test('W3 history loads when the reader scrolls up, and stays where he reads', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using socket = await connect(server.url, ben.token);
+    for (let i = 1; i <= 120; i++)
+      await socket.emitWithAck('send_message', { receiverId: anna.id, content: `line ${i}` });
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    await bubble(page, 'line 120').waitFor();
+    expect(await bubble(page, 'line 1').count()).toBe(0);
+    const log = page.getByRole('log');
+    await expect
+      .poll(async () => {
+        await log.evaluate((element) => element.scrollTo({ top: 0 }));
+        return bubble(page, 'line 1').count();
+      })
+      .toBe(1);
+    const texts = await page.locator('.bubble .text').allTextContents();
+    expect(texts).toEqual(Array.from({ length: 120 }, (_, i) => `line ${i + 1}`));
+    await context.close();
+  });
+
+  test('W4 it says that it is offline, comes back by itself, and sends what was written meanwhile once', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    await write(page, 'before');
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    const { port } = new URL(server.url);
+    await server.kill();
+    await page.getByText('You are offline').waitFor();
+    await write(page, 'meanwhile');
+    await page.getByRole('img', { name: 'Sending' }).waitFor();
+    server = await startServer(MAIN, { ...environment, PORT: port });
+    await page.getByText('You are offline').waitFor({ state: 'detached' });
+    await page.getByRole('img', { name: 'Sending' }).waitFor({ state: 'detached' });
+    const { body } = await rest(server.url, `/messages/${anna.id}`, { token: ben.token });
+    expect(body.data.messages.map((message: { content: string }) => message.content)).toEqual(['before', 'meanwhile']);
+    await context.close();
+  });
+
+  test('W5 on a phone nothing is cut off, and list and conversation are two screens', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage({ viewport: { width: 360, height: 700 }, hasTouch: true });
+    await signIn(page, anna);
+    const width = () => page.evaluate(() => document.documentElement.scrollWidth);
+    expect(await width()).toBe(360);
+    await openChat(page, ben.user.username);
+    await write(page, `a very long word ${'x'.repeat(300)}`);
+    expect(await width()).toBe(360);
+    expect(await page.getByRole('navigation').isVisible()).toBe(false);
+    await page.getByRole('button', { name: 'Back to the list' }).click();
+    expect(await page.getByRole('navigation').isVisible()).toBe(true);
+    await context.close();
+  });
+
+  test('W6 signing in, choosing somebody and sending works by keyboard alone', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await page.goto(server.url);
+    const focus = async (target: ReturnType<Page['getByLabel']>) => {
+      for (let i = 0; i < 40; i++) {
+        if (await target.evaluate((element) => element === document.activeElement)) return;
+        await page.keyboard.press('Tab');
+      }
+      throw new Error('not reachable by keyboard');
+    };
+    await page.getByLabel('Email').waitFor();
+    await focus(page.getByLabel('Email'));
+    await page.keyboard.type(anna.email);
+    await focus(page.getByLabel('Password', { exact: true }));
+    await page.keyboard.type(anna.password);
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Search people').waitFor();
+    await focus(page.getByLabel('Search people'));
+    await page.keyboard.type(ben.user.username);
+    const person = page.getByRole('list', { name: 'People' }).getByRole('button');
+    await expect.poll(() => person.count()).toBe(1);
+    await focus(person);
+    await page.keyboard.press('Enter');
+    await focus(page.getByRole('textbox', { name: 'Message' }));
+    await page.keyboard.type('no mouse');
+    await page.keyboard.press('Enter');
+    await bubble(page, 'no mouse').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
+
+  test('W7 two text clients chat, one from a file and one from the server, and log everything', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const one = await openPage();
+    const two = await openPage();
+    await one.page.goto(`${server.url}/text-client.html#token=${anna.token}&to=${ben.id}`);
+    await two.page.goto(TEXT_CLIENT);
+    await two.page.fill('#server', server.url);
+    await two.page.fill('#token', ben.token);
+    await two.page.fill('#receiver', anna.id);
+    for (const { page } of [one, two]) {
+      await page.click('#connect');
+      await page.locator('#state[data-state="online"]').waitFor();
+    }
+    const evil = '<img src=x onerror="window.hacked=1">';
+    await one.page.locator('#message').pressSequentially(evil);
+    await two.page.locator('#typing', { hasText: 'typing…' }).waitFor();
+    await one.page.click('#send');
+    await two.page.locator('#messages li', { hasText: evil }).waitFor();
+    await one.page.locator('#messages li', { hasText: 'read' }).waitFor();
+    await two.page.fill('#message', 'answer');
+    await two.page.click('#send');
+    await one.page.locator('#messages li', { hasText: 'answer' }).waitFor();
+    await two.page.click('#disconnect');
+    for (const what of [
+      'connect ',
+      'receive_message',
+      'user_typing',
+      'typing_start',
+      'message_read',
+      'acknowledgement of send_message',
+      'notification sound',
+      'disconnect',
+    ]) {
+      await two.page.locator('#log li', { hasText: what }).first().waitFor();
+    }
+    for (const { page, errors, context } of [one, two]) {
+      expect(await page.evaluate(() => window.hacked)).toBeUndefined();
+      expect(await page.locator('#messages img, #log img').count()).toBe(0);
+      expect(errors).toEqual([]);
+      await context.close();
+    }
+  });
+
+  test('W8 the text client says why it was refused', async () => {
+    const { page, context } = await openPage();
+    await page.goto(`${server.url}/text-client.html#token=wrong`);
+    await page.click('#connect');
+    await page.locator('#log li', { hasText: 'UNAUTHORIZED' }).waitFor();
+    await context.close();
+  });
+
+  test('W9 the REST reference opens in a browser', async () => {
+    const { page, context, errors } = await openPage();
+    await page.goto(`${server.url}/api/docs/`);
+    await page.getByText('Duet REST API').waitFor();
+    await page.getByText('/messages/{userId}', { exact: false }).first().waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+});
