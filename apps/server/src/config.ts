@@ -29,13 +29,18 @@ const Environment = z
     RATE_LIMITS: flag.default(true),
     TRUST_PROXY: count(0, 10).default(0),
     PRESENCE_BROADCAST_BUDGET: count(0, 10_000_000).default(2_000),
-    DRAIN_SECONDS: count(0, 300).optional(),
+    DRAIN_SECONDS: count(0, 300).default(0),
     LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   })
   .superRefine((env, check) => {
     const bad = (name: string, message: string) => check.addIssue({ code: 'custom', path: [name], message });
-    if (env.STORE === 'mongo' && !env.MONGODB_URI) bad('MONGODB_URI', 'is needed by STORE=mongo');
-    if (env.CLUSTER === 'redis' && !env.REDIS_URL) bad('REDIS_URL', 'is needed by CLUSTER=redis');
+    if (env.STORE === 'mongo') bad('STORE', 'mongo is not in this version yet');
+    if (env.CLUSTER === 'redis') bad('CLUSTER', 'redis is not in this version yet');
+    // Ignoring these would keep messages where nobody expects them.
+    if (env.MONGODB_URI && env.STORE !== 'sqlite')
+      bad('MONGODB_URI', 'is not usable in this version yet; set STORE=sqlite to ignore it');
+    if (env.REDIS_URL && env.CLUSTER !== 'local')
+      bad('REDIS_URL', 'is not usable in this version yet; set CLUSTER=local to ignore it');
     if (env.NODE_ENV !== 'production') return;
     if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
     else if (Buffer.byteLength(env.JWT_SECRET) < SECRET_BYTES)
@@ -47,8 +52,8 @@ const Environment = z
 export interface Config {
   production: boolean;
   port: number;
-  store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; url: string };
-  cluster: { kind: 'local' } | { kind: 'redis'; url: string };
+  store: { kind: 'sqlite'; file: string };
+  cluster: { kind: 'local' };
   workers: number;
   jwtSecret: string;
   /** Seconds, or a span such as `7d`. */
@@ -78,16 +83,11 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     throw new ConfigError(result.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'));
   }
   const env = result.data;
-  const store = env.STORE ?? (env.MONGODB_URI ? 'mongo' : 'sqlite');
-  const cluster = env.CLUSTER ?? (env.REDIS_URL ? 'redis' : 'local');
   return {
     production: env.NODE_ENV === 'production',
     port: env.PORT,
-    store:
-      store === 'mongo'
-        ? { kind: store, url: env.MONGODB_URI ?? '' }
-        : { kind: store, file: join(env.DATA_DIR, 'duet.db') },
-    cluster: cluster === 'redis' ? { kind: cluster, url: env.REDIS_URL ?? '' } : { kind: cluster },
+    store: { kind: 'sqlite', file: join(env.DATA_DIR, 'duet.db') },
+    cluster: { kind: 'local' },
     workers: env.WORKERS,
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
@@ -96,7 +96,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     trustProxy: env.TRUST_PROXY,
     presenceBudget: env.PRESENCE_BROADCAST_BUDGET,
     // Alone there is no other node to move to, so waiting would only delay the stop.
-    drainMs: (env.DRAIN_SECONDS ?? (cluster === 'redis' ? 10 : 0)) * 1000,
+    drainMs: env.DRAIN_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,
   };
 }

@@ -29,14 +29,13 @@ function greet(config: Config, port: number, log: Log): void {
     log.info({ port }, `listening on ${address}`);
     return;
   }
-  const store = config.store.kind === 'sqlite' ? config.store.file : 'MongoDB';
   console.log(`
   Duet is running
 
     Web client    ${address}
     Text client   ${address}/text-client.html
     REST API      ${address}/api/docs
-    Messages in   ${store}
+    Messages in   ${config.store.file}
 
   Open the web client in two browser windows and chat. Ctrl+C stops it.
 `);

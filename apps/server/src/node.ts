@@ -72,9 +72,9 @@ export async function createNode({ config, log, clock = systemClock, worker }: N
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const store = await loadStore(config, { clock, log });
+  const store = await loadStore(config);
   await answering({ name: config.store.kind, ready: store.ready }, log);
-  const cluster = worker ?? (await loadCluster(config, { clock, log }));
+  const cluster = worker ?? (await loadCluster(config, { clock }));
   await answering({ name: config.cluster.kind, ready: cluster.ready }, log);
 
   const parts = { config, clock, log, http, metrics, mayCall, store, cluster };

@@ -1,7 +1,10 @@
 import type { Appended, Draft, MessageStore } from './ports.ts';
 
-/** What is committed together: the most that one insert carries in DESIGN's measurements without hurting latency. */
-export const MAX_GROUP = 64;
+/**
+ * The most that is committed together. A commit writes each page of the database once, however many of its messages lie
+ * there: measured with 100 busy conversations, 512 cost half the CPU of 64 each. Small loads never fill it.
+ */
+export const MAX_GROUP = 512;
 
 export interface GroupCommit {
   /** Queues a draft behind all earlier ones; resolves when its group is durable. Calls in a row keep their order. */

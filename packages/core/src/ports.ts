@@ -65,7 +65,7 @@ export interface MessageStore {
    * Stores drafts in the order given, as one group commit. For each: compare-and-set against the last entry of its
    * conversation, seq and insert in one step, so that a reader never sees seq n + 1 before n, and a crash leaves no
    * hole. The inbox rows of both users are brought up to the entry before the promise resolves, for repeats as well
-   * (so a crash between insert and bump heals). At most 64 drafts; two of them may be the same message.
+   * (so a crash between insert and bump heals). At most MAX_GROUP drafts; two of them may be the same message.
    * @throws DuetError UNAVAILABLE: any part of the group may have been stored; repeating is safe
    */
   append(drafts: Draft[]): Promise<Appended[]>;

@@ -5,6 +5,7 @@ import { Server, type ServerOptions, type Socket } from 'socket.io';
 import type { Log } from '../ops/log.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
+import { coalesceWrites } from './coalesce.ts';
 import { roomOf } from './fanout.ts';
 
 /** Bytes of one packet: the longest message, escaped, fits. */
@@ -60,6 +61,7 @@ export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log
   io.on('connection', (socket) => {
     const user: string = socket.data.user;
     const failed = (err: unknown) => log.error({ err, user }, 'presence of a socket could not be recorded');
+    coalesceWrites(socket);
     bindEvents(socket);
     socket.join(roomOf(user));
     socket.onAnyOutgoing((event: string) => {

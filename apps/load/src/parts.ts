@@ -1,0 +1,171 @@
+import { createAccounts, emailOf, PASSWORD } from './accounts.ts';
+import { type Driven, drive, generate } from './drive.ts';
+import { type Kind, startSubject } from './subject.ts';
+
+/** A line of the table: what, the relay, Duet, how they compare, and what to reach. */
+export type Line = [what: string, relay: string, duet: string, ratio: string, target: string];
+export type Progress = (text: string) => void;
+
+const SOCKETS = 200;
+const IN_FLIGHT = 4;
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
+const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+const ms = (value: number): string => `${value.toFixed(2)} ms`;
+
+async function inTurn<T>(rounds: number, run: (kind: Kind, round: number) => Promise<T>): Promise<Record<Kind, T[]>> {
+  const results: Record<Kind, T[]> = { relay: [], duet: [] };
+  // In turn, so that a machine that slows down slows both.
+  for (let round = 1; round <= rounds; round++) {
+    for (const kind of ['relay', 'duet'] as const) results[kind].push(await run(kind, round));
+  }
+  return results;
+}
+
+/** Messages stored, acknowledged and delivered, as fast as one core does it. */
+export async function throughput(progress: Progress, quick: boolean): Promise<Line[]> {
+  const measureMs = quick ? 5_000 : 12_000;
+  const { relay, duet } = await inTurn(quick ? 1 : 3, async (kind, round) => {
+    await using subject = await startSubject(kind);
+    const accounts = await createAccounts(kind, subject.url, SOCKETS);
+    const driven = await drive(subject, {
+      what: 'closed',
+      url: subject.url,
+      accounts,
+      inFlight: IN_FLIGHT,
+      warmUpMs: 4_000,
+      measureMs,
+    });
+    progress(
+      `throughput ${round} ${kind}: ${(driven.messages / driven.seconds).toFixed(0)}/s, ${driven.cpuMicros.toFixed(0)} µs CPU each`,
+    );
+    return driven;
+  });
+  const of = (runs: Driven[], value: (run: Driven) => number) => median(runs.map(value));
+  const rate = (run: Driven) => run.messages / run.seconds;
+  const cpu = (run: Driven) => run.cpuMicros;
+  const p99 = (run: Driven) => run.p99;
+  return [
+    [
+      'messages per second',
+      of(relay, rate).toFixed(0),
+      of(duet, rate).toFixed(0),
+      ratio(of(duet, rate), of(relay, rate)),
+      '',
+    ],
+    [
+      'CPU per message',
+      `${of(relay, cpu).toFixed(0)} µs`,
+      `${of(duet, cpu).toFixed(0)} µs`,
+      ratio(of(duet, cpu), of(relay, cpu)),
+      'at most 1.6x',
+    ],
+    ['ack p99, saturated', ms(of(relay, p99)), ms(of(duet, p99)), ratio(of(duet, p99), of(relay, p99)), ''],
+  ];
+}
+
+/** What a socket that does nothing costs. */
+export async function memory(progress: Progress, quick: boolean): Promise<Line[]> {
+  const sockets = quick ? 500 : 2_000;
+  const { relay, duet } = await inTurn(quick ? 1 : 3, async (kind, round) => {
+    // Both collect as eagerly: what is measured is what is held, not what is not yet collected.
+    await using subject = await startSubject(kind, { NODE_OPTIONS: '--max-semi-space-size=1' });
+    const accounts = await createAccounts(kind, subject.url, 50);
+    const before = subject.residentBytes();
+    let each = 0;
+    await generate({ what: 'idle', url: subject.url, accounts, sockets }, async ({ signal }) => {
+      if (signal !== 'connected') return false;
+      await new Promise((resolve) => setTimeout(resolve, 5_000));
+      each = (subject.residentBytes() - before) / sockets;
+      return true;
+    });
+    progress(`memory ${round} ${kind}: ${kib(each)} for each idle connection`);
+    return each;
+  });
+  const [a, b] = [median(relay), median(duet)];
+  return [['memory per idle connection', kib(a), kib(b), ratio(b, a), 'at most 1.5x']];
+}
+
+async function pageTime(url: string, peer: string, token: string): Promise<number> {
+  const headers = { authorization: `Bearer ${token}` };
+  const newest = (await (await fetch(`${url}/api/messages/${peer}?limit=1`, { headers })).json()) as {
+    data: { messages: { seq: number }[] };
+  };
+  const last = newest.data.messages[0]?.seq ?? 0;
+  const times: number[] = [];
+  for (let i = 0; i < 1_000; i++) {
+    const before = 51 + Math.floor(Math.random() * (last - 51));
+    const start = performance.now();
+    await (await fetch(`${url}/api/messages/${peer}?limit=50&before=${before}`, { headers })).arrayBuffer();
+    times.push(performance.now() - start);
+  }
+  return median(times);
+}
+
+/** A page of history must not get slower as messages pile up. */
+export async function history(progress: Progress, quick: boolean): Promise<Line[]> {
+  await using subject = await startSubject('duet');
+  const accounts = await createAccounts('duet', subject.url, 20);
+  const [me, peer] = accounts as [(typeof accounts)[0], (typeof accounts)[0]];
+  const fillTo = async (total: number, stored: number): Promise<number> => {
+    while (stored < total) {
+      const job = {
+        what: 'closed' as const,
+        url: subject.url,
+        accounts,
+        inFlight: 16,
+        warmUpMs: 0,
+        measureMs: Math.min(30_000, (total - stored) / 5),
+      };
+      stored += (await drive(subject, job)).messages;
+      progress(`history: ${stored} messages stored`);
+    }
+    return stored;
+  };
+  const small = await fillTo(10_000, 0);
+  const timeSmall = await pageTime(subject.url, peer.id, me.auth.token as string);
+  const large = await fillTo(quick ? 50_000 : 1_000_000, small);
+  const timeLarge = await pageTime(subject.url, peer.id, me.auth.token as string);
+  return [
+    [
+      `history page of 50, ${small} stored, then ${large}`,
+      ms(timeSmall),
+      ms(timeLarge),
+      ratio(timeLarge, timeSmall),
+      'at most 1.5x',
+    ],
+  ];
+}
+
+async function floodLogins(url: string, parallel: number, until: AbortSignal): Promise<number> {
+  let logins = 0;
+  const one = async (i: number) => {
+    const body = JSON.stringify({ email: emailOf(i), password: PASSWORD });
+    while (!until.aborted) {
+      await fetch(`${url}/api/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+      logins += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, (_, i) => one(i)));
+  return logins;
+}
+
+/** Hashing passwords must not hold up messages. */
+export async function login(progress: Progress, quick: boolean): Promise<Line[]> {
+  await using subject = await startSubject('duet');
+  const accounts = await createAccounts('duet', subject.url, 50);
+  const job = { what: 'open' as const, url: subject.url, accounts, perSecond: 200, measureMs: quick ? 5_000 : 15_000 };
+  const calm = await drive(subject, job);
+  progress(`login: ack p99 ${ms(calm.p99)} without logins`);
+  const end = new AbortController();
+  const flood = floodLogins(subject.url, 20, end.signal);
+  const busy = await drive(subject, job);
+  end.abort();
+  const logins = await flood;
+  progress(`login: ack p99 ${ms(busy.p99)} with 20 parallel logins (${(logins / busy.seconds).toFixed(0)}/s)`);
+  return [
+    ['ack p50, calm, then 20 parallel logins', ms(calm.p50), ms(busy.p50), ratio(busy.p50, calm.p50), ''],
+    ['ack p99, calm, then 20 parallel logins', ms(calm.p99), ms(busy.p99), ratio(busy.p99, calm.p99), ''],
+  ];
+}

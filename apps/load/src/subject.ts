@@ -1,0 +1,91 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const RELAY = fileURLToPath(new URL('./relay.ts', import.meta.url));
+const DUET = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
+const SERVER_CORE = '0';
+export const GENERATOR_CORE = '1';
+
+export type Kind = 'relay' | 'duet';
+
+/** A server under test, pinned to a core of its own. */
+export interface Subject extends AsyncDisposable {
+  kind: Kind;
+  url: string;
+  /** CPU time of the process so far, all threads, in seconds. */
+  cpuSeconds(): number;
+  /** Memory that it holds, in bytes, after a collection. */
+  residentBytes(): number;
+}
+
+/** Prefix of a command that runs it on one core; empty where the machine cannot. */
+export function pinned(core: string): string[] {
+  try {
+    execFileSync('taskset', ['-c', core, 'true'], { stdio: 'ignore' });
+    return ['taskset', '-c', core];
+  } catch {
+    return [];
+  }
+}
+
+let ticks: number | undefined;
+const ticksPerSecond = (): number => (ticks ??= Number(execFileSync('getconf', ['CLK_TCK'])));
+
+/** Starts a server with an empty data folder and resolves when it listens. `settings` are environment variables. */
+export async function startSubject(kind: Kind, settings: Record<string, string> = {}): Promise<Subject> {
+  const data = mkdtempSync(join(tmpdir(), 'duet-bench-'));
+  const env = {
+    PATH: process.env.PATH,
+    NODE_ENV: 'production',
+    PORT: '0',
+    DATA_DIR: data,
+    RATE_LIMITS: 'off',
+    JWT_SECRET: randomBytes(32).toString('hex'),
+    ...settings,
+  };
+  const [command, ...args] = [...pinned(SERVER_CORE), process.execPath, kind === 'relay' ? RELAY : DUET];
+  const child = spawn(command as string, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  const url = await address(child);
+  const proc = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, 'utf8');
+  return {
+    kind,
+    url,
+    cpuSeconds() {
+      const fields = proc('stat').split(') ')[1]?.split(' ') ?? [];
+      return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
+    },
+    residentBytes: () => Number(/VmRSS:\s+(\d+)/.exec(proc('status'))?.[1]) * 1024,
+    async [Symbol.asyncDispose]() {
+      const exited = child.exitCode === null ? once(child, 'exit') : undefined;
+      child.kill('SIGTERM');
+      await exited;
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+function address(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    child.once('exit', () => reject(new Error(`the server ended:\n${output}`)));
+    child.stdout?.on('data', (chunk) => {
+      output += chunk;
+      const port = /http:\/\/localhost:(\d+)/.exec(output)?.[1];
+      if (port) resolve(`http://127.0.0.1:${port}`);
+    });
+  });
+}
+
+const children = new Set<ChildProcess>();
+/** Whatever happens, nothing that was started here stays. */
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
