@@ -14,7 +14,10 @@ export function createConversations(db: DatabaseSync): ConversationStore {
   return {
     get: (keys) => answer(() => byKey.all(JSON.stringify(keys)) as unknown as InboxRow[]),
     list: ({ user, after = { lastAt: Number.MAX_SAFE_INTEGER, conversation: '' }, limit }) =>
-      answer(() => list.all({ user, ...after, limit }) as unknown as InboxRow[]),
+      answer(() => {
+        const { lastAt, conversation } = after;
+        return list.all({ user, lastAt, conversation, limit }) as unknown as InboxRow[];
+      }),
     unread: (user) => answer(() => (unread.get(user) as { unread: number }).unread),
   };
 }

@@ -4,3 +4,4 @@ export * from './import-boundaries.ts';
 export * from './manual-clock.ts';
 export * from './server-process.ts';
 export * from './services.ts';
+export * from './store-suite/index.ts';

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import SwaggerParser from '@apidevtools/swagger-parser';
+import { Parser } from '@asyncapi/parser';
+import { describe, expect, test } from 'vitest';
+import {
+  asyncApiDocument,
+  clientEvents,
+  errorTable,
+  openApiDocument,
+  routes,
+  serverEvents,
+  validate,
+} from '../src/index.ts';
+
+const file = (name: string) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
+const printed = (document: object) => `${JSON.stringify(document, null, 2)}\n`;
+
+describe('documents', () => {
+  test('K1 docs/openapi.json is what the tables say; else run `npm run docs`', () => {
+    expect(file('openapi.json')).toBe(printed(openApiDocument()));
+  });
+
+  test('K1 docs/asyncapi.json is what the tables say; else run `npm run docs`', () => {
+    expect(file('asyncapi.json')).toBe(printed(asyncApiDocument()));
+  });
+
+  test('K2 the OpenAPI document is valid and names every route', async () => {
+    const api = await SwaggerParser.validate(structuredClone(openApiDocument()) as never);
+    const operations = Object.values(api.paths ?? {}).flatMap((path) => Object.values(path ?? {}));
+    const names = operations.map((operation) => (operation as { operationId: string }).operationId);
+    expect(names.sort()).toEqual(Object.keys(routes).sort());
+  });
+
+  test('K2 the AsyncAPI document is valid and names every event', async () => {
+    const { document, diagnostics } = await new Parser().parse(JSON.stringify(asyncApiDocument()));
+    expect(diagnostics.filter(({ severity }) => severity === 0)).toEqual([]);
+    const names = document
+      ?.operations()
+      .all()
+      .map((operation) => operation.id());
+    expect(names?.sort()).toEqual([...Object.keys(clientEvents), ...Object.keys(serverEvents)].sort());
+  });
+});
+
+describe('validation', () => {
+  const { payload } = clientEvents.send_message;
+  const id = 'a'.repeat(24);
+
+  test('K3 unknown fields are dropped, defaults filled in', () => {
+    expect(validate(payload, { receiverId: id, content: 'x', seq: 9 })).toEqual({
+      receiverId: id,
+      content: 'x',
+      messageType: 'text',
+    });
+  });
+
+  test.each([
+    [4_000, true],
+    [4_001, false],
+  ])('K3 %i code points outside the basic plane: %s', (length, fits) => {
+    expect(payload.safeParse({ receiverId: id, content: '𝕏'.repeat(length) }).success).toBe(fits);
+  });
+
+  test('K4 an error names the field and never repeats the input', () => {
+    const input = { receiverId: 'SECRET-INPUT', content: 'x' };
+    expect(() => validate(payload, input)).toThrow(
+      expect.objectContaining({ code: 'VALIDATION_ERROR', message: 'receiverId must be 24 hex digits' }),
+    );
+  });
+
+  test('K5 every code has a status, a retry class and a sentence', () => {
+    for (const { status, retry, text } of Object.values(errorTable)) {
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(['never', 'reauth', 'wait', 'same']).toContain(retry);
+      expect(text).not.toBe('');
+    }
+  });
+});

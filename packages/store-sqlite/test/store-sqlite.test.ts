@@ -1,0 +1,157 @@
+import { chmodSync, closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { conversationOf, type Draft, type Store } from '@duet/core';
+import { type StoreUnderTest, storeSuite, temporaryFolder } from '@duet/testkit';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openDatabase } from '../src/database.ts';
+import { createSqliteStore } from '../src/index.ts';
+
+storeSuite('sqlite', async (): Promise<StoreUnderTest> => {
+  const folder = temporaryFolder();
+  const stores: Store[] = [];
+  const reopen = async () => {
+    const store = createSqliteStore({ file: join(folder.path, 'duet.db') });
+    stores.push(store);
+    return store;
+  };
+  return {
+    store: await reopen(),
+    reopen,
+    async close() {
+      for (const store of stores) await store.close();
+      folder[Symbol.dispose]();
+    },
+  };
+});
+
+describe('a file that cannot be trusted', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let file: string;
+  beforeEach(() => {
+    folder = temporaryFolder();
+    file = join(folder.path, 'data', 'duet.db');
+  });
+  afterEach(() => folder[Symbol.dispose]());
+
+  const draft = (n: number): Draft => {
+    const [sender, receiver] = ['a'.repeat(24), 'b'.repeat(24)] as const;
+    return {
+      conversation: conversationOf(sender, receiver).id,
+      sender,
+      receiver,
+      content: 'x'.repeat(500),
+      messageType: 'text',
+      tempId: `${n}`,
+      createdAt: n,
+    };
+  };
+
+  test('D1 the folder is made, commits are synchronous, and that is read back', () => {
+    const db = openDatabase(file);
+    expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
+    expect(db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
+    db.close();
+  });
+
+  test('D2 a file that is no database is refused in plain words and left as it was', async () => {
+    await createSqliteStore({ file }).close();
+    writeFileSync(file, 'this is not a database, whatever its name says'.repeat(100));
+    const before = readFileSync(file, 'utf8');
+    expect(() => createSqliteStore({ file })).toThrow(/cannot be used: the file is not a database, or damaged/);
+    expect(readFileSync(file, 'utf8')).toBe(before);
+  });
+
+  test('D3 a folder that cannot be written is refused in plain words', () => {
+    writeFileSync(join(folder.path, 'data'), 'a file where a folder should be');
+    expect(() => createSqliteStore({ file })).toThrow(/cannot be used/);
+  });
+
+  test('D4 a database that may only be read is refused in plain words', async () => {
+    await createSqliteStore({ file }).close();
+    for (const [path, mode] of [
+      [folder.path, 0o555],
+      [join(folder.path, 'data'), 0o555],
+      [file, 0o444],
+    ] as const)
+      chmodSync(path, mode);
+    // Rights do not hold for root: look at it as somebody else.
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      expect(() => createSqliteStore({ file })).toThrow(
+        /cannot be used: (it, or its folder, is read-only|it cannot be opened)/,
+      );
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+      for (const path of [folder.path, join(folder.path, 'data')]) chmodSync(path, 0o755);
+    }
+  });
+
+  test('D5 a database of a newer version is refused', async () => {
+    await createSqliteStore({ file }).close();
+    const db = new DatabaseSync(file);
+    db.exec('PRAGMA user_version = 999');
+    db.close();
+    expect(() => createSqliteStore({ file })).toThrow(/newer version of Duet/);
+  });
+
+  test('D6 a page that was destroyed gives UNAVAILABLE, and no message is acknowledged into it', async () => {
+    const store = createSqliteStore({ file });
+    for (let n = 0; n < 50; n++) await store.messages.append([draft(n)]);
+    await store.close();
+    const size = readFileSync(file).length;
+    const handle = openSync(file, 'r+');
+    writeSync(handle, Buffer.alloc(size - 4096 * 2, 0xff), 0, size - 4096 * 2, 4096);
+    closeSync(handle);
+    const damaged = createSqliteStore({ file });
+    await expect(damaged.messages.append([draft(1_000)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(damaged.messages.page({ conversation: draft(0).conversation, limit: 50 })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+    await damaged.close();
+  });
+
+  test('D7 a full disk gives UNAVAILABLE; what was acknowledged stays, and room makes it work again', async () => {
+    const db = openDatabase(file);
+    const { createMessages } = await import('../src/messages.ts');
+    const messages = createMessages(db);
+    await messages.append([draft(0)]);
+    const { page_count } = db.prepare('PRAGMA page_count').get() as { page_count: number };
+    // The limit of the file makes SQLite fail as it does when the disk is full: SQLITE_FULL within the transaction.
+    db.exec(`PRAGMA max_page_count = ${page_count + 4}`);
+    let stored = 1;
+    const fill = async () => {
+      for (; stored < 1_000; stored++) await messages.append([draft(stored)]);
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(stored).toBeGreaterThan(1);
+    const page = () => messages.page({ conversation: draft(0).conversation, limit: 1_000 });
+    expect((await page()).map(({ tempId }) => tempId)).toEqual(Array.from({ length: stored }, (_, n) => `${n}`));
+    db.exec('PRAGMA max_page_count = 100000');
+    await messages.append([draft(stored)]);
+    expect((await page()).map(({ seq }) => seq)).toEqual(Array.from({ length: stored + 1 }, (_, n) => n + 1));
+    db.close();
+  });
+
+  test('D8 every query of the message path uses an index', () => {
+    const db = openDatabase(file);
+    const plan = (sql: string) =>
+      db
+        .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+        .all()
+        .map(({ detail }) => String(detail))
+        .join('; ');
+    for (const sql of [
+      'SELECT seq FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
+      'SELECT * FROM messages WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+      'SELECT * FROM messages WHERE tempId = ? AND conversation = ? AND sender = ?',
+      'SELECT * FROM inbox_rows WHERE user = ? AND conversation = ?',
+      'SELECT sum(peerSent - readN) FROM inbox_rows WHERE user = ?',
+    ]) {
+      expect(plan(sql)).toMatch(/SEARCH/);
+      expect(plan(sql)).not.toMatch(/SCAN/);
+    }
+    db.close();
+  });
+});

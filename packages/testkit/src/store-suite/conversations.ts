@@ -1,0 +1,115 @@
+import type { InboxRow } from '@duet/core';
+import { beforeAll, expect, it } from 'vitest';
+import { byBytes, newId, pair, START, type StoreUnderTest, upTo } from './common.ts';
+
+const byNewest = (one: InboxRow, other: InboxRow) =>
+  other.lastAt - one.lastAt || byBytes(other.conversation, one.conversation);
+
+/** Called by `storeSuite`. */
+export function conversationTests(under: () => StoreUnderTest): void {
+  const me = newId();
+  const pairs = upTo(12).map(() => pair(me, newId()));
+  const list = (query: { limit: number; after?: { lastAt: number; conversation: string }; user?: string }) =>
+    under().store.conversations.list({ user: me, ...query });
+
+  beforeAll(async () => {
+    // Three conversations share each time, so that only the second part of the order can tell them apart.
+    const drafts = pairs.flatMap((one, i) => {
+      const peer = one.low === me ? one.high : one.low;
+      const createdAt = START + Math.floor(i / 3) * 1000;
+      return upTo(i + 1).map((n) => ({ ...one.draft(n === 1 ? me : peer), createdAt }));
+    });
+    for (let i = 0; i < drafts.length; i += 64) await under().store.messages.append(drafts.slice(i, i + 64));
+  });
+
+  it('[S12] list: all rows of the user by time, then conversation, newest first', async () => {
+    const rows = await list({ limit: 100 });
+    expect(rows.map(({ conversation }) => conversation).sort()).toEqual(pairs.map(({ id }) => id).sort());
+    expect(rows).toEqual(rows.toSorted(byNewest));
+    expect(rows.every((row) => row.user === me)).toBe(true);
+    expect(new Set(rows.map(({ lastAt }) => lastAt)).size).toBe(4);
+  });
+
+  it.each([1, 2, 3, 5])('[S12] pages of %i rows hold every row once, across equal times', async (limit) => {
+    const whole = await list({ limit: 100 });
+    const found: InboxRow[] = [];
+    for (;;) {
+      const after = found.at(-1);
+      const rows = await list({ limit, ...(after ? { after } : {}) });
+      if (rows.length === 0) break;
+      expect(rows.length).toBeLessThanOrEqual(limit);
+      found.push(...rows);
+    }
+    expect(found).toEqual(whole);
+  });
+
+  it('[S12] a cursor need not be a row', async () => {
+    const rows = await list({ limit: 100 });
+    const after = { lastAt: START + 1500, conversation: '8' };
+    expect(await list({ limit: 100, after })).toEqual(rows.filter(({ lastAt }) => lastAt < START + 1500));
+    expect(await list({ limit: 100, after: { lastAt: 0, conversation: '' } })).toEqual([]);
+  });
+
+  it('[S12] a new message brings its conversation to the top, for both users', async () => {
+    const [a, b, c] = [newId(), newId(), newId()];
+    const [ab, ac] = [pair(a, b), pair(a, c)];
+    const { messages, conversations } = under().store;
+    const order = async (user: string) =>
+      (await conversations.list({ user, limit: 10 })).map(({ conversation }) => conversation);
+    await messages.append([{ ...ab.draft(a), createdAt: START }]);
+    await messages.append([{ ...ac.draft(c), createdAt: START + 1 }]);
+    expect(await order(a)).toEqual([ac.id, ab.id]);
+    await messages.append([{ ...ab.draft(b), createdAt: START + 2 }]);
+    expect(await order(a)).toEqual([ab.id, ac.id]);
+    expect(await order(b)).toEqual([ab.id]);
+  });
+
+  it('[S12] somebody without messages has no rows', async () => {
+    expect(await list({ user: newId(), limit: 10 })).toEqual([]);
+  });
+
+  it('[S13] get gives the rows that exist among the keys', async () => {
+    const rows = await list({ limit: 100 });
+    const keys = rows.map(({ user, conversation }) => ({ user, conversation }));
+    const found = await under().store.conversations.get([
+      ...keys,
+      { user: newId(), conversation: keys[0]?.conversation ?? '' },
+      { user: me, conversation: pair().id },
+    ]);
+    expect(found).toHaveLength(12);
+    expect(found).toEqual(expect.arrayContaining(rows));
+    expect(await under().store.conversations.get([])).toEqual([]);
+  });
+
+  it('[S13] get of the rows of many users', async () => {
+    const peers = pairs.map(({ id, low, high }) => ({ user: low === me ? high : low, conversation: id }));
+    const found = await under().store.conversations.get(peers);
+    expect(found.map(({ user }) => user).sort()).toEqual(peers.map(({ user }) => user).sort());
+    expect(found.every(({ peer, peerSent }) => peer === me && peerSent === 1)).toBe(true);
+  });
+
+  it('[S14] unread is the sum of peerSent - readN over all rows of the user', async () => {
+    const { conversations, receipts } = under().store;
+    // Conversation i holds one message of the user and i of the peer.
+    expect(await conversations.unread(me)).toBe(66);
+    const [first, last] = [pairs[5], pairs[11]] as [ReturnType<typeof pair>, ReturnType<typeof pair>];
+    await receipts.advance({ user: me, conversation: last.id, readN: 4, at: START });
+    await receipts.advance({ user: me, conversation: first.id, readN: 5, at: START });
+    expect(await conversations.unread(me)).toBe(57);
+    expect(await conversations.unread(last.low === me ? last.high : last.low)).toBe(1);
+    expect(await conversations.unread(newId())).toBe(0);
+  });
+
+  it('[S14] unread of a user with 300 conversations', async () => {
+    const user = newId();
+    for (let i = 0; i < 5; i += 1) {
+      const drafts = upTo(60).map(() => {
+        const { low, high, draft } = pair(user, newId());
+        return draft(low === user ? high : low);
+      });
+      await under().store.messages.append(drafts);
+    }
+    expect(await under().store.conversations.unread(user)).toBe(300);
+    expect(await under().store.conversations.list({ user, limit: 1000 })).toHaveLength(300);
+  });
+}

@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { type Boundary, sources, violations } from '../src/index.ts';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const contract = ['@duet/contract', '@duet/contract/errors'];
+const clocks = /\bDate\.now\(|\bnew Date\(\)|process\.env/;
+
+/** Who may import whom. ARCHITECTURE.md shows it as a picture. */
+const boundaries: Boundary[] = [
+  { folder: 'packages/contract', mayImport: ['zod'], builtins: 'none', never: clocks },
+  { folder: 'packages/core', mayImport: contract, builtins: ['node:crypto'], never: clocks },
+  { folder: 'packages/store-sqlite', mayImport: [...contract, '@duet/core'], builtins: 'all', never: clocks },
+  {
+    folder: 'packages/cluster-local',
+    mayImport: [...contract, '@duet/core', '@socket.io/cluster-adapter', '@socket.io/sticky'],
+    builtins: 'all',
+    never: clocks,
+  },
+  { folder: 'packages/client', mayImport: [...contract, 'socket.io-client'], builtins: 'none' },
+  {
+    folder: 'packages/testkit',
+    mayImport: [...contract, '@duet/core', '@duet/client', 'socket.io-client', 'vitest'],
+    builtins: 'all',
+  },
+  {
+    folder: 'apps/server',
+    mayImport: [
+      ...contract,
+      '@duet/core',
+      'bcryptjs',
+      'compression',
+      'cors',
+      'express',
+      'express-rate-limit',
+      'helmet',
+      'jsonwebtoken',
+      'pino',
+      'pino-pretty',
+      'piscina',
+      'prom-client',
+      'socket.io',
+      'swagger-ui-dist',
+      'zod',
+    ],
+    exceptions: { 'src/adapters.ts': ['@duet/store-sqlite', '@duet/cluster-local'] },
+    builtins: 'all',
+  },
+  {
+    folder: 'apps/web',
+    mayImport: [
+      '@duet/client',
+      '@duet/contract',
+      '@mantine/core',
+      '@mantine/core/styles.css',
+      '@mantine/form',
+      '@mantine/hooks',
+      '@tabler/icons-react',
+      'react',
+      'react-dom',
+      'react-dom/client',
+    ],
+    builtins: 'none',
+  },
+  {
+    folder: 'apps/load',
+    mayImport: ['@duet/client', '@duet/contract', 'socket.io', 'socket.io-client'],
+    builtins: 'all',
+  },
+];
+
+describe('the house', () => {
+  test('H1 packages import only what they may', () => {
+    expect(violations(root, boundaries)).toEqual([]);
+  });
+
+  test('H2 every package of the workspace has its boundary', () => {
+    const folders = ['apps', 'packages'].flatMap((kind) =>
+      readdirSync(join(root, kind)).map((name) => `${kind}/${name}`),
+    );
+    expect(folders.sort()).toEqual(boundaries.map(({ folder }) => folder).sort());
+  });
+
+  test('H3 process.env is read in one place', () => {
+    const readers = readdirSync(join(root, 'apps/server/src'), { recursive: true, encoding: 'utf8' }).filter(
+      (file) =>
+        file.endsWith('.ts') && readFileSync(join(root, 'apps/server/src', file), 'utf8').includes('process.env'),
+    );
+    expect(readers).toEqual(['main.ts']);
+  });
+
+  test('H4 no source file is longer than 400 lines', () => {
+    const files = boundaries.flatMap(({ folder }) => sources(join(root, folder, 'src')));
+    const long = files.filter((file) => readFileSync(file, 'utf8').split('\n').length > 401);
+    expect(long).toEqual([]);
+  });
+});
