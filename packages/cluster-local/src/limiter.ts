@@ -2,8 +2,8 @@ import type { Clock, Limiter, LimitRule, Taken } from '@duet/core';
 
 /** Above this many buckets the full ones are swept out: they say nothing that a new one would not. */
 const SWEEP_AT = 10_000;
-/** A bucket is a sum of fractions of a millisecond; this much of it is rounding. */
-const ROUNDING = 1e-6;
+/** A bucket is a sum of fractions of a millisecond; this part of a unit is rounding. */
+const ROUNDING = 1e-3;
 
 /**
  * Token buckets in memory, by the generic cell rate algorithm: one number for each key, the time at which its bucket
@@ -11,6 +11,8 @@ const ROUNDING = 1e-6;
  */
 export function createMemoryLimiter(clock: Clock): Limiter {
   const fullAt = new Map<string, number>();
+  /** Times are counted from here: the smaller the numbers, the finer their fractions. */
+  const origin = clock.now();
   let sweepAt = SWEEP_AT;
 
   function sweep(now: number): void {
@@ -19,13 +21,13 @@ export function createMemoryLimiter(clock: Clock): Limiter {
   }
 
   function take(key: string, rule: LimitRule, cost = 1): Taken {
-    const now = clock.now();
+    const now = clock.now() - origin;
     const unit = rule.windowMs / rule.limit;
     const before = Math.max(fullAt.get(key) ?? now, now);
     const after = before + unit * Math.max(cost, 1);
     const left = (at: number) => Math.floor((now + rule.windowMs - at) / unit + ROUNDING);
     const wait = after - now - rule.windowMs;
-    if (wait > ROUNDING) return { ok: false, remaining: left(before), retryAfterMs: Math.ceil(wait) };
+    if (wait > unit * ROUNDING) return { ok: false, remaining: left(before), retryAfterMs: Math.ceil(wait) };
     if (cost > 0) fullAt.set(key, after);
     if (fullAt.size > sweepAt) sweep(now);
     return { ok: true, remaining: left(cost > 0 ? after : before), retryAfterMs: 0 };

@@ -50,13 +50,13 @@ export function createPresenceRules(deps: PresenceDeps) {
     for (const contact of await deps.port.online(rows.map((row) => row.peer))) deps.fanout.toUser(contact, event);
   }
 
-  let telling: Promise<void> | undefined;
+  let telling = Promise.resolve();
   /** One teller at a time, so that changes of one user are told in their order. */
   function tellAll(): Promise<void> {
-    telling ??= tellUntold().finally(() => {
-      telling = undefined;
-    });
-    return telling;
+    const told = telling.then(tellUntold);
+    // Whoever asked hears of a failure; who asks next begins anew.
+    telling = told.catch(() => {});
+    return told;
   }
 
   async function tellUntold(): Promise<void> {

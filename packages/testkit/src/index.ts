@@ -1,4 +1,5 @@
 export * from './chat-client.ts';
+export * from './cluster-suite.ts';
 export * from './hostile.ts';
 export * from './import-boundaries.ts';
 export * from './manual-clock.ts';

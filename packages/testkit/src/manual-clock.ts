@@ -2,8 +2,8 @@ import type { Clock } from '@duet/core';
 
 /** A clock that stands still until it is moved: tests wait for nothing. */
 export interface ManualClock extends Clock {
-  /** Moves time forward; periodic tasks run as often as they would have. */
-  advance(ms: number): void;
+  /** Moves time forward; periodic tasks run as often as they would have, each given time to do its work. */
+  advance(ms: number): Promise<void>;
 }
 
 export function createManualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
@@ -18,7 +18,7 @@ export function createManualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
         tasks.delete(entry);
       };
     },
-    advance(ms) {
+    async advance(ms) {
       const end = now + ms;
       for (;;) {
         const due = [...tasks].filter(({ next }) => next <= end).sort((a, b) => a.next - b.next)[0];
@@ -26,6 +26,7 @@ export function createManualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
         now = due.next;
         due.next += due.ms;
         due.task();
+        await new Promise((resolve) => setImmediate(resolve));
       }
       now = end;
     },

@@ -1,0 +1,199 @@
+import { createLocalCluster } from '@duet/cluster-local';
+import type { ServerEvent, ServerEventName } from '@duet/contract';
+import { createSqliteStore } from '@duet/store-sqlite';
+import { createManualClock } from '@duet/testkit';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createGroupCommit } from '../src/group-commit.ts';
+import {
+  conversationOf,
+  createCore,
+  type Fanout,
+  MAX_GROUP,
+  messageId,
+  PRESENCE_GRACE_MS,
+  type Store,
+  seqOf,
+} from '../src/index.ts';
+
+interface Told {
+  user: string | 'everyone';
+  name: ServerEventName;
+  payload: ServerEvent<ServerEventName>;
+}
+
+/** The rules on the embedded adapters, with a clock that is moved by hand and sockets that only take notes. */
+function setUp(presenceBudget = 1_000) {
+  const clock = createManualClock();
+  const store = createSqliteStore({ file: ':memory:' });
+  const cluster = createLocalCluster({ clock });
+  const told: Told[] = [];
+  const failures: unknown[] = [];
+  const fanout: Fanout = {
+    toUser: (user, { name, payload }) => void told.push({ user, name, payload }),
+    toAll: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
+    localSockets: () => 10,
+    closeUser: () => {},
+  };
+  let ids = 0;
+  const core = createCore({
+    store,
+    cluster,
+    fanout,
+    clock,
+    presenceBudget,
+    passwords: {
+      hash: async (password) => `hash of ${password}`,
+      verify: async (password, hash) => hash === `hash of ${password}`,
+    },
+    tokens: { issue: (user) => user, verify: (token) => token },
+    newUserId: () => (++ids).toString(16).padStart(24, '0'),
+    newTempId: () => `temp-${++ids}`,
+    observe: {
+      committed: () => {},
+      accepted: () => {},
+      presenceChanged: () => {},
+      failed: (error) => failures.push(error),
+    },
+  });
+  const person = async (username: string) =>
+    (await core.accounts.register({ username, email: `${username}@example.org`, password: 'password123' })).user._id;
+  return { clock, store, core, told, failures, person };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('presence', () => {
+  let setup: ReturnType<typeof setUp>;
+  beforeEach(() => {
+    setup = setUp();
+  });
+  afterEach(async () => {
+    setup.core.presence.close();
+    await setup.store.close();
+  });
+
+  const statuses = () =>
+    setup.told
+      .filter(({ name }) => name === 'user_status')
+      .map(({ user, payload }) => [user, (payload as ServerEvent<'user_status'>).isOnline]);
+
+  test('P3 online is told at once, offline only after the grace, by the clock alone', async () => {
+    const { core, clock, person } = setup;
+    const a = await person('a1');
+    await core.presence.connected(a, 's1');
+    expect(statuses()).toEqual([['everyone', true]]);
+    await core.presence.disconnected(a, 's1');
+    await clock.advance(PRESENCE_GRACE_MS - 1_000);
+    await settled();
+    expect(statuses()).toHaveLength(1);
+    await clock.advance(2_000);
+    await settled();
+    expect(statuses()).toEqual([
+      ['everyone', true],
+      ['everyone', false],
+    ]);
+  });
+
+  test('P4 when the budget is spent only contacts who are online are told', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(10);
+    const { core, person } = setup;
+    const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    await core.messages.send({ user: a }, { receiverId: c, content: 'hi', messageType: 'text' });
+    await core.presence.connected(b, 's1');
+    setup.told.length = 0;
+    await core.presence.connected(a, 's2');
+    expect(statuses()).toEqual([[b, true]]);
+    await setup.clock.advance(1_000);
+    await core.presence.connected(c, 's3');
+    expect(statuses()).toEqual([
+      [b, true],
+      ['everyone', true],
+    ]);
+  });
+
+  test('P5 a store that does not answer delays the news and loses none', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(0);
+    const { core, person, store, clock } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    await core.presence.connected(b, 's1');
+    setup.told.length = 0;
+    const { list } = store.conversations;
+    store.conversations.list = () => Promise.reject(new Error('away'));
+    await expect(core.presence.connected(a, 's2')).rejects.toThrow('away');
+    store.conversations.list = list;
+    await clock.advance(1_000);
+    await settled();
+    await settled();
+    expect(statuses()).toEqual([[b, true]]);
+  });
+});
+
+describe('group commit', () => {
+  function controlled() {
+    const groups: number[] = [];
+    let release: (() => void) | undefined;
+    const messages: Pick<Store['messages'], 'append'> = {
+      async append(drafts) {
+        groups.push(drafts.length);
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        return drafts.map((draft) => ({
+          fresh: true,
+          entry: { ...draft, id: 'id', seq: 1, sent: [1, 0] as [number, number] },
+        }));
+      },
+    };
+    const commit = createGroupCommit(messages as Store['messages'], () => {});
+    const draft = (n: number) => ({
+      conversation: 'c',
+      sender: 'a',
+      receiver: 'b',
+      content: `${n}`,
+      messageType: 'text' as const,
+      tempId: `${n}`,
+      createdAt: n,
+    });
+    return { commit, groups, draft, release: () => release?.() };
+  }
+
+  test('M11 what arrives while a commit is under way shares the next one, in order and at most MAX_GROUP', async () => {
+    const { commit, groups, draft, release } = controlled();
+    const done: string[] = [];
+    const append = (n: number) => commit.append(draft(n)).then(({ entry }) => done.push(entry.content));
+    const first = append(0);
+    await settled();
+    expect(groups).toEqual([1]);
+    const rest = Array.from({ length: MAX_GROUP + 5 }, (_, i) => append(i + 1));
+    expect(done).toEqual([]);
+    for (let i = 0; i < 3; i++) {
+      release();
+      await settled();
+      await settled();
+    }
+    await Promise.all([first, ...rest]);
+    expect(groups).toEqual([1, MAX_GROUP, 5]);
+    expect(done).toEqual(Array.from({ length: MAX_GROUP + 6 }, (_, i) => `${i}`));
+    await commit.idle();
+  });
+});
+
+describe('places', () => {
+  test('M12 a conversation has one id for both, and a message id finds itself', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map((letter) => letter.repeat(24)) as [string, string, string];
+    const { id, users } = conversationOf(a, b);
+    expect(conversationOf(b, a)).toEqual({ id, users });
+    expect(conversationOf(a, c).id).not.toBe(id);
+    for (const seq of [1, 255, 256, 2 ** 31]) {
+      expect(messageId(id, seq)).toMatch(/^[0-9a-f]{24}$/);
+      expect(seqOf(id, messageId(id, seq))).toBe(seq);
+      expect(seqOf(conversationOf(a, c).id, messageId(id, seq))).toBeUndefined();
+    }
+  });
+});
