@@ -40,6 +40,7 @@ export interface WorkerCluster extends Cluster {
 
 /** The cluster as a worker sees it: the other workers through the primary, presence and limits kept by it. */
 export function createWorkerCluster(): WorkerCluster {
+  const release = holdConnections();
   const ask = createCaller();
   return {
     socketAdapter: createAdapter(),
@@ -51,7 +52,10 @@ export function createWorkerCluster(): WorkerCluster {
     },
     limiter: { take: (key, rule, cost) => ask('take', key, rule, cost) },
     metrics: () => ask('metrics'),
-    takeConnections: (io) => takeConnections(io, () => ask('online', [])),
+    takeConnections(io) {
+      takeConnections(io, () => ask('online', []));
+      release();
+    },
     fence: async () => {},
     onGap: () => {},
     ready: async () => {},
@@ -60,6 +64,23 @@ export function createWorkerCluster(): WorkerCluster {
 }
 
 type IoServer = Parameters<typeof setupWorker>[0];
+
+/**
+ * The primary hands connections to a worker as soon as it has been forked. Until its server is made they are kept here;
+ * nobody else would, and their clients would wait in vain.
+ * @returns gives what was kept to the listeners that are there by then
+ */
+function holdConnections(): () => void {
+  const held: [message: object, handle: unknown][] = [];
+  const hold = (message: object, handle: unknown) => {
+    if (String((message as { type?: unknown }).type).startsWith('sticky:')) held.push([message, handle]);
+  };
+  process.on('message', hold);
+  return () => {
+    process.off('message', hold);
+    for (const [message, handle] of held) process.emit('message', message, handle as never);
+  };
+}
 
 /**
  * The primary must know whose session it is before the client does, or the client's next request goes to another worker

@@ -77,10 +77,14 @@ export function open(
 export async function connect(url: string, token: unknown, options: Partial<ManagerOptions & SocketOptions> = {}) {
   const socket = open(url, token, options);
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
-    socket.once('connect_error', (error) => {
+    const refused = (error: Error) => {
       socket.disconnect();
       reject(error);
+    };
+    socket.once('connect_error', refused);
+    socket.once('connect', () => {
+      socket.off('connect_error', refused);
+      resolve();
     });
   });
   return socket;

@@ -69,16 +69,17 @@ function listening(child: ChildProcess, output: () => string): Promise<string> {
       child.kill('SIGKILL');
       fail('did not listen in time');
     }, START_WITHIN_MS);
-    child.once('exit', () => fail('ended'));
+    const ended = () => fail('ended');
     const look = () => {
       const port = LISTENING.exec(output())?.[1];
       if (port === undefined) return;
       clearTimeout(timer);
-      child.removeAllListeners('exit');
+      child.off('exit', ended);
+      child.stdout?.off('data', look);
       resolve(port);
     };
+    child.once('exit', ended);
     child.stdout?.on('data', look);
-    child.stderr?.on('data', look);
   });
 }
 

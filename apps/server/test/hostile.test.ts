@@ -1,0 +1,191 @@
+import { readdirSync } from 'node:fs';
+import { clientEvents, type RouteRow, routes } from '@duet/contract';
+import {
+  connect,
+  eventually,
+  hostilePayloads,
+  open,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  type TestUser,
+  temporaryFolder,
+} from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MAIN } from './shapes.ts';
+
+describe('hostile input', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+  let mallory: TestUser;
+  let bob: TestUser;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    server = await startServer(MAIN, { DATA_DIR: folder.path });
+    mallory = await register(server.url, 'mallory');
+    bob = await register(server.url, 'bob');
+  });
+  afterAll(async () => {
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+
+  /** Alive, serving others, and nothing of the attempt stored. */
+  async function unharmed(): Promise<void> {
+    using b = await connect(server.url, bob.token, { transports: ['websocket'] });
+    expect(await b.emitWithAck('typing_start', { receiverId: mallory.id })).toMatchObject({ ok: true });
+    const { body } = await rest(server.url, '/conversations', { token: bob.token });
+    expect(body.data.conversations).toEqual([]);
+    expect(server.output()).not.toMatch(/TypeError|Unhandled|"level":50/);
+  }
+
+  const bodies = (Object.entries(routes) as [string, RouteRow][]).filter(([, route]) => route.body);
+  test.each(bodies)('X1 %s refuses every hostile body with a code of the table', async (_, route) => {
+    for (const [name, payload] of Object.entries(hostilePayloads)) {
+      const body = JSON.stringify(payload) ?? '';
+      const answer = await rest(server.url, route.path, {
+        method: route.method.toUpperCase(),
+        token: mallory.token,
+        body,
+      });
+      expect({ name, ...answer }).toMatchObject({
+        name,
+        body: { success: false, code: expect.stringMatching(/VALIDATION_ERROR|MALFORMED_JSON|PAYLOAD_TOO_LARGE/) },
+      });
+      expect([400, 413]).toContain(answer.status);
+    }
+    await unharmed();
+  });
+
+  const asked = (Object.entries(routes) as [string, RouteRow][]).filter(([, route]) => route.auth);
+  test.each(asked)('X2 %s refuses hostile parameters and queries without a fault', async (_, route) => {
+    const path = route.path.replace(':userId', bob.id);
+    for (const value of [
+      '%00',
+      '%c0%af',
+      '..%2f..',
+      '$ne',
+      '%7B%22$ne%22:1%7D',
+      'a'.repeat(3000),
+      '-1',
+      '1e9',
+      'NaN',
+      '9'.repeat(30),
+    ]) {
+      const queries = ['q', 'limit', 'skip', 'before', 'after', 'cursor'].map(
+        (name) => `${path}?${name}=${value}&${name}[$gt]=1`,
+      );
+      for (const target of [...queries, route.path.replace(':userId', value)]) {
+        const { status, body } = await rest(server.url, target, {
+          method: route.method.toUpperCase(),
+          token: mallory.token,
+        });
+        expect({ target, status, success: body.success }).toEqual({ target, status, success: status === 200 });
+        expect([200, 400, 404]).toContain(status);
+      }
+    }
+    await unharmed();
+  });
+
+  test.each(Object.keys(clientEvents))(
+    'X3 %s answers every hostile payload, with and without callback',
+    async (event) => {
+      using socket = await connect(server.url, mallory.token, { transports: ['websocket'] });
+      let errors = 0;
+      socket.on('error', () => {
+        errors += 1;
+      });
+      for (const [name, payload] of Object.entries(hostilePayloads)) {
+        const ack = await socket.timeout(5_000).emitWithAck(event, payload);
+        expect({ name, ack }).toMatchObject({ name, ack: { ok: false, error: { code: 'VALIDATION_ERROR' } } });
+        socket.emit(event, payload);
+      }
+      await eventually(
+        () => errors === Object.keys(hostilePayloads).length,
+        'every one without callback is answered too',
+      );
+      await unharmed();
+    },
+  );
+
+  test('X4 events without arguments, with too many, and names that are reserved do no harm', async () => {
+    using socket = await connect(server.url, mallory.token, { transports: ['websocket'] });
+    socket.emit('send_message');
+    socket.emit('send_message', null, undefined, 7, 'more', {});
+    for (const name of ['error', '__proto__', 'constructor', 'toString', '']) {
+      socket.io.engine.write(`2${JSON.stringify([name, { receiverId: bob.id }])}`);
+    }
+    expect(await socket.emitWithAck('typing_stop', { receiverId: bob.id })).toMatchObject({ ok: true });
+    await unharmed();
+  });
+
+  test.each([
+    ['an attachment count without attachments', '5999999-["send_message",{"_placeholder":true,"num":0}]'],
+    ['a count of zero with a placeholder', '50-["send_message",{"_placeholder":true,"num":0}]'],
+    ['the name of an event of the emitter itself', '2["newListener","send_message"]'],
+    ['broken JSON', '2["send_message",{'],
+    ['an event that is no list', '2{"a":1}'],
+    ['a packet type that does not exist', '9[]'],
+    ['an acknowledgement that nobody waits for', '3999[{}]'],
+    ['another namespace', '0/admin,{"token":"x"}'],
+    ['a frame over the limit', `2["send_message",{"content":"${'x'.repeat(70_000)}"}]`],
+  ])('X5 a raw packet with %s costs its sender the connection at most', async (_, packet) => {
+    const before = readdirSync(`/proc/${server.pid}/fd`).length;
+    for (let i = 0; i < 20; i++) {
+      using socket = await connect(server.url, mallory.token, { transports: ['websocket'], reconnection: false });
+      socket.io.engine.write(packet);
+    }
+    await unharmed();
+    await eventually(() => readdirSync(`/proc/${server.pid}/fd`).length <= before + 5, 'the connections are gone');
+  });
+
+  test('X6 a foreign page is refused for polling and for websocket; pages of this machine and clients that are no page are not', async () => {
+    for (const transport of ['polling', 'websocket']) {
+      const attempt = (origin: string) =>
+        new Promise<string>((resolve) => {
+          const socket = open(server.url, mallory.token, {
+            transports: [transport],
+            extraHeaders: { origin },
+            reconnection: false,
+          });
+          socket.once('connect', () => resolve('connected')).once('connect_error', () => resolve('refused'));
+          socket.once('connect', () => socket.disconnect());
+        });
+      expect(await attempt('https://evil.example')).toBe('refused');
+      expect(await attempt(`${server.url}.evil.example`)).toBe('refused');
+      expect(await attempt('http://localhost:3000')).toBe('connected');
+    }
+    const answer = await rest(server.url, '/auth/me', {
+      token: mallory.token,
+      headers: { origin: 'https://evil.example' },
+    });
+    expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  test('X7 a reader that stops reading is closed, and nobody else notices', async () => {
+    const slow = await register(server.url, 'slow');
+    using reader = await connect(server.url, slow.token, { transports: ['websocket'], reconnection: false });
+    using sender = await connect(server.url, mallory.token, { transports: ['websocket'] });
+    // biome-ignore lint/suspicious/noExplicitAny: the TCP socket of the stock client has no public way to it
+    const tcp = (reader.io.engine.transport as any).ws._socket;
+    tcp.pause();
+    const content = 'x'.repeat(3_900);
+    const closed = new Promise<string>((resolve) => reader.once('disconnect', resolve));
+    for (let round = 0; round < 60 && reader.connected; round++) {
+      await Promise.all(
+        Array.from({ length: 100 }, () => sender.emitWithAck('send_message', { receiverId: slow.id, content })),
+      );
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      if (/duet_slow_consumers_total 1/.test(metrics)) break;
+    }
+    await eventually(
+      async () => /duet_slow_consumers_total 1/.test(await (await fetch(`${server.url}/metrics`)).text()),
+      'the slow reader is closed',
+    );
+    tcp.resume();
+    await closed;
+    expect(sender.connected).toBe(true);
+  });
+});

@@ -1,0 +1,216 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { limits } from '@duet/contract';
+import { connect, eventually, next, register, rest, startServer, temporaryFolder } from '@duet/testkit';
+import { describe, expect, test } from 'vitest';
+import { createTokens } from '../src/auth/tokens.ts';
+import { ConfigError, readConfig } from '../src/config.ts';
+import { createLog } from '../src/ops/log.ts';
+import { createOriginRule } from '../src/origins.ts';
+import { MAIN } from './shapes.ts';
+
+const SECRET = '0123456789abcdef0123456789abcdef';
+
+describe('configuration', () => {
+  test('O1 every bad variable is named at once, and no value is repeated', () => {
+    const bad = {
+      PORT: '99999',
+      NODE_ENV: 'prod',
+      WORKERS: 'many',
+      RATE_LIMITS: 'maybe',
+      JWT_EXPIRES_IN: 'SECRET-VALUE',
+    };
+    const error = (() => {
+      try {
+        readConfig(bad);
+      } catch (thrown) {
+        return thrown;
+      }
+    })() as ConfigError;
+    expect(error).toBeInstanceOf(ConfigError);
+    for (const name of Object.keys(bad)) expect(error.message).toContain(name);
+    expect(error.message).not.toContain('SECRET-VALUE');
+  });
+
+  test.each([
+    [undefined, /JWT_SECRET is required in production/],
+    ['short', /JWT_SECRET must have at least 32 bytes/],
+    ['your-super-secret-jwt-key-change-this-in-production', /JWT_SECRET must not be a sample value/],
+  ])('O2 production does not start with the secret %j', (JWT_SECRET, message) => {
+    expect(() => readConfig({ NODE_ENV: 'production', JWT_SECRET })).toThrow(message);
+    expect(readConfig({ NODE_ENV: 'production', JWT_SECRET: SECRET }).jwtSecret).toBe(SECRET);
+  });
+
+  test('O3 in development a secret is made once and kept beside the data, for its owner alone', () => {
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: join(folder.path, 'data') };
+    const { jwtSecret } = readConfig(environment);
+    expect(jwtSecret).toMatch(/^[0-9a-f]{64}$/);
+    expect(readConfig(environment).jwtSecret).toBe(jwtSecret);
+  });
+
+  test('O4 --check-config says what is wrong and exits with 1, or 0', () => {
+    using folder = temporaryFolder();
+    const check = (env: Record<string, string>) =>
+      spawnSync(process.execPath, [MAIN, '--check-config'], {
+        env: { DATA_DIR: folder.path, ...env },
+        encoding: 'utf8',
+      });
+    const bad = check({ PORT: 'x', MONGODB_URI: 'http://x' });
+    expect(bad).toMatchObject({ status: 1, stderr: expect.stringMatching(/PORT .*\n(.*\n)*.*MONGODB_URI/) });
+    expect(check({})).toMatchObject({ status: 0 });
+  });
+
+  test('O5 a port that is taken is said in plain words', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path });
+    const second = spawnSync(process.execPath, [MAIN], {
+      env: { DATA_DIR: folder.path, PORT: new URL(server.url).port },
+      encoding: 'utf8',
+    });
+    expect(second).toMatchObject({ status: 1, stderr: expect.stringMatching(/Port \d+ is taken/) });
+    await server.kill();
+  });
+});
+
+describe('building blocks', () => {
+  test('O6 logs hold no credentials and no messages', () => {
+    const lines: string[] = [];
+    const destination = new Writable({ write: (chunk, _, done) => done(void lines.push(String(chunk))) });
+    const log = createLog({ level: 'info', pretty: false, destination });
+    const secret = 'S3CRET';
+    log.info(
+      {
+        token: secret,
+        body: { password: secret, content: secret },
+        req: { headers: { authorization: secret, cookie: secret } },
+      },
+      'x',
+    );
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).not.toContain(secret);
+  });
+
+  test('A9 tokens expire, and another secret does not open', async () => {
+    const tokens = createTokens({ secret: SECRET, expiresIn: '7d' });
+    expect(tokens.verify(tokens.issue('user'))).toBe('user');
+    const expired = createTokens({ secret: SECRET, expiresIn: -1 });
+    expect(() => tokens.verify(expired.issue('user'))).toThrow(expect.objectContaining({ code: 'TOKEN_EXPIRED' }));
+    const other = createTokens({ secret: SECRET.toUpperCase(), expiresIn: '7d' });
+    expect(() => tokens.verify(other.issue('user'))).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }));
+  });
+
+  test.each([
+    [undefined, true, undefined, true],
+    ['https://chat.example', true, undefined, true],
+    ['http://localhost:3000', true, undefined, true],
+    ['null', true, undefined, true],
+    ['https://evil.example', true, undefined, false],
+    ['http://localhost:3000', false, undefined, false],
+    ['null', false, undefined, false],
+    ['https://app.example', false, ['https://app.example'], true],
+    ['https://app.example.evil', false, ['https://app.example'], false],
+    ['http://localhost:3000', true, ['https://app.example'], false],
+    ['https://anything.example', false, ['*'], true],
+  ])('X8 origin %j, development %j, allowed %j: %j', (...[origin, development, allowed, expected]) => {
+    expect(createOriginRule({ allowed, development })(origin, 'chat.example')).toBe(expected);
+  });
+});
+
+describe('a node', () => {
+  test('O7 health, readiness and metrics are served, with labels from the contract alone', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path });
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using a = await connect(server.url, alice.token);
+    using b = await connect(server.url, bob.token);
+    const got = next(b, 'receive_message');
+    await a.emitWithAck('send_message', { receiverId: bob.id, content: 'counted' });
+    await got;
+    await rest(server.url, `/messages/${alice.id}`, { token: 'wrong' });
+    expect(await (await fetch(`${server.url}/health`)).json()).toEqual({ status: 'ok' });
+    expect(await (await fetch(`${server.url}/ready`)).json()).toEqual({ status: 'ready' });
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    for (const line of [
+      'duet_messages_accepted_total 1',
+      'duet_messages_delivered_total 1',
+      'duet_event_seconds_count{event="send_message"} 1',
+      'duet_commit_messages_count 1',
+      'duet_connected_sockets 2',
+      'duet_presence_changes_total{status="online"} 2',
+      'duet_errors_total{code="UNAUTHORIZED"} 1',
+    ]) {
+      expect(metrics).toContain(line);
+    }
+    expect(metrics).toContain('nodejs_eventloop_lag_seconds');
+    expect(metrics).not.toContain(alice.id);
+    expect(metrics).not.toContain(alice.user.username);
+    await server.kill();
+  });
+
+  test('O8 SIGTERM: not ready, clients are told to come back, exit 0, and what was acknowledged is there', async () => {
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: folder.path, DRAIN_SECONDS: '1' };
+    const server = await startServer(MAIN, environment);
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using a = await connect(server.url, alice.token, { transports: ['websocket'] });
+    const reason = new Promise<string>((resolve) => a.once('disconnect', resolve));
+    const { data } = await a.emitWithAck('send_message', { receiverId: bob.id, content: 'last words' });
+    const stopped = server.stop();
+    // Not `io server disconnect`: after that a client would stay away.
+    expect(await reason).toBe('transport close');
+    expect(await stopped).toBe(0);
+    const again = await startServer(MAIN, { ...environment, PORT: new URL(server.url).port });
+    await eventually(() => a.connected, 'the client is back by itself');
+    const { body } = await rest(again.url, `/messages/${alice.id}`, { token: bob.token });
+    expect(body.data.messages.map((message: { _id: string }) => message._id)).toEqual([data.message._id]);
+    await again.kill();
+  });
+
+  test('O9 limits refuse with the time to wait, in events and in REST, and name it in a header', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, RATE_LIMITS: 'on' });
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using a = await connect(server.url, alice.token);
+    const acks = await Promise.all(
+      Array.from({ length: limits.typing.limit + 20 }, () => a.emitWithAck('typing_start', { receiverId: bob.id })),
+    );
+    const refused = acks.filter(({ ok }) => !ok);
+    expect(refused.length).toBeGreaterThan(10);
+    expect(refused[0]).toMatchObject({ error: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } });
+    expect(await a.emitWithAck('send_message', { receiverId: bob.id, content: 'another bucket' })).toMatchObject({
+      ok: true,
+    });
+
+    const guess = () => rest(server.url, '/auth/login', { body: { email: bob.email, password: 'wrong-guess' } });
+    for (let i = 0; i < limits.login_failure.limit; i++) expect((await guess()).status).toBe(401);
+    const throttled = await guess();
+    expect(throttled).toMatchObject({ status: 429, body: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } });
+    expect(Number(throttled.headers.get('retry-after'))).toBeGreaterThan(0);
+    const other = await rest(server.url, '/auth/login', { body: { email: alice.email, password: alice.password } });
+    expect(other.status).toBe(200);
+    await server.kill();
+  });
+
+  test('O10 security headers, request ids, and a client that is cached for ever by its name', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path });
+    const page = await fetch(server.url);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+    expect(page.headers.get('x-powered-by')).toBeNull();
+    const script = /src="(\/assets\/[^"]+\.js)"/.exec(await page.text())?.[1];
+    const asset = await fetch(server.url + script);
+    expect(asset.headers.get('cache-control')).toContain('immutable');
+    expect(page.headers.get('cache-control') ?? '').not.toContain('immutable');
+    expect(
+      (await fetch(`${server.url}/api/auth/me`, { headers: { 'x-request-id': 'abc-1' } })).headers.get('x-request-id'),
+    ).toBe('abc-1');
+    expect(
+      (await fetch(`${server.url}/api/auth/me`, { headers: { 'x-request-id': 'a b"c' } })).headers.get('x-request-id'),
+    ).toMatch(/^[\w-]{36}$/);
+    expect(readFileSync(join(folder.path, 'jwt-secret'), 'utf8')).toHaveLength(64);
+    await server.kill();
+  });
+});
