@@ -21,6 +21,7 @@ const Environment = z
     WORKERS: count(1, 256).default(1),
     DATA_DIR: z.string().min(1).default('./data'),
     JWT_SECRET: z.string().optional(),
+    JWT_SECRET_FILE: z.string().optional(),
     JWT_EXPIRES_IN: z
       .string()
       .regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds')
@@ -78,6 +79,7 @@ export class ConfigError extends Error {}
  */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  if (given.JWT_SECRET_FILE) given.JWT_SECRET ??= secretOf(given.JWT_SECRET_FILE);
   const result = Environment.safeParse(given);
   if (!result.success) {
     throw new ConfigError(result.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'));
@@ -99,6 +101,15 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     drainMs: env.DRAIN_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,
   };
+}
+
+/** A secret that was mounted as a file, so that it stands in no environment. */
+function secretOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new ConfigError(`JWT_SECRET_FILE cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
 }
 
 /** The secret of a development machine: made once, kept beside the data, so that a restart signs nobody out. */

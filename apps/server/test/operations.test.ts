@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { limits } from '@duet/contract';
@@ -49,6 +49,10 @@ describe('configuration', () => {
     const { jwtSecret } = readConfig(environment);
     expect(jwtSecret).toMatch(/^[0-9a-f]{64}$/);
     expect(readConfig(environment).jwtSecret).toBe(jwtSecret);
+    const file = join(folder.path, 'data', 'jwt-secret');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readConfig({ NODE_ENV: 'production', JWT_SECRET_FILE: file }).jwtSecret).toBe(jwtSecret);
+    expect(() => readConfig({ JWT_SECRET_FILE: join(folder.path, 'none') })).toThrow(/JWT_SECRET_FILE cannot be read/);
   });
 
   test('O4 --check-config says what is wrong and exits with 1, or 0', () => {

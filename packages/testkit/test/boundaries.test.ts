@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -71,6 +71,13 @@ const boundaries: Boundary[] = [
   },
 ];
 
+function testsOf(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join(folder, name));
+}
+
 describe('the house', () => {
   test('H1 packages import only what they may', () => {
     expect(violations(root, boundaries)).toEqual([]);
@@ -95,5 +102,16 @@ describe('the house', () => {
     const files = boundaries.flatMap(({ folder }) => sources(join(root, folder, 'src')));
     const long = files.filter((file) => readFileSync(file, 'utf8').split('\n').length > 401);
     expect(long).toEqual([]);
+  });
+
+  test('H5 every promise of docs/rules.md has a test, and every test a promise', () => {
+    const promised = readFileSync(join(root, 'docs/rules.md'), 'utf8').matchAll(/^\| ([A-Z]\d+) \|/gm);
+    const suites = sources(join(root, 'packages/testkit/src'));
+    const tests = [...suites, ...boundaries.flatMap(({ folder }) => testsOf(join(root, folder, 'test')))];
+    const named = tests.flatMap((file) => [
+      ...readFileSync(file, 'utf8').matchAll(/\(\s*['"`]\[?([A-Z]\d{1,2})\]? \S/g),
+    ]);
+    const idsOf = (matches: Iterable<RegExpMatchArray>) => [...new Set([...matches].map(([, id]) => id))].sort();
+    expect(idsOf(named)).toEqual(idsOf(promised));
   });
 });
