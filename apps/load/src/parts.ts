@@ -116,7 +116,7 @@ export async function history(progress: Progress, quick: boolean): Promise<Line[
         accounts,
         inFlight: 16,
         warmUpMs: 0,
-        measureMs: Math.min(30_000, (total - stored) / 5),
+        measureMs: Math.max(200, Math.min(30_000, (total - stored) / 25)),
       };
       stored += (await drive(subject, job)).messages;
       progress(`history: ${stored} messages stored`);

@@ -200,6 +200,9 @@ describe.each(shapes)('contract on $name', ({ start }) => {
       const answers = await Promise.all([a, a2, a, a2].map((socket) => socket.emitWithAck('send_message', message)));
       for (const { ok, data } of answers)
         expect({ ok, id: data.message._id }).toEqual({ ok: true, id: answers[0].data.message._id });
+      await b.emitWithAck('message_read', { messageId: answers[0].data.message._id, senderId: alice.id });
+      const late = await a.emitWithAck('send_message', message);
+      expect(late.data.message).toMatchObject({ _id: answers[0].data.message._id, isRead: true });
       const other = await a.emitWithAck('send_message', { ...message, content: 'twice' });
       expect(other).toMatchObject({ ok: false, error: { code: 'IDEMPOTENCY_CONFLICT' } });
       const mark = await a.emitWithAck('send_message', { receiverId: bob.id, content: 'mark' });
@@ -338,7 +341,10 @@ describe.each(shapes)('contract on $name', ({ start }) => {
       using b = await connect(url(1), y.token);
       const first = (await a.emitWithAck('send_message', { receiverId: y.id, content: '1' })).data.message._id;
       const second = (await a.emitWithAck('send_message', { receiverId: y.id, content: '2' })).data.message._id;
-      for (const messageId of [second, first]) await b.emitWithAck('message_read', { messageId, senderId: x.id });
+      const { data } = await b.emitWithAck('message_read', { messageId: second, senderId: x.id });
+      const repeat = await b.emitWithAck('message_read', { messageId: second, senderId: x.id });
+      expect(repeat.data).toEqual(data);
+      await b.emitWithAck('message_read', { messageId: first, senderId: x.id });
       expect(success('unreadCount', await rest(url(0), '/messages/unread/count', { token: y.token })).unreadCount).toBe(
         0,
       );

@@ -3,7 +3,7 @@ import type { Access, AccessRules } from './access.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Clock, ConversationStore, Entry, Fanout, MessageStore } from './ports.ts';
-import { messageView } from './views.ts';
+import { messageView, type Watermark } from './views.ts';
 
 /** Who calls: a user, and for events the socket it came from. */
 export interface Caller {
@@ -24,15 +24,16 @@ export interface MessageDeps {
 }
 
 export function createMessages(deps: MessageDeps) {
-  function view(entry: Entry, access: Access, viewer: string): Message {
+  /** A message as its sender sees it; without `receiverRead` it is new, and nobody has read it. */
+  function view(entry: Entry, access: Access, receiverRead?: Watermark): Message {
     const people = new Map([access.me, access.peer].map((person) => [person._id, person]));
-    return messageView(entry, { viewer, people, receiverRead: undefined });
+    return messageView(entry, { viewer: entry.sender, people, receiverRead });
   }
 
   /** Live events for a message that has just been stored: the receiver's sockets and the sender's other devices. */
   function announce(entry: Entry, access: Access, caller: Caller): Message {
     deps.accepted();
-    const own = view(entry, access, caller.user);
+    const own = view(entry, access);
     const { tempId, ...message } = own;
     deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
     deps.fanout.toUser(entry.sender, { name: 'receive_message', payload: { message: own } }, { except: caller.socket });
@@ -64,7 +65,8 @@ export function createMessages(deps: MessageDeps) {
       });
       if (fresh) return { message: announce(entry, access, caller), tempId };
       if (entry.content !== content || entry.messageType !== messageType) throw new DuetError('IDEMPOTENCY_CONFLICT');
-      return { message: view(entry, access, caller.user), tempId };
+      const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);
+      return { message: view(entry, access, inbox), tempId };
     },
 
     /**

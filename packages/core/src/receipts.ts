@@ -33,8 +33,11 @@ export function createReceipts(deps: ReceiptDeps) {
       const [entry] = seq === undefined ? [] : await deps.messages.get([{ conversation: conversation.id, seq }]);
       if (entry?.sender !== input.senderId) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
       const at = deps.clock.now();
-      await deps.receipts.advance({ user: caller.user, conversation: conversation.id, readN: ordinal(entry), at });
-      const receipt = { messageId: entry.id, readerId: caller.user, readAt: iso(at) };
+      const advance = { user: caller.user, conversation: conversation.id, readN: ordinal(entry), at };
+      const advanced = await deps.receipts.advance(advance);
+      // Read before: the time at which it was, not that of this repeat.
+      const readAt = advanced?.moved === 0 ? advanced.row.readAt : at;
+      const receipt = { messageId: entry.id, readerId: caller.user, readAt: iso(readAt) };
       tellSender(entry.sender, receipt);
       return receipt;
     },
