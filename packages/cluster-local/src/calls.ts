@@ -32,9 +32,16 @@ export interface Ready {
   ready: true;
 }
 
+/** A worker has got the connection that was sent under this key. */
+export interface Taken {
+  type: typeof MARK;
+  taken: string;
+}
+
 export const call = (id: number, method: Method, args: unknown[]): Call => ({ type: MARK, id, method, args });
 export const answerTo = (id: number, result: unknown): Answer => ({ type: MARK, id, result });
 export const failureOf = (id: number): Answer => ({ type: MARK, id, failed: true });
+export const taken = (key: string): Taken => ({ type: MARK, taken: key });
 export const ready = (): Ready => ({ type: MARK, ready: true });
 
 const marked = (message: unknown): message is { type: string } =>
@@ -42,4 +49,5 @@ const marked = (message: unknown): message is { type: string } =>
 export const isCall = (message: unknown): message is Call => marked(message) && 'method' in message;
 export const isAnswer = (message: unknown): message is Answer =>
   marked(message) && 'id' in message && !('method' in message);
+export const isTaken = (message: unknown): message is Taken => marked(message) && 'taken' in message;
 export const isReady = (message: unknown): message is Ready => marked(message) && 'ready' in message;

@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net';
 import type { Clock } from '@duet/core';
 import { setupPrimary } from '@socket.io/cluster-adapter';
 import { setupMaster } from '@socket.io/sticky';
-import { answerTo, failureOf, isCall, isReady, type Method, type PrimaryMethods } from './calls.ts';
+import { answerTo, failureOf, isCall, isReady, isTaken, type Method, type PrimaryMethods } from './calls.ts';
+import { createEntrustedConnections } from './entrusted.ts';
 import { createMemoryLimiter } from './limiter.ts';
 import { createPresenceTable } from './presence.ts';
-import { createProxiedRequests } from './proxied.ts';
 
 /** A worker that dies sooner than this after its start is replaced only after this time, so that a fault at start does not spin. */
 const RESTART_PAUSE_MS = 1_000;
@@ -39,17 +39,20 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   setupMaster(server, { loadBalancingMethod: 'round-robin' });
   setupPrimary();
   const serve = createDesk(options);
-  const proxied = createProxiedRequests(server);
+  const entrusted = createEntrustedConnections(server);
   let stopping = false;
 
   function fork(): Worker {
     const born = options.clock.now();
     const worker = cluster.fork();
-    proxied.watch(worker);
-    worker.on('message', (message) => serve(worker, message));
+    entrusted.watch(worker);
+    worker.on('message', (message) => {
+      if (isTaken(message)) entrusted.taken(message.taken);
+      else serve(worker, message);
+    });
     worker.on('exit', (code, signal) => {
       serve.left(worker);
-      proxied.drop(worker);
+      entrusted.drop(worker);
       if (stopping) return;
       options.log.error({ worker: worker.id, code, signal }, 'a worker died and is replaced');
       setTimeout(() => stopping || fork(), options.clock.now() - born < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0);

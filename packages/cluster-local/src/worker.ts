@@ -2,7 +2,7 @@ import { DuetError } from '@duet/contract';
 import type { Cluster } from '@duet/core';
 import { createAdapter } from '@socket.io/cluster-adapter';
 import { setupWorker } from '@socket.io/sticky';
-import { call, isAnswer, type Method, type PrimaryMethods, ready } from './calls.ts';
+import { call, isAnswer, type Method, type PrimaryMethods, ready, taken } from './calls.ts';
 
 type Result<M extends Method> = Awaited<ReturnType<PrimaryMethods[M]>>;
 
@@ -65,6 +65,12 @@ export function createWorkerCluster(): WorkerCluster {
 
 type IoServer = Parameters<typeof setupWorker>[0];
 
+/** Tells the primary that a connection has arrived, so that it lets go of its own end. */
+function confirmConnection(message: unknown): void {
+  const { type, key } = message as { type?: string; key?: string };
+  if (type === 'sticky:connection' && key !== undefined) process.send?.(taken(key));
+}
+
 /**
  * The primary hands connections to a worker as soon as it has been forked. Until its server is made they are kept here;
  * nobody else would, and their clients would wait in vain.
@@ -76,9 +82,13 @@ function holdConnections(): () => void {
     if (String((message as { type?: unknown }).type).startsWith('sticky:')) held.push([message, handle]);
   };
   process.on('message', hold);
+  process.on('message', confirmConnection);
   return () => {
     process.off('message', hold);
+    // They were confirmed when they came.
+    process.off('message', confirmConnection);
     for (const [message, handle] of held) process.emit('message', message, handle as never);
+    process.on('message', confirmConnection);
   };
 }
 

@@ -3,7 +3,7 @@ import type { Envelope, RouteData, ServerEvent, ServerEventName, User } from '@d
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 
 /** How long a test waits for something that should come. Generous: machines are slow, and a pass does not wait for it. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 35_000;
 
 /** A REST answer as it came over the wire. */
 export interface RestAnswer {
