@@ -9,7 +9,7 @@ import { createPresenceRules } from './presence.ts';
 import { createReceipts } from './receipts.ts';
 
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
-export { MAX_GROUP } from './group-commit.ts';
+export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
 export type { Caller } from './messages.ts';
 export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';

@@ -1,19 +1,19 @@
 import { createLocalCluster } from '@duet/cluster-local';
 import type { ServerEvent, ServerEventName } from '@duet/contract';
-import { createSqliteStore } from '@duet/store-sqlite';
-import { createManualClock } from '@duet/testkit';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createGroupCommit } from '../src/group-commit.ts';
 import {
   conversationOf,
   createCore,
+  createGroupCommit,
   type Fanout,
   MAX_GROUP,
   messageId,
   PRESENCE_GRACE_MS,
   type Store,
   seqOf,
-} from '../src/index.ts';
+} from '@duet/core';
+import { createSqliteStore } from '@duet/store-sqlite';
+import { createManualClock } from '@duet/testkit';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 interface Told {
   user: string | 'everyone';
