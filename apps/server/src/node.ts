@@ -93,6 +93,7 @@ export async function createNode({ config, log, clock = systemClock, worker }: N
 /** Puts the rules behind HTTP and sockets. */
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
   const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall });
+  if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
   const limiter = config.rateLimits ? cluster.limiter : { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
   const core = createCore({

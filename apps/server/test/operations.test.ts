@@ -151,6 +151,7 @@ describe('a node', () => {
     expect(metrics).toContain('nodejs_eventloop_lag_seconds');
     expect(metrics).not.toContain(alice.id);
     expect(metrics).not.toContain(alice.user.username);
+    expect(server.output()).toContain('RATE_LIMITS is off');
     await server.kill();
   });
 
