@@ -4,6 +4,7 @@ import {
   awkwardTexts,
   connect,
   findProgram,
+  next,
   register,
   rest,
   type ServerProcess,
@@ -123,6 +124,35 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     expect([...one.errors, ...two.errors]).toEqual([]);
     await one.context.close();
     await two.context.close();
+  });
+
+  test('W11 what is sent and answered while the history still loads is shown as sent, then as read', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using reader = await connect(server.url, ben.token);
+    const { page, context } = await openPage();
+    const stored = next(reader, 'receive_message');
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route(`**/api/messages/${ben.id}*`, async (route) => {
+      const response = await route.fetch();
+      await held;
+      await route.fulfill({ response });
+    });
+    await signIn(page, anna);
+    await page.getByLabel('Search people').fill(ben.user.username);
+    const asked = page.waitForRequest(`**/api/messages/${ben.id}*`);
+    await page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username }).click();
+    await asked;
+    await write(page, 'before the history');
+    const { message } = await stored;
+    release();
+    await bubble(page, 'before the history').waitFor();
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await reader.emitWithAck('message_read', { messageId: message._id, senderId: anna.id });
+    await page.getByRole('img', { name: 'Read' }).waitFor();
+    await context.close();
   });
 
   test('W2 what others write stays text', async () => {

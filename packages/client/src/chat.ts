@@ -91,11 +91,17 @@ export function createChat(options: ChatOptions) {
     const peer = message.sender._id === me() ? message.receiver : message.sender;
     setTyping(peer._id, false);
     noteConversation(peer._id, message);
-    const known = thread(peer._id);
-    if (!known || known.loading) return;
+    if (!thread(peer._id)) return;
     show(peer._id, [fromServer(message, me())]);
-    // A hole: something was sent meanwhile that did not come here.
-    if (message.seq > (thread(peer._id)?.upTo ?? 0)) void fetchMissed(peer._id).catch(ignoreOffline);
+    fillHole(peer._id);
+  }
+
+  /** A hole: something was sent meanwhile that did not come here. While the first page is loading nothing is one. */
+  function fillHole(peerId: string): void {
+    const known = thread(peerId);
+    if (!known || known.loading) return;
+    if ((known.messages.findLast(({ seq }) => seq !== undefined)?.seq ?? 0) > known.upTo)
+      void fetchMissed(peerId).catch(ignoreOffline);
   }
 
   function noteConversation(peerId: string, message: Message): void {
@@ -166,6 +172,8 @@ export function createChat(options: ChatOptions) {
     const messages = thread(readerId)?.messages;
     const seq = messages?.find((message) => message.id === messageId)?.seq;
     if (messages && seq !== undefined) setThread(readerId, { messages: readUpTo(messages, seq) });
+    // It overtook the message that it is about.
+    else if (messages) void refresh(readerId).catch(ignoreOffline);
   });
 
   return {
@@ -190,6 +198,7 @@ export function createChat(options: ChatOptions) {
         peerId,
         messages.map((message) => fromServer(message, me())),
       );
+      fillHole(peerId);
     },
     /** Loads the page before the oldest known message. @throws DuetError */
     async older(peerId: string): Promise<void> {
