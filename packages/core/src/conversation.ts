@@ -36,12 +36,14 @@ export function nextEntry(draft: Draft, last: Pick<Entry, 'seq' | 'sent'> | unde
   return { ...draft, id: messageId(draft.conversation, seq), seq, sent };
 }
 
+type Counted = Pick<Entry, 'sender' | 'receiver' | 'sent'>;
+
 /** The number of a message among those of its sender in this conversation: what read watermarks count. */
-export function ordinal(entry: Entry): number {
+export function ordinal(entry: Counted): number {
   return entry.sent[entry.sender < entry.receiver ? 0 : 1];
 }
 
 /** How many messages a user of the entry has sent up to it. */
-export function sentBy(user: string, entry: Entry): number {
+export function sentBy(user: string, entry: Counted): number {
   return user === entry.sender ? ordinal(entry) : entry.sent[entry.sender < entry.receiver ? 1 : 0];
 }

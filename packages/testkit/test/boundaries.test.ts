@@ -14,6 +14,18 @@ const boundaries: Boundary[] = [
   { folder: 'packages/core', mayImport: contract, builtins: ['node:crypto'], never: clocks },
   { folder: 'packages/store-sqlite', mayImport: [...contract, '@duet/core'], builtins: 'all', never: clocks },
   {
+    folder: 'packages/store-mongo',
+    mayImport: [...contract, '@duet/core', 'mongoose'],
+    builtins: 'none',
+    never: clocks,
+  },
+  {
+    folder: 'packages/cluster-redis',
+    mayImport: [...contract, '@duet/core', '@socket.io/redis-adapter', 'ioredis', 'socket.io-adapter'],
+    builtins: ['node:crypto'],
+    never: clocks,
+  },
+  {
     folder: 'packages/cluster-local',
     mayImport: [...contract, '@duet/core', '@socket.io/cluster-adapter', '@socket.io/sticky'],
     builtins: 'all',
@@ -22,7 +34,7 @@ const boundaries: Boundary[] = [
   { folder: 'packages/client', mayImport: [...contract, 'socket.io-client'], builtins: 'none' },
   {
     folder: 'packages/testkit',
-    mayImport: [...contract, '@duet/core', '@duet/client', 'socket.io-client', 'vitest'],
+    mayImport: [...contract, '@duet/core', '@duet/client', 'socket.io-client', 'testcontainers', 'vitest'],
     builtins: 'all',
   },
   {
@@ -45,7 +57,9 @@ const boundaries: Boundary[] = [
       'swagger-ui-dist',
       'zod',
     ],
-    exceptions: { 'src/adapters.ts': ['@duet/store-sqlite', '@duet/cluster-local'] },
+    exceptions: {
+      'src/adapters.ts': ['@duet/store-sqlite', '@duet/store-mongo', '@duet/cluster-local', '@duet/cluster-redis'],
+    },
     builtins: 'all',
   },
   {

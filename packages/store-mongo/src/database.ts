@@ -1,0 +1,120 @@
+import { DuetError } from '@duet/contract';
+import { type ConnectOptions, Mongoose, mongo } from 'mongoose';
+import { defineModels, type Models } from './schemas.ts';
+
+/** An operation that has no answer after this time is UNAVAILABLE: shorter than a client waits for its acknowledgement. */
+export const TIMEOUT_MS = 5_000;
+/** For every read: the server need not go on longer than anybody waits. */
+export const BOUNDED = { maxTimeMS: TIMEOUT_MS };
+const DUPLICATE_KEY = 11_000;
+
+const options: ConnectOptions = {
+  // Acknowledged means: on the disks of a majority. Without `j` a majority could forget together.
+  writeConcern: { w: 'majority', journal: true, wtimeoutMS: TIMEOUT_MS },
+  // What a read shows must not be rolled back later: a repeat is answered by reading.
+  readConcern: { level: 'majority' },
+  readPreference: 'primary',
+  retryWrites: true,
+  retryReads: true,
+  serverSelectionTimeoutMS: 3_000,
+  connectTimeoutMS: 3_000,
+  // A connection whose server says nothing is given up, and with it what was asked on it.
+  socketTimeoutMS: TIMEOUT_MS,
+  heartbeatFrequencyMS: 2_000,
+  maxPoolSize: 50,
+  maxIdleTimeMS: 60_000,
+  appName: 'duet',
+  autoIndex: false,
+  bufferCommands: false,
+};
+
+export interface Database {
+  /** The driver's own collection: no path hydrates documents. */
+  collection<T extends mongo.Document>(name: keyof Models): mongo.Collection<T>;
+  /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. `close` waits for it. */
+  answer<T>(work: () => Promise<T>): Promise<T>;
+  /** Connects if need be, makes missing indexes once, and asks the server. @throws DuetError UNAVAILABLE */
+  ready(): Promise<void>;
+  close(): Promise<void>;
+  /** For tools and tests. */
+  client(): mongo.MongoClient;
+}
+
+/**
+ * A connection that comes up by `ready` and then mends itself. Nothing is shared with other stores of the process.
+ * @param uri a `mongodb://` address with the name of the database
+ * @param extra options of the driver, over those that are set here
+ */
+export function createDatabase(uri: string, extra: ConnectOptions = {}): Database {
+  const mongoose = new Mongoose({ strictQuery: 'throw', sanitizeFilter: true });
+  const connection = mongoose.createConnection();
+  const models = defineModels(connection);
+  let opening: Promise<void> | undefined;
+  const underWay = new Set<Promise<unknown>>();
+  let closed = false;
+
+  function answer<T>(work: () => Promise<T>): Promise<T> {
+    const running = closed ? Promise.reject(new Error('closed')) : work();
+    underWay.add(running);
+    const ended = () => underWay.delete(running);
+    running.then(ended, ended);
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown) =>
+        reject(error instanceof DuetError ? error : new DuetError('UNAVAILABLE', { cause: error }));
+      // The driver's own limits are for one try at one server; a caller waits for all tries together.
+      const timer = setTimeout(() => fail(new Error(`no answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
+      running.then(resolve, fail).finally(() => clearTimeout(timer));
+    });
+  }
+
+  async function open(): Promise<void> {
+    await connection.openUri(uri, { ...options, ...extra });
+    for (const model of Object.values(models)) await model.createIndexes();
+  }
+
+  return {
+    answer,
+    collection<T extends mongo.Document>(name: keyof Models) {
+      const { db } = connection;
+      if (!db) throw new Error('not connected');
+      return db.collection<T>(name);
+    },
+    ready: () =>
+      answer(async () => {
+        opening ??= open().catch(async (error) => {
+          opening = undefined;
+          await connection.close().catch(() => {});
+          throw error;
+        });
+        await opening;
+        await connection.db?.command({ ping: 1, ...BOUNDED });
+      }),
+    async close() {
+      closed = true;
+      await Promise.allSettled(underWay);
+      await connection.close();
+    },
+    client: () => connection.getClient(),
+  };
+}
+
+/** Whether a unique value was taken, and nothing else went wrong. */
+export function isDuplicate(error: unknown): boolean {
+  return error instanceof mongo.MongoServerError && error.code === DUPLICATE_KEY && !failedToSpread(error);
+}
+
+function failedToSpread(error: mongo.MongoServerError): boolean {
+  const result = error instanceof mongo.MongoBulkWriteError ? error.result : undefined;
+  return result?.getWriteConcernError() !== undefined;
+}
+
+/**
+ * Which operations of a bulk write were refused by a unique index; the others have been done.
+ * @throws the error itself when anything else went wrong, such as a write that did not reach a majority
+ */
+export function duplicates(error: unknown): number[] {
+  if (!(error instanceof mongo.MongoBulkWriteError) || failedToSpread(error)) throw error;
+  const writeErrors = [error.writeErrors].flat();
+  if (writeErrors.length === 0 || writeErrors.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
+  return writeErrors.map(({ index }) => index);
+}

@@ -1,0 +1,22 @@
+import type { Store } from '@duet/core';
+import { createConversations, createReceipts } from './conversations.ts';
+import { createDatabase } from './database.ts';
+import { createMessages } from './messages.ts';
+import { createUsers } from './users.ts';
+
+/**
+ * The store for many nodes: MongoDB, a replica set or a sharded cluster. It needs no transaction and no change stream:
+ * unique indexes and single-document updates carry everything.
+ * @param options.uri a `mongodb://` address with the name of the database
+ */
+export function createMongoStore(options: { uri: string }): Store {
+  const database = createDatabase(options.uri);
+  return {
+    users: createUsers(database),
+    messages: createMessages(database),
+    conversations: createConversations(database),
+    receipts: createReceipts(database),
+    ready: database.ready,
+    close: database.close,
+  };
+}

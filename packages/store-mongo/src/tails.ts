@@ -1,0 +1,48 @@
+import type { Entry } from '@duet/core';
+import { BOUNDED, type Database } from './database.ts';
+import type { MessageDocument } from './schemas.ts';
+
+/** Conversations whose last entry is remembered. */
+const MAX_TAILS = 50_000;
+
+export type Tail = Pick<Entry, 'seq' | 'sent'>;
+
+/** The last entry of a conversation as the log has it now. */
+export async function readTail(
+  database: Database,
+  conversation: string,
+  level: 'local' | 'majority',
+): Promise<(Tail & Pick<MessageDocument, 'sender' | 'receiver'>) | undefined> {
+  const projection = { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 };
+  const [last] = await database
+    .collection<MessageDocument>('messages')
+    .find({ conversation }, { ...BOUNDED, readConcern: { level }, projection })
+    .sort({ seq: -1 })
+    .limit(1)
+    .toArray();
+  return last;
+}
+
+/**
+ * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
+ * log: an insert behind an old tail is refused by the unique index, and the tail is read again.
+ */
+export function createTails(database: Database) {
+  const tails = new Map<string, Tail>();
+
+  return {
+    /** undefined: the conversation has no entry. */
+    get: (conversation: string): Tail | undefined | Promise<Tail | undefined> =>
+      // What has not reached a majority yet holds its place all the same, so the newest is wanted here.
+      tails.get(conversation) ?? readTail(database, conversation, 'local'),
+    /** An entry that is durable. */
+    set({ conversation, seq, sent }: Entry): void {
+      tails.delete(conversation);
+      if (tails.size >= MAX_TAILS) tails.delete(tails.keys().next().value as string);
+      tails.set(conversation, { seq, sent });
+    },
+    forget(conversation: string): void {
+      tails.delete(conversation);
+    },
+  };
+}

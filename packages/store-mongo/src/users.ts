@@ -1,0 +1,65 @@
+import { DuetError } from '@duet/contract';
+import type { UserRecord, UserStore } from '@duet/core';
+import { BOUNDED, type Database, isDuplicate } from './database.ts';
+import type { UserDocument } from './schemas.ts';
+
+/** Sorts after every string that continues the prefix. */
+const AFTER_ALL = '\u{10FFFF}';
+
+const toRecord = ({ _id, ...user }: UserDocument): UserRecord => ({ id: _id, ...user });
+
+export function createUsers(database: Database): UserStore {
+  const collection = () => database.collection<UserDocument>('users');
+
+  let lastSeen = Promise.resolve();
+
+  async function conflict({ usernameKey }: UserRecord): Promise<DuetError> {
+    const field = (await collection().findOne({ usernameKey }, BOUNDED)) ? 'username' : 'email';
+    return new DuetError('CONFLICT', { details: [{ field, message: 'is already taken' }] });
+  }
+
+  return {
+    create: (user) =>
+      database.answer(async () => {
+        const { id: _id, ...fields } = user;
+        try {
+          await collection().insertOne({ _id, ...fields });
+        } catch (error) {
+          throw isDuplicate(error) ? await conflict(user) : error;
+        }
+      }),
+    get: (ids) =>
+      database.answer(async () => {
+        const found = await Promise.all([...new Set(ids)].map((_id) => collection().findOne({ _id }, BOUNDED)));
+        return found.filter((user) => user !== null).map(toRecord);
+      }),
+    byEmail: (emailKey) =>
+      database.answer(async () => {
+        const user = await collection().findOne({ emailKey }, BOUNDED);
+        return user ? toRecord(user) : undefined;
+      }),
+    list: ({ prefix = '', after = '', limit, except }) =>
+      database.answer(async () => {
+        // To MongoDB a limit of 0 is none.
+        if (limit === 0) return [];
+        const usernameKey = { $gte: prefix, $lt: prefix + AFTER_ALL, $gt: after };
+        const users = await collection()
+          .find({ usernameKey, _id: { $ne: except } }, BOUNDED)
+          .sort({ usernameKey: 1 })
+          .limit(limit)
+          .toArray();
+        return users.map(toRecord);
+      }),
+    seen(_id, at) {
+      // One at a time: servers exist (FerretDB 1) that lose one of two updates that race.
+      lastSeen = lastSeen.then(() =>
+        database.answer(async () => {
+          await collection().updateOne({ _id }, { $max: { lastSeen: at } });
+        }),
+      );
+      const noted = lastSeen;
+      lastSeen = noted.catch(() => {});
+      return noted;
+    },
+  };
+}

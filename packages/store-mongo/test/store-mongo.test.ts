@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { conversationOf, type Draft, type Store } from '@duet/core';
+import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite } from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createConversations, createReceipts } from '../src/conversations.ts';
+import { createDatabase } from '../src/database.ts';
+import { createMongoStore } from '../src/index.ts';
+import { createMessages } from '../src/messages.ts';
+import { createUsers } from '../src/users.ts';
+
+const [LOW, HIGH] = ['a'.repeat(24), 'b'.repeat(24)] as const;
+const { id: conversation } = conversationOf(LOW, HIGH);
+
+function draft(n: number, sender: string = LOW): Draft {
+  const receiver = sender === LOW ? HIGH : LOW;
+  const content = `text ${n}`;
+  return { conversation, sender, receiver, content, messageType: 'text', tempId: `${sender}-${n}`, createdAt: n };
+}
+
+describe.skipIf(!hasMongo())('MongoDB', () => {
+  let server: BackingService;
+  beforeAll(async () => {
+    server = await startMongo();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  /** A database that nobody else uses. */
+  const newUri = () => databaseOf(server.url, `duet-${randomUUID().slice(0, 8)}`);
+
+  storeSuite('mongo', async () => {
+    const uri = newUri();
+    const stores: Store[] = [];
+    const reopen = async () => {
+      const store = createMongoStore({ uri });
+      stores.push(store);
+      await store.ready();
+      return store;
+    };
+    return {
+      store: await reopen(),
+      reopen,
+      async close() {
+        for (const store of stores) await store.close();
+      },
+    };
+  });
+
+  test('N1 every query of the message path is served by an index, and writes wait for the disks of a majority', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const commands: Record<string, unknown>[] = [];
+    database.client().on('commandStarted', ({ command }) => commands.push(command));
+    const messages = createMessages(database);
+    const conversations = createConversations(database);
+    const users = createUsers(database);
+    await messages.append([draft(1), draft(2), draft(1, HIGH)]);
+    await messages.append([draft(1)]);
+    await messages.page({ conversation, before: 3, limit: 10 });
+    await messages.page({ conversation, after: 1, limit: 10 });
+    await messages.get([{ conversation, seq: 2 }]);
+    await conversations.get([{ user: LOW, conversation }]);
+    await conversations.list({ user: LOW, after: { lastAt: 9, conversation }, limit: 10 });
+    await conversations.unread(LOW);
+    await createReceipts(database).advance({ user: HIGH, conversation, readN: 1, at: 5 });
+    await users.get([LOW]);
+    await users.byEmail('somebody@example.org');
+    await users.seen(LOW, 5);
+
+    const queries = commands.flatMap(({ find, update, filter, sort, updates }) => {
+      if (find) return [{ find, filter, ...(sort ? { sort } : {}) }];
+      return ((updates ?? []) as { q: object }[]).map(({ q }) => ({ find: update, filter: q }));
+    });
+    expect(queries.length).toBeGreaterThan(12);
+    const db = database.client().db();
+    for (const query of queries) {
+      const plan = JSON.stringify(await db.command({ explain: query, verbosity: 'queryPlanner' }));
+      // MongoDB names its stage, the PostgreSQL behind FerretDB its index.
+      expect(plan, JSON.stringify(query)).toMatch(/"IXSCAN"|"IDHACK"|"EXPRESS_IXSCAN"|"Index Name"/);
+      expect(plan, JSON.stringify(query)).not.toMatch(/"COLLSCAN"|"Seq Scan"/);
+    }
+    const writes = commands.filter((command) => ['insert', 'update', 'delete'].some((name) => name in command));
+    expect(writes.length).toBeGreaterThan(3);
+    for (const write of writes) expect(write.writeConcern).toMatchObject({ w: 'majority', j: true });
+    await database.close();
+  });
+
+  test('N2 what another node has written is noticed, and a remembered tail that is old leaves no hole', async () => {
+    const uri = newUri();
+    const [one, other] = [createMongoStore({ uri }), createMongoStore({ uri })];
+    await Promise.all([one.ready(), other.ready()]);
+    for (let n = 1; n <= 10; n++) {
+      const [mine] = await (n % 2 ? one : other).messages.append([draft(n)]);
+      expect(mine).toMatchObject({ fresh: true, entry: { seq: n, sent: [n, 0] } });
+    }
+    // Both remember a tail; the one that is older must not be believed.
+    const group = [draft(11, HIGH), draft(12, HIGH), draft(1), draft(13, HIGH)];
+    const results = await one.messages.append(group);
+    expect(results.map(({ entry }) => entry.seq)).toEqual([11, 12, 1, 13]);
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  test('N3 a server that is not there yet is UNAVAILABLE, and found when it comes', async () => {
+    await using late = await startMongo();
+    if (!late.process) return;
+    await late.process.stop();
+    const store = createMongoStore({ uri: late.url });
+    await expect(store.ready()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(store.messages.append([draft(1)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await late.process.start();
+    await eventually(
+      () =>
+        store.ready().then(
+          () => true,
+          () => false,
+        ),
+      'the store is ready',
+    );
+    expect(await store.messages.append([draft(1)])).toMatchObject([{ fresh: true }]);
+    await store.close();
+  });
+
+  test('N4 a crash of the server loses nothing that was acknowledged, and the store mends itself', async () => {
+    await using fragile = await startMongo();
+    if (!fragile.process) return;
+    const store = createMongoStore({ uri: fragile.url });
+    await store.ready();
+    const acknowledged = new Map<string, number>();
+    let crashes = Promise.resolve();
+    for (let n = 1; n <= 300; n++) {
+      if (n % 100 === 50) {
+        crashes = crashes.then(async () => {
+          await fragile.process?.kill();
+          await fragile.process?.start();
+        });
+      }
+      await eventually(async () => {
+        const [appended] = await store.messages.append([draft(n)]).catch(() => []);
+        if (appended) acknowledged.set(appended.entry.tempId, appended.entry.seq);
+        return appended !== undefined;
+      }, 'the message is stored');
+    }
+    await crashes;
+    const entries = await store.messages.page({ conversation, limit: 1_000 });
+    expect(entries.map(({ seq }) => seq)).toEqual(entries.map((_, i) => i + 1));
+    expect(new Map(entries.map(({ tempId, seq }) => [tempId, seq]))).toEqual(acknowledged);
+    await store.close();
+  });
+
+  test('N5 a server that says nothing is UNAVAILABLE in time, not silence', async () => {
+    await using silent = await startMongo();
+    if (!silent.process) return;
+    const store = createMongoStore({ uri: silent.url });
+    await store.ready();
+    await store.messages.append([draft(1)]);
+    silent.process.pause();
+    const asked = performance.now();
+    await expect(store.messages.append([draft(2)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(store.messages.page({ conversation, limit: 10 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    // A client waits 10 s for its acknowledgement; the answers are there before.
+    expect(performance.now() - asked).toBeLessThan(20_000);
+    silent.process.resume();
+    await eventually(
+      () =>
+        store.ready().then(
+          () => true,
+          () => false,
+        ),
+      'it answers again',
+    );
+    await store.messages.append([draft(2)]);
+    expect((await store.messages.page({ conversation, limit: 10 })).map(({ tempId }) => tempId)).toEqual([
+      draft(1).tempId,
+      draft(2).tempId,
+    ]);
+    await store.close();
+  });
+
+  test('N6 two nodes that make the first entry of a conversation at once leave one row for each side', async () => {
+    const uri = newUri();
+    const [one, other] = [createMongoStore({ uri }), createMongoStore({ uri })];
+    await Promise.all([one.ready(), other.ready()]);
+    const results = await Promise.all([one.messages.append([draft(1)]), other.messages.append([draft(1, HIGH)])]);
+    expect(
+      results
+        .flat()
+        .map(({ entry }) => entry.seq)
+        .sort(),
+    ).toEqual([1, 2]);
+    for (const [user, peer] of [
+      [LOW, HIGH],
+      [HIGH, LOW],
+    ] as const) {
+      expect(await one.conversations.list({ user, limit: 10 })).toMatchObject([
+        { user, peer, lastSeq: 2, peerSent: 1 },
+      ]);
+    }
+    await Promise.all([one.close(), other.close()]);
+  });
+});

@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs';
+import { type ServiceProcess, startService } from './service-process.ts';
+import { available, findProgram } from './services.ts';
+
+/** A backing service that a test may use; `process` when the test may also break it. */
+export interface BackingService extends AsyncDisposable {
+  url: string;
+  process: ServiceProcess | undefined;
+}
+
+interface Kind {
+  name: string;
+  /** Names an address to use instead of starting one. */
+  variable: string;
+  program: string;
+  argumentsOf: (at: { port: number; folder: string }) => string[];
+  image: string;
+  containerPort: number;
+  urlOf: (host: string, port: number) => string;
+}
+
+const mongo: Kind = {
+  name: 'A server that speaks the MongoDB protocol',
+  variable: 'DUET_TEST_MONGODB_URI',
+  program: 'mongod',
+  argumentsOf: ({ port, folder }) => ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1'],
+  image: 'mongo:8',
+  containerPort: 27_017,
+  urlOf: (host, port) => `mongodb://${host}:${port}/duet`,
+};
+
+const redis: Kind = {
+  name: 'Redis 7',
+  variable: 'DUET_TEST_REDIS_URL',
+  program: 'redis-server',
+  argumentsOf: ({ port, folder }) => ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
+  image: 'redis:7',
+  containerPort: 6_379,
+  urlOf: (host, port) => `redis://${host}:${port}`,
+};
+
+const hasDocker = (): boolean => process.env.DOCKER_HOST !== undefined || existsSync('/var/run/docker.sock');
+
+/** An address from the environment, else a program on this machine, else a container. */
+function find({ name, variable, program }: Kind): boolean {
+  const found = process.env[variable] ?? findProgram(program) ?? hasDocker();
+  return available(name, found, `install ${program}, or name a server in ${variable}`);
+}
+
+async function start({ variable, program, argumentsOf, image, containerPort, urlOf }: Kind): Promise<BackingService> {
+  const url = process.env[variable];
+  if (url !== undefined) return { url, process: undefined, async [Symbol.asyncDispose]() {} };
+  const path = findProgram(program);
+  if (path !== undefined) {
+    const service = await startService(path, argumentsOf);
+    return {
+      url: urlOf('127.0.0.1', service.port),
+      process: service,
+      [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+    };
+  }
+  const { GenericContainer } = await import('testcontainers');
+  const container = await new GenericContainer(image).withExposedPorts(containerPort).start();
+  return {
+    url: urlOf(container.getHost(), container.getMappedPort(containerPort)),
+    process: undefined,
+    async [Symbol.asyncDispose]() {
+      await container.stop();
+    },
+  };
+}
+
+/** Whether tests can have MongoDB. @throws Error in CI when they cannot */
+export const hasMongo = (): boolean => find(mongo);
+/** Whether tests can have Redis. @throws Error in CI when they cannot */
+export const hasRedis = (): boolean => find(redis);
+export const startMongo = (): Promise<BackingService> => start(mongo);
+export const startRedis = (): Promise<BackingService> => start(redis);
+
+/** The same server, another database: tests that share a server keep apart. */
+export function databaseOf(url: string, name: string): string {
+  const address = new URL(url);
+  address.pathname = `/${name}`;
+  return address.href;
+}

@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { eventually } from './chat-client.ts';
+import { temporaryFolder } from './server-process.ts';
+
+/** A backing service as a process (group) of its own, on a port and a folder that it keeps over restarts. */
+export interface ServiceProcess extends AsyncDisposable {
+  port: number;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+  /** SIGKILL: a crash. */
+  kill(): Promise<void>;
+  /** Starts it again after `stop` or `kill`, on the same data; resolves when it takes connections. */
+  start(): Promise<void>;
+  /** SIGSTOP: it is there, and says nothing. */
+  pause(): void;
+  resume(): void;
+}
+
+/** A TCP port of this machine that nobody uses now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Whether something takes connections there. */
+export function listens(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host });
+    const done = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => done(true));
+    socket.once('error', () => done(false));
+  });
+}
+
+const running = new Set<ChildProcess>();
+/** A whole group, because a service may be several processes. */
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid as number), name);
+}
+process.once('exit', () => {
+  for (const child of running) signal(child, 'SIGKILL');
+});
+
+/**
+ * Starts a program that listens.
+ * @param argumentsOf its command line, for a port and a folder
+ */
+export async function startService(
+  program: string,
+  argumentsOf: (at: { port: number; folder: string }) => string[],
+): Promise<ServiceProcess> {
+  const folder = temporaryFolder();
+  // Some services give up root's rights and must still find their folder.
+  chmodSync(folder.path, 0o755);
+  const port = await freePort();
+  let child: ChildProcess;
+
+  async function start(): Promise<void> {
+    child = spawn(program, argumentsOf({ port, folder: folder.path }), { detached: true, stdio: 'ignore' });
+    running.add(child);
+    await eventually(() => {
+      if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
+      return listens(port);
+    }, `${program} takes connections`);
+  }
+
+  async function end(name: NodeJS.Signals): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    signal(child, 'SIGCONT');
+    signal(child, name);
+    await exited;
+    running.delete(child);
+    await eventually(async () => !(await listens(port)), `${program} has gone`);
+  }
+
+  await start();
+  return {
+    port,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    start,
+    pause: () => signal(child, 'SIGSTOP'),
+    resume: () => signal(child, 'SIGCONT'),
+    async [Symbol.asyncDispose]() {
+      await end('SIGKILL');
+      folder[Symbol.dispose]();
+    },
+  };
+}
