@@ -1,8 +1,6 @@
-import type { Clock, Cluster } from '@duet/core';
-import { createMemoryLimiter } from './limiter.ts';
+import { type Clock, type Cluster, createMemoryLimiter } from '@duet/core';
 import { createPresenceTable } from './presence.ts';
 
-export { createMemoryLimiter } from './limiter.ts';
 export { createPresenceTable, type PresenceTable } from './presence.ts';
 export { type Primary, startPrimary } from './primary.ts';
 export { createWorkerCluster, reportReady, type WorkerCluster } from './worker.ts';

@@ -1,12 +1,11 @@
 import cluster, { type Worker } from 'node:cluster';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Clock } from '@duet/core';
+import { type Clock, createMemoryLimiter } from '@duet/core';
 import { setupPrimary } from '@socket.io/cluster-adapter';
 import { setupMaster } from '@socket.io/sticky';
 import { answerTo, failureOf, isCall, isReady, isTaken, type Method, type PrimaryMethods } from './calls.ts';
 import { createEntrustedConnections } from './entrusted.ts';
-import { createMemoryLimiter } from './limiter.ts';
 import { createPresenceTable } from './presence.ts';
 
 /** A worker that dies sooner than this after its start is replaced only after this time, so that a fault at start does not spin. */

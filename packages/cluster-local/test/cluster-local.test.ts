@@ -1,9 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Cluster } from '@duet/core';
+import { type Cluster, createMemoryLimiter } from '@duet/core';
 import { clusterSuite, createManualClock } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
-import { createLocalCluster, createMemoryLimiter, createPresenceTable } from '../src/index.ts';
+import { createLocalCluster, createPresenceTable } from '../src/index.ts';
 
 // Two nodes at one table: what workers are to their primary, without the pipe between them. The pipe itself, and workers
 // that die, are tested with real processes in apps/server.

@@ -10,6 +10,7 @@ import { createReceipts } from './receipts.ts';
 
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
 export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
+export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
 export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';

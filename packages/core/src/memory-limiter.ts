@@ -1,4 +1,4 @@
-import type { Clock, Limiter, LimitRule, Taken } from '@duet/core';
+import type { Clock, Limiter, LimitRule, Taken } from './ports.ts';
 
 /** Above this many buckets the full ones are swept out: they say nothing that a new one would not. */
 const SWEEP_AT = 10_000;

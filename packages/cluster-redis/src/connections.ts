@@ -1,0 +1,106 @@
+import { DuetError } from '@duet/contract';
+import { Redis } from 'ioredis';
+
+/** A command that has no answer after this time fails: live events and presence are hints, nobody waits long for them. */
+export const COMMAND_TIMEOUT_MS = 1_000;
+/** A connection on which nothing has been answered for this long is given up and made again. */
+const SILENCE_MS = 5_000;
+const MAX_PAUSE_MS = 2_000;
+
+/** What happened to the connections, for the log. */
+export type Report = (what: 'redis lost' | 'redis back', error?: Error) => void;
+
+export interface Connections {
+  /** Publishes live events. */
+  pub: Redis;
+  /** Holds the subscriptions of this node's rooms. */
+  sub: Redis;
+  /** Presence and limits. */
+  state: Redis;
+  /** Resolves when all three can be used. @throws DuetError UNAVAILABLE */
+  ready(): Promise<void>;
+  close(): void;
+}
+
+/**
+ * Three connections, because one that subscribes can do nothing else, and a slow script must not hold up messages.
+ * `pub` and `state` keep no queue while they are away: what is late is worthless, and a queue would grow without end.
+ * `sub` keeps one, and never gives a command up: a subscription that is lost would make a room deaf for good.
+ * @param url one Redis server of version 7 or newer
+ */
+export function createConnections(url: string, report: Report): Connections {
+  const common = {
+    maxRetriesPerRequest: null,
+    connectTimeout: 3_000,
+    retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), MAX_PAUSE_MS) * (0.5 + Math.random() / 2),
+  };
+  const impatient = {
+    ...common,
+    enableOfflineQueue: false,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: SILENCE_MS,
+    // One write for all commands of a turn of the event loop: a group commit publishes many messages at once.
+    enableAutoPipelining: true,
+  };
+  const pub = new Redis(url, impatient);
+  const sub = new Redis(url, common);
+  const state = new Redis(url, impatient);
+  const all = [pub, sub, state];
+  watch(sub, report);
+  // Every failure is the affair of whoever asked; without a listener it would end the process.
+  for (const client of all) client.on('error', () => {});
+  ignoreOutcome(sub);
+
+  return {
+    pub,
+    sub,
+    state,
+    async ready() {
+      const waiting = all.find(({ status }) => status !== 'ready');
+      if (waiting) throw new DuetError('UNAVAILABLE', { cause: new Error(`the connection is ${waiting.status}`) });
+      await answer(() => state.ping());
+    },
+    close() {
+      for (const client of all) client.disconnect();
+    },
+  };
+}
+
+function watch(client: Redis, report: Report): void {
+  let lost = false;
+  let why: Error | undefined;
+  client.on('error', (error) => {
+    why = error;
+  });
+  client.on('close', () => {
+    if (!lost) report('redis lost', why);
+    lost = true;
+  });
+  client.on('ready', () => {
+    if (lost) report('redis back');
+    lost = false;
+  });
+}
+
+/**
+ * The Socket.IO adapter looks at the outcome of no subscription (socketio/socket.io-redis-adapter#569). They fail only
+ * when the connection is closed for good, which must not end the process.
+ */
+function ignoreOutcome(sub: Redis): void {
+  const quietly =
+    <A extends unknown[]>(command: (...args: A) => Promise<unknown>) =>
+    (...args: A) =>
+      command.apply(sub, args).catch(() => {});
+  const commands = sub as unknown as Record<'ssubscribe' | 'sunsubscribe', (...args: unknown[]) => Promise<unknown>>;
+  commands.ssubscribe = quietly(commands.ssubscribe);
+  commands.sunsubscribe = quietly(commands.sunsubscribe);
+}
+
+/** The result of `work`; whatever the driver throws becomes UNAVAILABLE. */
+export async function answer<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new DuetError('UNAVAILABLE', { cause });
+  }
+}

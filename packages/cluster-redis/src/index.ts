@@ -1,0 +1,76 @@
+import { DuetError } from '@duet/contract';
+import { BEAT_MS, type Clock, type Cluster } from '@duet/core';
+import { createShardedAdapter } from '@socket.io/redis-adapter';
+import type { Redis } from 'ioredis';
+import { COMMAND_TIMEOUT_MS, createConnections, type Report } from './connections.ts';
+import { createLimiter } from './limiter.ts';
+import { createPresence } from './presence.ts';
+import { createScripts } from './scripts.ts';
+
+export interface RedisClusterOptions {
+  /** One Redis server of version 7 or newer, `redis://` or `rediss://`. */
+  url: string;
+  /** Begins every key and channel: deployments that share a Redis have different ones. */
+  prefix: string;
+  clock: Clock;
+  report?: Report;
+  /** The cluster's time in milliseconds, for tests; Redis' own without it. */
+  now?: () => number;
+}
+
+/**
+ * Many nodes around one Redis. A room is a channel that only the nodes with a socket in it subscribe to, so a message
+ * costs the nodes that hold its users, however many there are. Redis holds nothing that cannot be rebuilt.
+ */
+export function createRedisCluster({ url, prefix, clock, now, report = () => {} }: RedisClusterOptions): Cluster {
+  const connections = createConnections(url, report);
+  const { pub, sub, state } = connections;
+  const run = createScripts(state, { prefix: `${prefix}:`, now });
+  const presence = createPresence(run, clock);
+  const gapListeners: (() => void)[] = [];
+
+  /** Subscriptions and the ping share a connection, on which Redis answers in order (and publishes to whom it has answered). */
+  const fence = () => inTime(sub);
+
+  let wasReady = false;
+  sub.on('ready', () => {
+    if (wasReady) {
+      // By then the subscriptions have been made again; what was published meanwhile is lost.
+      const tell = () => {
+        for (const listener of gapListeners) listener();
+      };
+      void fence().then(tell, tell);
+    }
+    wasReady = true;
+  });
+  // A connection to a Redis that has vanished without a word looks fine until it is asked.
+  const stopProbing = clock.every(BEAT_MS, () => {
+    if (sub.status === 'ready') void fence().catch(() => sub.disconnect(true));
+  });
+
+  return {
+    socketAdapter: createShardedAdapter(pub, sub, { channelPrefix: prefix, subscriptionMode: 'dynamic' }),
+    presence,
+    limiter: createLimiter(run, clock),
+    fence,
+    onGap: (listener) => void gapListeners.push(listener),
+    ready: connections.ready,
+    async close() {
+      stopProbing();
+      await presence.resign();
+      connections.close();
+    },
+  };
+}
+
+/** @throws DuetError UNAVAILABLE when Redis does not answer in time */
+function inTime(sub: Redis): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown) => reject(new DuetError('UNAVAILABLE', { cause }));
+    const timer = setTimeout(() => fail(new Error('no answer to a ping')), COMMAND_TIMEOUT_MS);
+    sub
+      .ping()
+      .then(() => resolve(), fail)
+      .finally(() => clearTimeout(timer));
+  });
+}

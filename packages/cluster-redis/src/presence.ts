@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import { type Clock, LEASE_MS, PRESENCE_GRACE_MS, type Presence } from '@duet/core';
+import { answer } from './connections.ts';
+import type { Run } from './scripts.ts';
+
+/** The most that one script does: Redis does nothing else meanwhile. */
+const BATCH = 500;
+/** Users who left are remembered for this long, in case Redis forgets them before their grace is over. */
+const REMEMBER_MS = LEASE_MS + PRESENCE_GRACE_MS;
+
+type Connection = { user: string; socket: string };
+
+const batches = <T>(items: T[]): T[][] =>
+  Array.from({ length: Math.ceil(items.length / BATCH) }, (_, i) => items.slice(i * BATCH, (i + 1) * BATCH));
+const flat = (connections: Connection[]): string[] => connections.flatMap(({ user, socket }) => [user, socket]);
+
+/**
+ * Presence by lease: this node's entries in Redis count while its lease lives. Redis may forget everything; what is
+ * remembered here puts it right at the next beat.
+ */
+export function createPresence(run: Run, clock: Clock): Presence & { resign(): Promise<void> } {
+  // New for each start of the process: a node that comes back is another one, and never inherits what it left.
+  const node = randomUUID();
+  const sockets = new Map<string, string>();
+  /** Sockets that went while Redis could not be told. */
+  const untold = new Map<string, string>();
+  const left = new Map<string, number>();
+  /** Whether Redis may know less than this node. */
+  let behind = false;
+
+  function forgetOldLeavers(): void {
+    for (const [user, at] of left) {
+      if (clock.now() - at < REMEMBER_MS) break;
+      left.delete(user);
+    }
+  }
+
+  async function register(connections: Connection[]): Promise<{ lost: boolean; came: string[] }> {
+    const [lost, ...came] = (await run('beat', node, LEASE_MS, ...flat(connections))) as [number, ...string[]];
+    return { lost: lost === 1, came };
+  }
+
+  /** Tells Redis all that it should know of this node. */
+  async function registerAll(): Promise<string[]> {
+    const came: string[] = [];
+    for (const batch of batches([...sockets].map(([socket, user]) => ({ user, socket })))) {
+      came.push(...(await register(batch)).came);
+    }
+    for (const batch of batches([...left.keys()])) await run('remind', ...batch);
+    return came;
+  }
+
+  async function tellDrops(): Promise<void> {
+    for (const batch of batches([...untold].map(([socket, user]) => ({ user, socket })))) {
+      await run('drop', node, ...flat(batch));
+      for (const { socket } of batch) untold.delete(socket);
+    }
+  }
+
+  return {
+    beat: (connections) =>
+      answer(async () => {
+        for (const { user, socket } of connections) {
+          sockets.set(socket, user);
+          left.delete(user);
+        }
+        forgetOldLeavers();
+        const wasBehind = behind;
+        behind = false;
+        try {
+          const { lost, came } = await register(connections);
+          await tellDrops();
+          if (lost || wasBehind) came.push(...(await registerAll()));
+          return came;
+        } catch (error) {
+          behind = true;
+          throw error;
+        }
+      }),
+    drop: (user, socket) =>
+      answer(async () => {
+        if (!sockets.delete(socket)) return;
+        left.delete(user);
+        left.set(user, clock.now());
+        try {
+          await run('drop', node, user, socket);
+        } catch (error) {
+          untold.set(socket, user);
+          throw error;
+        }
+      }),
+    async online(users) {
+      const found = new Set<string>();
+      for (const batch of batches(users)) {
+        const flags = (await run('online', ...batch).catch(() => [])) as number[];
+        for (const [i, flag] of flags.entries()) if (flag === 1) found.add(batch[i] as string);
+      }
+      return found;
+    },
+    reap: () =>
+      answer(async () => {
+        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH)) as string[];
+        return Array.from({ length: gone.length / 2 }, (_, i) => ({
+          user: gone[2 * i] as string,
+          at: Math.floor(Number(gone[2 * i + 1])),
+        }));
+      }),
+    async resign() {
+      // Without an answer the lease runs out by itself.
+      await run('resign', node).catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import type { Redis } from 'ioredis';
+
+/**
+ * Each script is one step that no other node can come between. Time is Redis' own, so that nodes whose clocks differ
+ * agree; tests pass theirs as ARGV[1].
+ *
+ * Keys, all below a prefix:
+ *   nodes         sorted set: node -> end of its lease
+ *   node:<node>   set of "user socket"
+ *   user:<user>   hash: socket -> node; there while the user has a socket
+ *   leaving       sorted set: user -> when the last socket went; there while the grace runs
+ *   limit:<key>   when the bucket will be full again
+ */
+const NOW = `
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + time[2] / 1000
+end
+local prefix = ARGV[2]
+`;
+
+/** ARGV: now, prefix, node, lease in ms, then user and socket by turns. @returns whether the lease was lost, then users who were offline */
+const BEAT = `${NOW}
+local node = ARGV[3]
+local lease = redis.call('ZSCORE', prefix .. 'nodes', node)
+local lost = (not lease or tonumber(lease) <= now) and 1 or 0
+redis.call('ZADD', prefix .. 'nodes', now + ARGV[4], node)
+local answer = { lost }
+for i = 5, #ARGV, 2 do
+  local user, socket = ARGV[i], ARGV[i + 1]
+  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 and redis.call('ZREM', prefix .. 'leaving', user) == 0 then
+    answer[#answer + 1] = user
+  end
+  redis.call('ZREM', prefix .. 'leaving', user)
+  redis.call('HSET', prefix .. 'user:' .. user, socket, node)
+  redis.call('SADD', prefix .. 'node:' .. node, user .. ' ' .. socket)
+end
+return answer`;
+
+/** ARGV: now, prefix, node, then user and socket by turns. */
+const DROP = `${NOW}
+for i = 4, #ARGV, 2 do
+  local user, socket = ARGV[i], ARGV[i + 1]
+  redis.call('SREM', prefix .. 'node:' .. ARGV[3], user .. ' ' .. socket)
+  if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
+    and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
+    redis.call('ZADD', prefix .. 'leaving', now, user)
+  end
+end`;
+
+/** Begins the grace of users whose end Redis has forgotten. ARGV: now, prefix, users */
+const REMIND = `${NOW}
+for i = 3, #ARGV do
+  if redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 0 then
+    redis.call('ZADD', prefix .. 'leaving', 'NX', now, ARGV[i])
+  end
+end`;
+
+/** ARGV: now, prefix, users. @returns 1 for each who is online, else 0 */
+const ONLINE = `${NOW}
+local answer = {}
+for i = 3, #ARGV do
+  answer[i - 2] = (redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 1
+    or redis.call('ZSCORE', prefix .. 'leaving', ARGV[i])) and 1 or 0
+end
+return answer`;
+
+/**
+ * ARGV: now, prefix, grace in ms, the most to do at once. A dead node's name goes last, so that whoever goes on after a
+ * crash finds what is left. @returns user and time by turns
+ */
+const REAP = `${NOW}
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'nodes', '-inf', now, 'LIMIT', 0, 4)) do
+  local ended = redis.call('ZSCORE', prefix .. 'nodes', node)
+  for _, member in ipairs(redis.call('SPOP', prefix .. 'node:' .. node, ARGV[4])) do
+    local user, socket = string.match(member, '^(%S+) (%S+)$')
+    if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
+      and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
+      redis.call('ZADD', prefix .. 'leaving', ended, user)
+    end
+  end
+  if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then redis.call('ZREM', prefix .. 'nodes', node) end
+end
+local gone = redis.call('ZRANGEBYSCORE', prefix .. 'leaving', '-inf', now - ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+for i = 1, #gone, 2 do redis.call('ZREM', prefix .. 'leaving', gone[i]) end
+return gone`;
+
+/** Ends this node's lease now: the others reap what is left of it. ARGV: now, prefix, node */
+const RESIGN = `${NOW}
+if redis.call('ZSCORE', prefix .. 'nodes', ARGV[3]) then redis.call('ZADD', prefix .. 'nodes', now, ARGV[3]) end`;
+
+/**
+ * A token bucket by the generic cell rate algorithm, as core's memory limiter has it.
+ * ARGV: now, prefix, key, limit, window in ms, cost. @returns ok, remaining, time to wait in ms
+ */
+const TAKE = `${NOW}
+-- Counted from 2026 on: the smaller the numbers, the finer their fractions.
+now = now - 1767225600000
+local key = prefix .. 'limit:' .. ARGV[3]
+local window, cost = tonumber(ARGV[5]), tonumber(ARGV[6])
+local unit = window / ARGV[4]
+local before = math.max(tonumber(redis.call('GET', key)) or now, now)
+local after = before + unit * math.max(cost, 1)
+local function left(at) return math.floor((now + window - at) / unit + 0.001) end
+local wait = after - now - window
+if wait > unit * 0.001 then return { 0, left(before), math.ceil(wait) } end
+if cost > 0 then redis.call('SET', key, string.format('%.17g', after), 'PX', math.ceil(after - now)) end
+return { 1, left(cost > 0 and after or before), 0 }`;
+
+const scripts = { beat: BEAT, drop: DROP, remind: REMIND, online: ONLINE, reap: REAP, resign: RESIGN, take: TAKE };
+export type ScriptName = keyof typeof scripts;
+export type Run = (name: ScriptName, ...args: (string | number)[]) => Promise<unknown>;
+
+/**
+ * Teaches a connection the scripts.
+ * @param options.now time in milliseconds, for tests; Redis' own without it
+ */
+export function createScripts(redis: Redis, options: { prefix: string; now?: (() => number) | undefined }): Run {
+  const nameOf = (name: ScriptName) => `duet_${name}`;
+  for (const [name, lua] of Object.entries(scripts)) {
+    redis.defineCommand(nameOf(name as ScriptName), { lua, numberOfKeys: 0 });
+  }
+  const commands = redis as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>;
+  return (name, ...args) =>
+    (commands[nameOf(name)] as (typeof commands)[string])(options.now?.() ?? 0, options.prefix, ...args);
+}

@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto';
+import { type Cluster, PRESENCE_GRACE_MS } from '@duet/core';
+import { type BackingService, clusterSuite, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createRedisCluster } from '../src/index.ts';
+
+describe.skipIf(!hasRedis())('Redis', () => {
+  let server: BackingService;
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  /** Nodes of one cluster that nobody else is in. */
+  async function nodes(count: number, url = server.url) {
+    const clock = createManualClock();
+    const prefix = randomUUID();
+    const start = () => createRedisCluster({ url, prefix, clock, now: clock.now });
+    const all = Array.from({ length: count }, start);
+    await Promise.all(all.map(isReady));
+    return { clock, prefix, all, close: () => Promise.all(all.map((node) => node.close())) };
+  }
+
+  const isReady = (node: Cluster) =>
+    eventually(
+      () =>
+        node.ready().then(
+          () => true,
+          () => false,
+        ),
+      'the node is ready',
+    );
+
+  clusterSuite('redis', async () => {
+    const { all, clock, close } = await nodes(2);
+    return {
+      nodes: all as [Cluster, Cluster],
+      advance: clock.advance,
+      // Nothing: a node that is dead renews nothing.
+      kill: () => {},
+      async close() {
+        await close();
+      },
+    };
+  });
+
+  test('C1 what Redis forgets the nodes tell it again: who is online, and who was about to be offline', async () => {
+    const { all, clock, prefix, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    await one.presence.beat([
+      { user: 'stays', socket: 's1' },
+      { user: 'leaves', socket: 's2' },
+    ]);
+    await other.presence.beat([{ user: 'there', socket: 's3' }]);
+    await one.presence.drop('leaves', 's2');
+    const redis = new Redis(server.url);
+    const keys = await redis.keys(`${prefix}:*`);
+    expect(keys.length).toBeGreaterThan(3);
+    await redis.del(...keys);
+    await redis.quit();
+    expect(await one.presence.online(['stays', 'leaves', 'there'])).toEqual(new Set());
+    await one.presence.beat([]);
+    await other.presence.beat([]);
+    expect(await one.presence.online(['stays', 'leaves', 'there'])).toEqual(new Set(['stays', 'leaves', 'there']));
+    await clock.advance(PRESENCE_GRACE_MS + 1);
+    await one.presence.beat([]);
+    await other.presence.beat([]);
+    expect((await one.presence.reap()).map(({ user }) => user)).toEqual(['leaves']);
+    await close();
+  });
+
+  test('C2 a node that slept longer than its lease is online again with its next beat', async () => {
+    const { all, clock, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    const connections = Array.from({ length: 1_200 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
+    expect(await one.presence.beat(connections)).toHaveLength(1_200);
+    const gone: string[] = [];
+    for (let waited = 0; waited < 40_000; waited += 1_000) {
+      await clock.advance(1_000);
+      gone.push(...(await other.presence.reap()).map(({ user }) => user));
+    }
+    expect(new Set(gone).size).toBe(1_200);
+    expect(gone).toHaveLength(1_200);
+    expect(await other.presence.online(['u0', 'u1199'])).toEqual(new Set());
+    expect(await one.presence.beat([])).toHaveLength(1_200);
+    expect(await other.presence.online(['u0', 'u1199'])).toEqual(new Set(['u0', 'u1199']));
+    await close();
+  });
+
+  test('C3 a node that stops is reaped at once, the grace of its users begins then', async () => {
+    const { all, clock, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    await one.presence.beat([{ user: 'u', socket: 's1' }]);
+    await one.close();
+    expect(await other.presence.reap()).toEqual([]);
+    await clock.advance(PRESENCE_GRACE_MS);
+    expect((await other.presence.reap()).map(({ user }) => user)).toEqual(['u']);
+    await close();
+  });
+
+  test('C4 Redis goes and comes back: nothing throws out of turn, limits go on, listeners hear of the gap', async () => {
+    await using fragile = await startRedis();
+    const { all, close } = await nodes(2, fragile.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const rule = { limit: 2, windowMs: 60_000 };
+    let gaps = 0;
+    one.onGap(() => (gaps += 1));
+    await one.presence.beat([{ user: 'before', socket: 's1' }]);
+    await fragile.process?.kill();
+    await eventually(
+      () =>
+        one.ready().then(
+          () => false,
+          () => true,
+        ),
+      'the node has noticed',
+    );
+    await expect(one.fence()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(one.presence.beat([{ user: 'meanwhile', socket: 's2' }])).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+    await expect(one.presence.drop('before', 's1')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await one.presence.online(['before'])).toEqual(new Set());
+    const taken = [];
+    for (let i = 0; i < 3; i++) taken.push((await one.limiter.take('k', rule)).ok);
+    expect(taken).toEqual([true, true, false]);
+    expect(gaps).toBe(0);
+
+    await fragile.process?.start();
+    await Promise.all([isReady(one), isReady(other)]);
+    await eventually(() => gaps === 1, 'the gap is told');
+    await one.fence();
+    expect(await one.presence.beat([])).toEqual(['meanwhile']);
+    expect(await other.presence.online(['before', 'meanwhile'])).toEqual(new Set(['before', 'meanwhile']));
+    await close();
+  });
+
+  test('C5 a Redis that says nothing is given up in time', async () => {
+    await using silent = await startRedis();
+    const { all, clock, close } = await nodes(1, silent.url);
+    const [node] = all as [Cluster];
+    let gaps = 0;
+    node.onGap(() => (gaps += 1));
+    silent.process?.pause();
+    const asked = performance.now();
+    await expect(node.fence()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect((await node.limiter.take('k', { limit: 1, windowMs: 1_000 })).ok).toBe(true);
+    await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(performance.now() - asked).toBeLessThan(10_000);
+    // The probe gives the silent subscriber up; after that it is made again, and the gap is told.
+    await clock.advance(5_000);
+    await eventually(
+      () =>
+        node.ready().then(
+          () => false,
+          () => true,
+        ),
+      'the connection is given up',
+    );
+    silent.process?.resume();
+    await eventually(() => gaps === 1, 'the gap is told');
+    await close();
+  });
+
+  test('C6 deployments that share a Redis do not see each other', async () => {
+    const [one, other] = await Promise.all([nodes(1), nodes(1)]);
+    await one.all[0]?.presence.beat([{ user: 'u', socket: 's' }]);
+    expect(await other.all[0]?.presence.online(['u'])).toEqual(new Set());
+    expect(await one.all[0]?.presence.online(['u'])).toEqual(new Set(['u']));
+    await Promise.all([one.close(), other.close()]);
+  });
+});
