@@ -4,11 +4,16 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 const SECRET_BYTES = 32;
+const CLUSTER_DRAIN_SECONDS = 10;
 /** Secrets that stand in tutorials and sample files, in any case. */
 const SAMPLE_SECRET = /^(your|my|the)?[-_ ]?(super[-_ ]?)?(secret|jwt|change[-_ ]?me|example|sample|default|password)/i;
 
 const flag = z.stringbool({ truthy: ['on', 'true', '1'], falsy: ['off', 'false', '0'] });
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+/** The address alone decides, a word before it. */
+const isRedis = (env: { CLUSTER?: string | undefined; REDIS_URL?: string | undefined }): boolean =>
+  env.CLUSTER === 'redis' || (env.CLUSTER === undefined && env.REDIS_URL !== undefined);
 
 const Environment = z
   .object({
@@ -18,6 +23,10 @@ const Environment = z
     REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// address' }).optional(),
     STORE: z.enum(['sqlite', 'mongo']).optional(),
     CLUSTER: z.enum(['local', 'redis']).optional(),
+    REDIS_PREFIX: z
+      .string()
+      .regex(/^[\w.-]{1,64}$/, 'must be letters, digits, dots and dashes')
+      .default('duet'),
     WORKERS: count(1, 256).default(1),
     DATA_DIR: z.string().min(1).default('./data'),
     JWT_SECRET: z.string().optional(),
@@ -30,18 +39,15 @@ const Environment = z
     RATE_LIMITS: flag.default(true),
     TRUST_PROXY: count(0, 10).default(0),
     PRESENCE_BROADCAST_BUDGET: count(0, 10_000_000).default(2_000),
-    DRAIN_SECONDS: count(0, 300).default(0),
+    DRAIN_SECONDS: count(0, 300).optional(),
     LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   })
   .superRefine((env, check) => {
     const bad = (name: string, message: string) => check.addIssue({ code: 'custom', path: [name], message });
-    if (env.STORE === 'mongo') bad('STORE', 'mongo is not in this version yet');
-    if (env.CLUSTER === 'redis') bad('CLUSTER', 'redis is not in this version yet');
-    // Ignoring these would keep messages where nobody expects them.
-    if (env.MONGODB_URI && env.STORE !== 'sqlite')
-      bad('MONGODB_URI', 'is not usable in this version yet; set STORE=sqlite to ignore it');
-    if (env.REDIS_URL && env.CLUSTER !== 'local')
-      bad('REDIS_URL', 'is not usable in this version yet; set CLUSTER=local to ignore it');
+    if (env.STORE === 'mongo' && !env.MONGODB_URI) bad('MONGODB_URI', 'is required with STORE=mongo');
+    if (env.CLUSTER === 'redis' && !env.REDIS_URL) bad('REDIS_URL', 'is required with CLUSTER=redis');
+    if (isRedis(env) && env.WORKERS > 1)
+      bad('WORKERS', 'are processes of one machine (CLUSTER=local); with Redis start more nodes instead');
     if (env.NODE_ENV !== 'production') return;
     if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
     else if (Buffer.byteLength(env.JWT_SECRET) < SECRET_BYTES)
@@ -53,8 +59,8 @@ const Environment = z
 export interface Config {
   production: boolean;
   port: number;
-  store: { kind: 'sqlite'; file: string };
-  cluster: { kind: 'local' };
+  store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string };
+  cluster: { kind: 'local' } | { kind: 'redis'; url: string; prefix: string };
   workers: number;
   jwtSecret: string;
   /** Seconds, or a span such as `7d`. */
@@ -88,8 +94,14 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   return {
     production: env.NODE_ENV === 'production',
     port: env.PORT,
-    store: { kind: 'sqlite', file: join(env.DATA_DIR, 'duet.db') },
-    cluster: { kind: 'local' },
+    store:
+      env.MONGODB_URI !== undefined && env.STORE !== 'sqlite'
+        ? { kind: 'mongo', uri: env.MONGODB_URI }
+        : { kind: 'sqlite', file: join(env.DATA_DIR, 'duet.db') },
+    cluster:
+      env.REDIS_URL !== undefined && isRedis(env)
+        ? { kind: 'redis', url: env.REDIS_URL, prefix: env.REDIS_PREFIX }
+        : { kind: 'local' },
     workers: env.WORKERS,
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
@@ -98,7 +110,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     trustProxy: env.TRUST_PROXY,
     presenceBudget: env.PRESENCE_BROADCAST_BUDGET,
     // Alone there is no other node to move to, so waiting would only delay the stop.
-    drainMs: env.DRAIN_SECONDS * 1000,
+    drainMs: (env.DRAIN_SECONDS ?? (isRedis(env) ? CLUSTER_DRAIN_SECONDS : 0)) * 1000,
     logLevel: env.LOG_LEVEL,
   };
 }

@@ -6,8 +6,8 @@ import { createNode } from './node.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetricsOfWorkers } from './ops/metrics.ts';
 
-/** A stop that takes longer than this is not going to end. */
-const STOP_WITHIN_MS = 30_000;
+/** A stop that takes longer than this after the drain is not going to end. */
+const STOP_WITHIN_MS = 20_000;
 
 const logOf = (config: Config): Log =>
   createLog({ level: config.logLevel, pretty: !config.production && process.stdout.isTTY });
@@ -35,15 +35,15 @@ function greet(config: Config, port: number, log: Log): void {
     Web client    ${address}
     Text client   ${address}/text-client.html
     REST API      ${address}/api/docs
-    Messages in   ${config.store.file}
+    Messages in   ${config.store.kind === 'sqlite' ? config.store.file : 'MongoDB'}
 
   Open the web client in two browser windows and chat. Ctrl+C stops it.
 `);
 }
 
-function stopOnSignal(close: () => Promise<void>): void {
+function stopOnSignal(close: () => Promise<void>, withinMs: number): void {
   const stop = () => {
-    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    setTimeout(() => process.exit(1), withinMs).unref();
     close().then(
       () => process.exit(0),
       (error) => {
@@ -66,7 +66,7 @@ try {
   }
   const log = logOf(config);
   const node = await start(config, log);
-  stopOnSignal(node.close);
+  stopOnSignal(node.close, config.drainMs + STOP_WITHIN_MS);
   if (cluster.isPrimary) greet(config, node.port, log);
 } catch (error) {
   const what = error instanceof ConfigError ? 'The configuration is not valid:\n' : 'Duet cannot start: ';

@@ -56,10 +56,12 @@ interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> 
 export async function createNode({ config, log, clock = systemClock, worker }: NodeOptions): Promise<Node> {
   const http = createServer();
   let io: Server | undefined;
-  let dependencies: Dependency[] | undefined;
+  let dependencies: Dependency[] = [];
+  let serving = false;
   const metrics = createMetrics(() => io?.of('/').sockets.size ?? 0);
   const health = createHealth({
     dependencies: () => dependencies,
+    serving: () => serving,
     metrics: worker?.metrics ?? metrics.text,
     metricsType: metrics.contentType,
   });
@@ -72,20 +74,21 @@ export async function createNode({ config, log, clock = systemClock, worker }: N
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const store = await loadStore(config);
-  await answering({ name: config.store.kind, ready: store.ready }, log);
-  const cluster = worker ?? (await loadCluster(config, { clock }));
-  await answering({ name: config.cluster.kind, ready: cluster.ready }, log);
+  const store = await loadStore(config.store);
+  const cluster = worker ?? (await loadCluster(config.cluster, { clock, log }));
+  dependencies = [
+    { name: config.store.kind, ready: store.ready },
+    { name: config.cluster.kind, ready: cluster.ready },
+  ];
+  // In any order with them: a node that is started first waits, and says for what.
+  await Promise.all(dependencies.map((dependency) => answering(dependency, log)));
 
   const parts = { config, clock, log, http, metrics, mayCall, store, cluster };
   const served = serve(parts, cluster.socketAdapter === undefined);
   io = served.io;
   app = createApp({ ...appDeps, api: served.api });
   worker?.takeConnections(io);
-  dependencies = [
-    { name: config.store.kind, ready: store.ready },
-    { name: config.cluster.kind, ready: cluster.ready },
-  ];
+  serving = true;
   const port = worker ? config.port : (http.address() as AddressInfo).port;
   return { port, close: once(() => stop({ ...parts, ...served, health })) };
 }
@@ -96,10 +99,11 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
   const limiter = config.rateLimits ? cluster.limiter : { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
+  const fanout = createFanout(io, alone);
   const core = createCore({
     store,
     cluster: { presence: cluster.presence, limiter },
-    fanout: createFanout(io, alone),
+    fanout,
     clock,
     passwords,
     tokens: createTokens({ secret: config.jwtSecret, expiresIn: config.jwtExpiresIn }),
@@ -112,6 +116,10 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
       presenceChanged: metrics.presenceChanged,
       failed: (err) => log.error({ err }, 'background work failed'),
     },
+  });
+  cluster.onGap(() => {
+    log.warn('live events may have been missed: local clients read again');
+    fanout.toLocal({ name: 'resync', payload: {} });
   });
   const limits = config.rateLimits ? cluster.limiter : undefined;
   const bindEvents = createEventBinder({ handlers: createEventHandlers(core), limiter: limits, metrics, log });

@@ -31,6 +31,7 @@ function setUp(presenceBudget = 1_000) {
   const fanout: Fanout = {
     toUser: (user, { name, payload }) => void told.push({ user, name, payload }),
     toAll: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
+    toLocal: () => {},
     localSockets: () => 10,
     closeUser: () => {},
   };

@@ -163,6 +163,7 @@ export function createChat(options: ChatOptions) {
     if (Boolean(before) !== isTyping) update({ typing: isTyping ? { ...others, [peerId]: true } : others });
   }
 
+  connection.on('resync', () => void catchUp().catch(ignoreOffline));
   connection.on('receive_message', ({ message }) => received(message));
   connection.on('user_typing', ({ userId, isTyping }) => setTyping(userId, isTyping));
   connection.on('user_status', ({ userId, isOnline, lastSeen }) =>

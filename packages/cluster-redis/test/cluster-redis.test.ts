@@ -45,7 +45,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     };
   });
 
-  test('C1 what Redis forgets the nodes tell it again: who is online, and who was about to be offline', async () => {
+  test('B1 what Redis forgets the nodes tell it again: who is online, and who was about to be offline', async () => {
     const { all, clock, prefix, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];
     await one.presence.beat([
@@ -70,7 +70,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
-  test('C2 a node that slept longer than its lease is online again with its next beat', async () => {
+  test('B2 a node that slept longer than its lease is online again with its next beat', async () => {
     const { all, clock, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];
     const connections = Array.from({ length: 1_200 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
@@ -88,7 +88,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
-  test('C3 a node that stops is reaped at once, the grace of its users begins then', async () => {
+  test('B3 a node that stops is reaped at once, the grace of its users begins then', async () => {
     const { all, clock, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];
     await one.presence.beat([{ user: 'u', socket: 's1' }]);
@@ -99,7 +99,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
-  test('C4 Redis goes and comes back: nothing throws out of turn, limits go on, listeners hear of the gap', async () => {
+  test('B4 Redis goes and comes back: nothing throws out of turn, limits go on, listeners hear of the gap', async () => {
     await using fragile = await startRedis();
     const { all, close } = await nodes(2, fragile.url);
     const [one, other] = all as [Cluster, Cluster];
@@ -136,7 +136,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
-  test('C5 a Redis that says nothing is given up in time', async () => {
+  test('B5 a Redis that says nothing is given up in time', async () => {
     await using silent = await startRedis();
     const { all, clock, close } = await nodes(1, silent.url);
     const [node] = all as [Cluster];
@@ -163,7 +163,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
-  test('C6 deployments that share a Redis do not see each other', async () => {
+  test('B6 deployments that share a Redis do not see each other', async () => {
     const [one, other] = await Promise.all([nodes(1), nodes(1)]);
     await one.all[0]?.presence.beat([{ user: 'u', socket: 's' }]);
     expect(await other.all[0]?.presence.online(['u'])).toEqual(new Set());

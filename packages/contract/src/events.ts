@@ -23,6 +23,10 @@ export const serverEvents = {
     summary: 'The peer has read this message and every earlier one of this user',
     payload: z.object({ messageId: Id, readerId: Id, readAt: Timestamp }),
   },
+  resync: {
+    summary: 'Live events may have been missed: read again what is shown',
+    payload: z.object({}),
+  },
   error: {
     summary: 'A client event without acknowledgement callback failed',
     payload: z.object({

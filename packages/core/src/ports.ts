@@ -194,6 +194,8 @@ export interface Fanout {
   ): void;
   /** To every socket of the cluster. Costs what it says: budget it. */
   toAll<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
+  /** To the sockets of this node. */
+  toLocal<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
   /** How many sockets this node holds. */
   localSockets(): number;
   /** Ends all connections of a user on every node. */

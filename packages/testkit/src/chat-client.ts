@@ -23,7 +23,7 @@ export interface RestRequest {
 /** One REST call with a stock client. A string body goes out as it is. */
 export async function rest(url: string, path: string, request: RestRequest = {}): Promise<RestAnswer> {
   const { method = request.body === undefined ? 'GET' : 'POST', token, body, headers = {} } = request;
-  const response = await fetch(`${url}/api${path}`, {
+  const response = await fetch(new URL(`/api${path}`, url), {
     method,
     headers: {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),

@@ -55,7 +55,7 @@ export async function startServer(main: string, environment: Record<string, stri
       return (await exited)[0];
     },
     async kill() {
-      child.kill('SIGKILL');
+      if (!child.kill('SIGKILL')) return;
       await exited;
     },
     signal: (name) => child.kill(name),
@@ -81,23 +81,4 @@ function listening(child: ChildProcess, output: () => string): Promise<string> {
     child.once('exit', ended);
     child.stdout?.on('data', look);
   });
-}
-
-/** Several nodes on the same backing services. */
-export interface ServerCluster extends AsyncDisposable {
-  nodes: ServerProcess[];
-}
-
-/** Starts `count` nodes of the same environment; all are stopped when the result is disposed. */
-export async function startCluster(
-  main: string,
-  { count = 3, environment = {} }: { count?: number; environment?: Record<string, string> },
-): Promise<ServerCluster> {
-  const nodes = await Promise.all(Array.from({ length: count }, () => startServer(main, environment)));
-  return {
-    nodes,
-    async [Symbol.asyncDispose]() {
-      await Promise.all(nodes.map((node) => node.kill()));
-    },
-  };
 }

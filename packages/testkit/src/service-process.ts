@@ -17,6 +17,7 @@ export interface ServiceProcess extends AsyncDisposable {
   /** SIGSTOP: it is there, and says nothing. */
   pause(): void;
   resume(): void;
+  signal(name: NodeJS.Signals): void;
 }
 
 /** A TCP port of this machine that nobody uses now. */
@@ -58,11 +59,12 @@ process.once('exit', () => {
 export async function startService(
   program: string,
   argumentsOf: (at: { port: number; folder: string }) => string[],
+  options: { port?: number } = {},
 ): Promise<ServiceProcess> {
   const folder = temporaryFolder();
   // Some services give up root's rights and must still find their folder.
   chmodSync(folder.path, 0o755);
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   let child: ChildProcess;
 
   async function start(): Promise<void> {
@@ -92,6 +94,7 @@ export async function startService(
     start,
     pause: () => signal(child, 'SIGSTOP'),
     resume: () => signal(child, 'SIGCONT'),
+    signal: (name) => signal(child, name),
     async [Symbol.asyncDispose]() {
       await end('SIGKILL');
       folder[Symbol.dispose]();

@@ -88,7 +88,7 @@ const boundaries: Boundary[] = [
 function testsOf(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(\.test|-suite)\.ts$/.test(name))
     .map((name) => join(folder, name));
 }
 

@@ -15,7 +15,9 @@ export interface Health {
 }
 
 export function createHealth(deps: {
-  dependencies: () => Dependency[] | undefined;
+  dependencies: () => Dependency[];
+  /** Whether the API and the sockets are there. */
+  serving: () => boolean;
   metrics: () => Promise<string>;
   metricsType: string;
 }): Health {
@@ -27,10 +29,10 @@ export function createHealth(deps: {
   });
 
   router.get('/ready', async (_req, res) => {
-    const dependencies = deps.dependencies();
-    if (draining || !dependencies) return notReady(res, [draining ? 'draining' : 'starting']);
-    const waiting = await failing(dependencies);
+    if (draining) return notReady(res, ['draining']);
+    const waiting = await failing(deps.dependencies());
     if (waiting.length > 0) return notReady(res, waiting);
+    if (!deps.serving()) return notReady(res, ['starting']);
     res.json({ status: 'ready' });
   });
 

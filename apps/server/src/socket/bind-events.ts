@@ -57,7 +57,23 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
     if (taken && !taken.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: taken.retryAfterMs });
   }
 
-  function listener(socket: Socket, name: ClientEventName) {
+  /** Asks the limiter for the events of one socket side by side, and lets them pass in the order in which they came. */
+  function createGate(user: string) {
+    let before: Promise<unknown> = Promise.resolve();
+    return async (name: ClientEventName): Promise<void> => {
+      const earlier = before;
+      const taken = take(name, user);
+      before = Promise.allSettled([earlier, taken]);
+      await earlier;
+      await taken;
+    };
+  }
+
+  function listener(
+    socket: Socket,
+    name: ClientEventName,
+    pass: ((name: ClientEventName) => Promise<void>) | undefined,
+  ) {
     const { payload: schema, answer, echo } = clientEvents[name];
     const run = handlers[name] as Run;
     const caller: Caller = { user: socket.data.user, socket: socket.id };
@@ -65,7 +81,7 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
       const start = performance.now();
       try {
         const { payload, acknowledge } = split(args);
-        if (limiter) await take(name, caller.user);
+        if (pass) await pass(name);
         const data = await run(caller, validate(schema, payload));
         if (echo) socket.emit(answer, data);
         acknowledge?.({ ok: true, data });
@@ -77,7 +93,8 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
   }
 
   return (socket: Socket): void => {
-    for (const name of eventNames) socket.on(name, listener(socket, name));
+    const pass = limiter && createGate(socket.data.user);
+    for (const name of eventNames) socket.on(name, listener(socket, name, pass));
     socket.onAny((event: string, ...args: unknown[]) => {
       if (event in clientEvents) return;
       fail(socket, event, { thrown: new DuetError('NOT_FOUND', { message: 'Unknown event' }), args });

@@ -32,6 +32,9 @@ export function createFanout(io: Server, alone: boolean): Fanout {
     toAll({ name, payload }) {
       io.emit(name, payload);
     },
+    toLocal({ name, payload }) {
+      io.local.emit(name, payload);
+    },
     localSockets: () => sockets.size,
     closeUser(user) {
       io.in(roomOf(user)).disconnectSockets(true);

@@ -1,5 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
-import { DuetError, errorBody, toDuetError } from '@duet/contract';
+import { DuetError, errorBody, errorTable, toDuetError } from '@duet/contract';
 import type { Cluster, Core } from '@duet/core';
 import { Server, type ServerOptions, type Socket } from 'socket.io';
 import type { Log } from '../ops/log.ts';
@@ -48,30 +48,34 @@ export interface AdmitDeps {
 export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log }: AdmitDeps): void {
   io.use((socket, next) => {
     authenticate(core, socket).then(
-      () => next(),
+      () => enter(socket).then(() => next()),
       (thrown: unknown) => {
         const error = toDuetError(thrown);
         metrics.error(error.code);
         if (error.code === 'INTERNAL') log.error({ err: error }, 'handshake failed');
+        // After a refusal the stock client stays away for good; after a lost connection it comes back by itself.
+        if (errorTable[error.code].retry === 'same') socket.conn.close();
         next(Object.assign(new Error(error.message), { data: errorBody(error) }));
       },
     );
   });
+
+  /** The room is known to all nodes before the client hears that it is connected: what it reads then misses nothing. */
+  async function enter(socket: Socket): Promise<void> {
+    await socket.join(roomOf(socket.data.user));
+    // Without it live events may be missed, but the store answers: better than no chat. The gap is told when it ends.
+    await cluster.fence().catch((err) => log.warn({ err }, 'live events may be late'));
+  }
 
   io.on('connection', (socket) => {
     const user: string = socket.data.user;
     const failed = (err: unknown) => log.error({ err, user }, 'presence of a socket could not be recorded');
     coalesceWrites(socket);
     bindEvents(socket);
-    socket.join(roomOf(user));
     socket.onAnyOutgoing((event: string) => {
       if (event === 'receive_message') metrics.delivered();
     });
-    // Other nodes must know the room before anybody is told that this user is online.
-    const registered = cluster
-      .fence()
-      .then(() => core.presence.connected(user, socket.id))
-      .catch(failed);
+    const registered = core.presence.connected(user, socket.id).catch(failed);
     socket.on('disconnect', () => {
       registered.then(() => core.presence.disconnected(user, socket.id)).catch(failed);
     });

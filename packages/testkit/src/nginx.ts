@@ -1,0 +1,29 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ServiceProcess, startService } from './service-process.ts';
+import { available, findProgram } from './services.ts';
+
+const CONFIGURATION = new URL('../../../nginx.conf', import.meta.url);
+
+/** Whether tests can have nginx. @throws Error in CI when they cannot */
+export const hasNginx = (): boolean => available('nginx', findProgram('nginx'), 'install nginx');
+
+/** nginx with the project's own configuration, before nodes of this machine. */
+export async function startNginx(nodePorts: number[], options: { port?: number } = {}): Promise<ServiceProcess> {
+  return startService(
+    findProgram('nginx') as string,
+    ({ port, folder }) => {
+      const configuration = readFileSync(CONFIGURATION, 'utf8')
+        // What is /tmp in a container is a folder of its own here, and the port is free.
+        .replaceAll('/tmp/', `${folder}/`)
+        .replace('listen 8080;', `listen 127.0.0.1:${port};`)
+        // Everybody comes from one address here.
+        .replace(/limit_conn per_address \d+;/, 'limit_conn per_address 60000;');
+      const servers = nodePorts.map((node) => `server 127.0.0.1:${node} max_fails=2 fail_timeout=5s;\n`);
+      writeFileSync(join(folder, 'nodes.conf'), servers.join(''));
+      writeFileSync(join(folder, 'nginx.conf'), configuration);
+      return ['-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log'), '-g', 'daemon off;'];
+    },
+    options,
+  );
+}
