@@ -4,7 +4,6 @@ import {
   connect,
   eventually,
   next,
-  type open,
   register,
   rest,
   type ServerProcess,
@@ -14,50 +13,7 @@ import {
 } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { MAIN } from './shapes.ts';
-
-interface SentMessage {
-  tempId: string;
-  id?: string;
-}
-
-async function history(
-  url: string,
-  me: TestUser,
-  peer: TestUser,
-): Promise<{ _id: string; seq: number; content: string; tempId?: string }[]> {
-  const all: { _id: string; seq: number; content: string }[] = [];
-  for (let after = 0; ; after = all.at(-1)?.seq ?? 0) {
-    const { body } = await rest(url, `/messages/${peer.id}?after=${after}&limit=100`, { token: me.token });
-    all.push(...body.data.messages);
-    if (body.data.messages.length < 100) return all;
-  }
-}
-
-/**
- * Sends `n` messages, each until it is acknowledged, with the same tempId: what a careful client does. Resolves with the
- * acknowledgements; `onAck` is called at each.
- */
-async function sendAll(
-  socket: ReturnType<typeof open>,
-  receiverId: string,
-  { n, onAck }: { n: number; onAck: (count: number) => void },
-): Promise<SentMessage[]> {
-  const sent: SentMessage[] = [];
-  for (let i = 0; i < n; i++) {
-    const tempId = `message-${i}`;
-    for (;;) {
-      const ack = await socket
-        .timeout(2_000)
-        .emitWithAck('send_message', { receiverId, content: tempId, tempId })
-        .catch(() => undefined);
-      if (!ack?.ok) continue;
-      sent.push({ tempId, id: ack.data.message._id });
-      break;
-    }
-    onAck(sent.length);
-  }
-  return sent;
-}
+import { history, sendUntilAcknowledged } from './traffic.ts';
 
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
@@ -71,16 +27,15 @@ describe('faults', () => {
     const [alice, bob] = await Promise.all([register(url), register(url)]);
     using socket = await connect(url, alice.token, { transports: ['websocket'] });
     let restarts: Promise<void> = Promise.resolve();
-    const sent = await sendAll(socket, bob.id, {
-      n: 300,
-      onAck(count) {
-        if (count % 100 !== 50) return;
-        restarts = restarts.then(async () => {
-          await server.kill();
-          server = await startServer(MAIN, { ...environment, PORT: port });
-        });
-      },
-    });
+    const sent: { id: string }[] = [];
+    for (const i of range(300)) {
+      sent.push(await sendUntilAcknowledged(socket, bob.id, `message-${i}`));
+      if (sent.length % 100 !== 50) continue;
+      restarts = restarts.then(async () => {
+        await server.kill();
+        server = await startServer(MAIN, { ...environment, PORT: port });
+      });
+    }
     await restarts;
     for (const [me, peer] of [
       [alice, bob],
