@@ -167,7 +167,8 @@ async function answering({ name, ready }: Dependency, log: Log): Promise<void> {
     try {
       return await ready();
     } catch (err) {
-      if (!said) log.warn({ err }, `waiting for ${name}`);
+      // Why in words: at a start this is expected, and a trace would look like a fault.
+      if (!said) log.warn({ why: (err as Error).message }, `waiting for ${name}`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }

@@ -67,6 +67,15 @@ describe('configuration', () => {
     expect(check({})).toMatchObject({ status: 0 });
   });
 
+  test.each([
+    [{ STORE: 'mongo' }, 'MONGODB_URI is required with STORE=mongo'],
+    [{ CLUSTER: 'redis' }, 'REDIS_URL is required with CLUSTER=redis'],
+    [{ REDIS_URL: 'redis://127.0.0.1', WORKERS: '2' }, 'WORKERS are processes of one machine'],
+    [{ MONGODB_URI: 'http://127.0.0.1' }, 'MONGODB_URI must be a mongodb:// address'],
+  ])('O11 %j is refused', (environment, message) => {
+    expect(() => readConfig(environment)).toThrow(message);
+  });
+
   test('O5 a port that is taken is said in plain words', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path });

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type ServiceProcess, startService } from './service-process.ts';
-import { available, findProgram } from './services.ts';
+import { available, findProgram, lackOf } from './services.ts';
 
 /** A backing service that a test may use; `process` when the test may also break it. */
 export interface BackingService extends AsyncDisposable {
@@ -13,6 +13,8 @@ interface Kind {
   /** Names an address to use instead of starting one. */
   variable: string;
   program: string;
+  /** How to get it. */
+  how: string;
   argumentsOf: (at: { port: number; folder: string }) => string[];
   image: string;
   containerPort: number;
@@ -23,6 +25,7 @@ const mongo: Kind = {
   name: 'A server that speaks the MongoDB protocol',
   variable: 'DUET_TEST_MONGODB_URI',
   program: 'mongod',
+  how: 'install mongod (mongodb.com/docs/manual/installation, brew install mongodb-community)',
   argumentsOf: ({ port, folder }) => ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1'],
   image: 'mongo:8',
   containerPort: 27_017,
@@ -33,6 +36,7 @@ const redis: Kind = {
   name: 'Redis 7',
   variable: 'DUET_TEST_REDIS_URL',
   program: 'redis-server',
+  how: 'install redis-server (apt-get install redis-server, brew install redis)',
   argumentsOf: ({ port, folder }) => ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
   image: 'redis:7',
   containerPort: 6_379,
@@ -42,9 +46,9 @@ const redis: Kind = {
 const hasDocker = (): boolean => process.env.DOCKER_HOST !== undefined || existsSync('/var/run/docker.sock');
 
 /** An address from the environment, else a program on this machine, else a container. */
-function find({ name, variable, program }: Kind): boolean {
+function lack({ name, variable, program, how }: Kind): string | undefined {
   const found = process.env[variable] ?? findProgram(program) ?? hasDocker();
-  return available(name, found, `install ${program}, or name a server in ${variable}`);
+  return lackOf(name, found, `${how}, start Docker, or name a server in ${variable}`);
 }
 
 async function start({ variable, program, argumentsOf, image, containerPort, urlOf }: Kind): Promise<BackingService> {
@@ -70,10 +74,12 @@ async function start({ variable, program, argumentsOf, image, containerPort, url
   };
 }
 
+export const lackOfMongo = (): string | undefined => lack(mongo);
+export const lackOfRedis = (): string | undefined => lack(redis);
 /** Whether tests can have MongoDB. @throws Error in CI when they cannot */
-export const hasMongo = (): boolean => find(mongo);
+export const hasMongo = (): boolean => available(lackOfMongo());
 /** Whether tests can have Redis. @throws Error in CI when they cannot */
-export const hasRedis = (): boolean => find(redis);
+export const hasRedis = (): boolean => available(lackOfRedis());
 export const startMongo = (): Promise<BackingService> => start(mongo);
 export const startRedis = (): Promise<BackingService> => start(redis);
 

@@ -17,6 +17,8 @@ export interface DeploymentOptions {
   /** Where nginx listens, and the nodes behind it; free ones without it. */
   port?: number;
   environment?: Record<string, string>;
+  /** Gets what the nodes print. */
+  onOutput?: (text: string) => unknown;
 }
 
 /** A node of a deployment: it keeps its port over restarts. */
@@ -38,12 +40,15 @@ export interface Deployment extends AsyncDisposable {
   url: string;
 }
 
-async function startNode(main: string, environment: Record<string, string>): Promise<DeployedNode> {
+async function startNode(
+  { main, onOutput }: DeploymentOptions,
+  environment: Record<string, string>,
+): Promise<DeployedNode> {
   const node: DeployedNode = {
     url: `http://127.0.0.1:${environment.PORT}`,
-    process: await startServer(main, environment),
+    process: await startServer(main, environment, onOutput),
     async start() {
-      node.process = await startServer(main, environment);
+      node.process = await startServer(main, environment, onOutput);
     },
   };
   return node;
@@ -74,7 +79,7 @@ export async function startCluster(options: DeploymentOptions): Promise<Deployme
     );
     const nodes = await Promise.all(
       ports.map(async (port) => {
-        const node = await startNode(options.main, { ...environment, PORT: String(port) });
+        const node = await startNode(options, { ...environment, PORT: String(port) });
         stack.defer(() => node.process.kill());
         return node;
       }),

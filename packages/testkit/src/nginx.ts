@@ -1,12 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ServiceProcess, startService } from './service-process.ts';
-import { available, findProgram } from './services.ts';
+import { available, findProgram, lackOf } from './services.ts';
 
 const CONFIGURATION = new URL('../../../nginx.conf', import.meta.url);
 
+export const lackOfNginx = (): string | undefined =>
+  lackOf('nginx', findProgram('nginx'), 'install it (apt-get install nginx, brew install nginx)');
 /** Whether tests can have nginx. @throws Error in CI when they cannot */
-export const hasNginx = (): boolean => available('nginx', findProgram('nginx'), 'install nginx');
+export const hasNginx = (): boolean => available(lackOfNginx());
 
 /** nginx with the project's own configuration, before nodes of this machine. */
 export async function startNginx(nodePorts: number[], options: { port?: number } = {}): Promise<ServiceProcess> {

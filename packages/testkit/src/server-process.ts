@@ -30,9 +30,14 @@ export function temporaryFolder(): { path: string } & Disposable {
 /**
  * Starts `main` with Node on a port of its own and resolves when it listens.
  * @param environment added to a bare environment: nothing of the developer's shell reaches the node
+ * @param onOutput gets what it prints, as it comes
  * @throws Error with its output when it ends or stays silent instead
  */
-export async function startServer(main: string, environment: Record<string, string> = {}): Promise<ServerProcess> {
+export async function startServer(
+  main: string,
+  environment: Record<string, string> = {},
+  onOutput: (text: string) => unknown = () => {},
+): Promise<ServerProcess> {
   const env = {
     PATH: process.env.PATH,
     HOME: process.env.HOME,
@@ -43,7 +48,11 @@ export async function startServer(main: string, environment: Record<string, stri
   };
   const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      output += chunk;
+      onOutput(String(chunk));
+    });
   const port = await listening(child, () => output);
   const exited = once(child, 'exit') as Promise<[number | null]>;
   return {

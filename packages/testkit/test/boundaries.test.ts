@@ -80,7 +80,14 @@ const boundaries: Boundary[] = [
   },
   {
     folder: 'apps/load',
-    mayImport: ['@duet/client', '@duet/contract', 'socket.io', 'socket.io-client'],
+    mayImport: [
+      '@duet/client',
+      '@duet/contract',
+      '@duet/testkit/client',
+      '@duet/testkit/cluster',
+      'socket.io',
+      'socket.io-client',
+    ],
     builtins: 'all',
   },
 ];

@@ -1,0 +1,5 @@
+// What starts a cluster on this machine, without anything of a test runner.
+export { databaseOf, lackOfMongo, lackOfRedis, startMongo, startRedis } from './backing-services.ts';
+export * from './deployment.ts';
+export { lackOfNginx, startNginx } from './nginx.ts';
+export { startServer, temporaryFolder } from './server-process.ts';
