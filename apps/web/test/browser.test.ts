@@ -4,6 +4,7 @@ import {
   awkwardTexts,
   connect,
   findProgram,
+  lackOf,
   next,
   register,
   rest,
@@ -18,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 const MAIN = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
 const TEXT_CLIENT = new URL('../public/text-client.html', import.meta.url).href;
 const program = process.env.CHROMIUM ?? findProgram('chromium', 'chromium-browser', 'google-chrome', 'chrome');
-const hasBrowser = available('Chromium', program, 'install it, or name it in CHROMIUM');
+const hasBrowser = available(lackOf('Chromium', program, 'install it, or name it in CHROMIUM'));
 
 /** Debian's Chromium in a container: no sandbox, and nothing that calls home. */
 const args = [
