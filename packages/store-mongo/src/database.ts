@@ -6,6 +6,12 @@ import { defineModels, type Models } from './schemas.ts';
 export const TIMEOUT_MS = 5_000;
 /** For every read: the server need not go on longer than anybody waits. */
 export const BOUNDED = { maxTimeMS: TIMEOUT_MS };
+/**
+ * A heartbeat of the driver that has had no outcome for this long will have none. When a connection closes at the moment
+ * at which a command is written to it, driver 7.8 waits for a `drain` that never comes; if that was a heartbeat, the
+ * server stays unknown for ever.
+ */
+const DEAF_AFTER_MS = 10_000;
 const DUPLICATE_KEY = 11_000;
 
 const options: ConnectOptions = {
@@ -52,32 +58,76 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   let opening: Promise<void> | undefined;
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
+  /** When the heartbeats that have no outcome yet were begun, by the address of their server. */
+  const heartbeats = new Map<string, number>();
+  /** The connection was given up, and there is no new one yet. */
+  let lost = false;
+  let mending: Promise<void> | undefined;
 
   function answer<T>(work: () => Promise<T>): Promise<T> {
-    const running = closed ? Promise.reject(new Error('closed')) : work();
+    const running = closed ? Promise.reject(new Error('closed')) : Promise.try(work);
     underWay.add(running);
     const ended = () => underWay.delete(running);
     running.then(ended, ended);
     return new Promise((resolve, reject) => {
-      const fail = (error: unknown) =>
+      const fail = (error: unknown) => {
+        mend();
         reject(error instanceof DuetError ? error : new DuetError('UNAVAILABLE', { cause: error }));
+      };
       // The driver's own limits are for one try at one server; a caller waits for all tries together.
       const timer = setTimeout(() => fail(new Error(`no answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
       running.then(resolve, fail).finally(() => clearTimeout(timer));
     });
   }
 
+  /** Whether the driver has stopped to look at a server. */
+  function isDeaf(): boolean {
+    return [...heartbeats.values()].some((startedAt) => performance.now() - startedAt > DEAF_AFTER_MS);
+  }
+
+  function listen(client: mongo.MongoClient): void {
+    heartbeats.clear();
+    // The driver calls the address of the server `connectionId` here.
+    client.on('serverHeartbeatStarted', ({ connectionId }) => heartbeats.set(connectionId, performance.now()));
+    client.on('serverHeartbeatSucceeded', ({ connectionId }) => heartbeats.delete(connectionId));
+    client.on('serverHeartbeatFailed', ({ connectionId }) => heartbeats.delete(connectionId));
+    client.on('serverClosed', ({ address }) => heartbeats.delete(address));
+  }
+
+  /** Makes a connection anew whose driver has gone deaf. What fails meanwhile calls again. */
+  function mend(): void {
+    if (closed || mending || !(lost || isDeaf())) return;
+    lost = true;
+    mending = connection
+      .close()
+      .then(open)
+      .then(
+        () => {
+          lost = false;
+        },
+        () => {},
+      )
+      .finally(() => {
+        mending = undefined;
+      });
+  }
+
+  function connected(): mongo.Db {
+    const { db } = connection;
+    if (!db || lost) throw new Error('not connected');
+    return db;
+  }
+
   async function open(): Promise<void> {
     await connection.openUri(uri, { ...options, ...extra });
+    listen(connection.getClient());
     for (const model of Object.values(models)) await model.createIndexes();
   }
 
   return {
     answer,
     collection<T extends mongo.Document>(name: keyof Models) {
-      const { db } = connection;
-      if (!db) throw new Error('not connected');
-      return db.collection<T>(name);
+      return connected().collection<T>(name);
     },
     ready: () =>
       answer(async () => {
@@ -87,11 +137,11 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
           throw error;
         });
         await opening;
-        await connection.db?.command({ ping: 1, ...BOUNDED });
+        await connected().command({ ping: 1, ...BOUNDED });
       }),
     async close() {
       closed = true;
-      await Promise.allSettled(underWay);
+      await Promise.allSettled([...underWay, mending]);
       await connection.close();
     },
     client: () => connection.getClient(),

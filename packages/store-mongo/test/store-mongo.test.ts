@@ -17,6 +17,16 @@ function draft(n: number, sender: string = LOW): Draft {
   return { conversation, sender, receiver, content, messageType: 'text', tempId: `${sender}-${n}`, createdAt: n };
 }
 
+/** What driver 7.8 does to itself when a connection closes under a heartbeat: its next ones are never answered. */
+function hangHeartbeats(client: unknown): void {
+  const { topology } = client as { topology: { s: { servers: Map<string, { monitor: { connection: object } }> } } };
+  for (const { monitor } of topology.s.servers.values()) {
+    Object.assign(monitor.connection, { command: () => new Promise(() => {}), exhaustCommand() {} });
+    // The closing of the connection must not be noticed either.
+    Object.defineProperty(monitor.connection, 'closed', { get: () => false, set() {} });
+  }
+}
+
 describe.skipIf(!hasMongo())('MongoDB', () => {
   let server: BackingService;
   beforeAll(async () => {
@@ -173,6 +183,32 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
       draft(2).tempId,
     ]);
     await store.close();
+  });
+
+  test('N7 a driver that has gone deaf is replaced', async () => {
+    await using fragile = await startMongo();
+    if (!fragile.process) return;
+    const database = createDatabase(fragile.url);
+    await database.ready();
+    const messages = createMessages(database);
+    await messages.append([draft(1)]);
+    hangHeartbeats(database.client());
+    // A connection that dies under an operation makes the driver doubt the server, and ask.
+    fragile.process.pause();
+    const underWay = expect(messages.append([draft(2)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await fragile.process.kill();
+    await underWay;
+    await fragile.process.start();
+    await eventually(
+      () =>
+        messages.append([draft(2)]).then(
+          () => true,
+          () => false,
+        ),
+      'it hears again',
+    );
+    expect((await messages.page({ conversation, limit: 10 })).map(({ seq }) => seq)).toEqual([1, 2]);
+    await database.close();
   });
 
   test('N6 two nodes that make the first entry of a conversation at once leave one row for each side', async () => {
