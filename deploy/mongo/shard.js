@@ -11,7 +11,7 @@ sh.shardCollection(`${name}.messages`, { conversation: 1 });
 
 // What belongs to a user lies together: a list of conversations asks one shard.
 sh.shardCollection(`${name}.inbox`, { user: 'hashed' });
-sh.shardCollection(`${name}.reads`, { user: 'hashed' });
+sh.shardCollection(`${name}.watermarks`, { user: 'hashed' });
 
 // `users` stays whole: its names and emails are unique over all of it.
 

@@ -141,7 +141,7 @@ async function stop({ config, log, http, store, cluster, io, core, passwords, he
   health.drain();
   http.close();
   await drain(io, config.drainMs);
-  await core.messages.idle();
+  await Promise.all([core.messages.idle(), core.receipts.idle()]);
   core.presence.close();
   await io.close();
   http.closeAllConnections();

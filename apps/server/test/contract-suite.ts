@@ -1,22 +1,8 @@
-import { type RouteName, routes, type ServerEvent, type ServerEventName, serverEvents } from '@duet/contract';
 import { awkwardTexts, collect, connect, eventually, next, open, register, rest, type TestUser } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { failure, payload, success } from './answers.ts';
 import type { Shape, Stand } from './shapes.ts';
-
-/** The whole envelope of a success, checked against the contract's table. */
-function success(name: RouteName, answer: { status: number; body: unknown }) {
-  const route = routes[name];
-  expect(answer).toMatchObject({ status: route.status, body: { success: true, message: route.message } });
-  // biome-ignore lint/suspicious/noExplicitAny: the schema has just proven the shape
-  return route.data.parse((answer.body as { data: unknown }).data) as any;
-}
-
-function failure(answer: { status: number; body: unknown }, status: number, code: string) {
-  expect(answer).toMatchObject({ status, body: { success: false, code, message: expect.any(String) } });
-}
-
-const payload = <N extends ServerEventName>(name: N, value: unknown) =>
-  serverEvents[name].payload.parse(value) as ServerEvent<N>;
+import { receiptTests, syncTests } from './sync-suite.ts';
 
 /** The wire contract, as somebody else's client relies on it: it holds on every store and every cluster. */
 export function contractSuite({ name, start }: Shape): void {
@@ -416,6 +402,9 @@ export function contractSuite({ name, start }: Shape): void {
         expect(listed).toEqual(peers.map((peer) => peer.id).reverse());
       });
     });
+
+    receiptTests(url);
+    syncTests(url);
 
     describe('sockets', () => {
       test.each([undefined, null, '', 7, {}, 'not.a.token'])(

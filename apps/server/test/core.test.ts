@@ -151,7 +151,7 @@ describe('group commit', () => {
         }));
       },
     };
-    const commit = createGroupCommit(messages as Store['messages'], () => {});
+    const commit = createGroupCommit(messages.append);
     const draft = (n: number) => ({
       conversation: 'c',
       sender: 'a',
@@ -167,7 +167,7 @@ describe('group commit', () => {
   test('M11 what arrives while a commit is under way shares the next one, in order and at most MAX_GROUP', async () => {
     const { commit, groups, draft, release } = controlled();
     const done: string[] = [];
-    const append = (n: number) => commit.append(draft(n)).then(({ entry }) => done.push(entry.content));
+    const append = (n: number) => commit.add(draft(n)).then(({ entry }) => done.push(entry.content));
     const first = append(0);
     await settled();
     expect(groups).toEqual([1]);

@@ -1,8 +1,28 @@
+import { errorTable } from './errors.ts';
 import { clientEvents, serverEvents } from './events.ts';
 import { jsonSchema } from './openapi.ts';
 
 type Json = Record<string, unknown>;
 const MODELS = '/components/schemas';
+
+/** What the optional callback of a client event gets. */
+function acknowledgement(data: Json): Json {
+  const error = {
+    type: 'object',
+    required: ['code', 'message'],
+    properties: {
+      code: { enum: Object.keys(errorTable) },
+      message: { type: 'string' },
+      retryAfterMs: { type: 'integer', minimum: 0 },
+    },
+  };
+  return {
+    oneOf: [
+      { type: 'object', required: ['ok', 'data'], properties: { ok: { const: true }, data } },
+      { type: 'object', required: ['ok', 'error'], properties: { ok: { const: false }, error } },
+    ],
+  };
+}
 
 /** The Socket.IO half of the contract as an AsyncAPI 3 document: one channel, an operation for each event. */
 export function asyncApiDocument(): Json {
@@ -26,13 +46,21 @@ export function asyncApiDocument(): Json {
     const made = jsonSchema(event.payload, 'input', MODELS);
     Object.assign(models, made.models);
     messages[name] = { name, title: name, summary: event.summary, payload: made.schema };
+    const data = jsonSchema(event.data, 'output', MODELS);
+    Object.assign(models, data.models);
+    const answer = `${name}_acknowledged`;
+    messages[answer] = {
+      name: answer,
+      title: answer,
+      summary: `Acknowledges ${name}`,
+      payload: acknowledgement(data.schema),
+    };
     operations[name] = {
       action: 'receive',
       summary: event.summary,
-      description: `Acknowledgement: {ok: true, data} with the payload of \`${event.answer}\`, or {ok: false, error: {code, message, retryAfterMs?}}.`,
       channel: { $ref: '#/channels/socket' },
       messages: [ref(name)],
-      reply: { channel: { $ref: '#/channels/socket' }, messages: [ref(event.answer)] },
+      reply: { channel: { $ref: '#/channels/socket' }, messages: [ref(answer)] },
     };
   }
   return {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { LimitName } from './limits.ts';
-import { Content, Id, Message, MessageType, TempId } from './model.ts';
+import { Content, Conversation, Id, MAX_PAGE, Message, MessageType, Seq, TempId } from './model.ts';
+import { Synced, SyncRequest } from './sync.ts';
 
 const Timestamp = z.iso.datetime();
 
@@ -21,12 +22,25 @@ export const serverEvents = {
   user_typing: { summary: 'A peer types, or stopped', payload: z.object({ userId: Id, isTyping: z.boolean() }) },
   message_read_receipt: {
     summary: 'The peer has read this message and every earlier one of this user',
-    payload: z.object({ messageId: Id, readerId: Id, readAt: Timestamp }),
+    payload: z.object({ messageId: Id, readerId: Id, readAt: Timestamp, seq: Seq }),
+  },
+  message_delivered_receipt: {
+    summary: 'A device of the peer has this message and every earlier one of this user',
+    payload: z.object({ messageId: Id, receiverId: Id, deliveredAt: Timestamp, seq: Seq }),
+  },
+  conversation_read: {
+    summary: 'Another device of this user has read the conversation with `userId` up to `seq`',
+    payload: z.object({ userId: Id, seq: Seq, readAt: Timestamp, unreadCount: z.int().min(0) }),
+  },
+  conversation_updated: {
+    summary: 'A conversation as the list shows it now; for sockets that ask for it (`auth.conversations: true`)',
+    payload: z.object({ conversation: Conversation }),
   },
   resync: {
-    summary: 'Live events may have been missed: read again what is shown',
+    summary: 'Live events may have been missed: `sync`',
     payload: z.object({}),
   },
+  synced: { summary: 'Answers a `sync` without acknowledgement callback', payload: Synced },
   error: {
     summary: 'A client event without acknowledgement callback failed',
     payload: z.object({
@@ -42,17 +56,19 @@ export const serverEvents = {
 export type ServerEventName = keyof typeof serverEvents;
 export type ServerEvent<N extends ServerEventName> = z.infer<(typeof serverEvents)[N]['payload']>;
 
-interface ClientEventRow {
+export interface ClientEventRow {
   summary: string;
   payload: z.ZodType;
-  /** The server event whose payload is the `data` of the acknowledgement. */
-  answer: ServerEventName;
-  /** Whether the answering event also goes to the sending socket, beside the acknowledgement. */
-  echo: boolean;
+  /** The `data` of the acknowledgement. */
+  data: z.ZodType;
+  /** The server event that carries `data` to the sending socket as well: always, or for want of a callback. */
+  echo?: { event: ServerEventName; when: 'always' | 'unacknowledged' };
   limit: LimitName;
 }
 
 const ToUser = z.object({ receiverId: Id });
+/** A message that has come from somebody. */
+const Received = z.object({ messageId: Id, senderId: Id });
 
 /** Events that clients emit. Unknown fields are ignored: what the server decides (sender, time, seq) cannot be set. */
 export const clientEvents = {
@@ -64,24 +80,42 @@ export const clientEvents = {
       messageType: MessageType.default('text'),
       tempId: TempId.optional(),
     }),
-    answer: 'message_sent',
-    echo: true,
+    data: serverEvents.message_sent.payload,
+    echo: { event: 'message_sent', when: 'always' },
     limit: 'send',
   },
-  typing_start: { summary: 'The user types', payload: ToUser, answer: 'user_typing', echo: false, limit: 'typing' },
+  typing_start: {
+    summary: 'The user types',
+    payload: ToUser,
+    data: serverEvents.user_typing.payload,
+    limit: 'typing',
+  },
   typing_stop: {
     summary: 'The user stopped typing',
     payload: ToUser,
-    answer: 'user_typing',
-    echo: false,
+    data: serverEvents.user_typing.payload,
     limit: 'typing',
   },
   message_read: {
     summary: 'The user has read this message and every earlier one of its sender',
-    payload: z.object({ messageId: Id, senderId: Id }),
-    answer: 'message_read_receipt',
-    echo: false,
+    payload: Received,
+    data: serverEvents.message_read_receipt.payload,
     limit: 'receipt',
+  },
+  message_delivered: {
+    summary: 'This device has these messages and every earlier one of their senders',
+    payload: z.object({
+      receipts: z.array(Received).min(1, 'must not be empty').max(MAX_PAGE, `must have at most ${MAX_PAGE} entries`),
+    }),
+    data: z.object({ receipts: z.array(serverEvents.message_delivered_receipt.payload) }),
+    limit: 'receipt',
+  },
+  sync: {
+    summary: 'What has happened since: the messages and watermarks that this client does not know',
+    payload: SyncRequest,
+    data: Synced,
+    echo: { event: 'synced', when: 'unacknowledged' },
+    limit: 'sync',
   },
 } as const satisfies Record<string, ClientEventRow>;
 
@@ -90,7 +124,8 @@ export type ClientEventName = keyof typeof clientEvents;
 export type ClientEventInput<N extends ClientEventName> = z.input<(typeof clientEvents)[N]['payload']>;
 /** What a handler gets: validated, with defaults filled in. */
 export type ClientEventPayload<N extends ClientEventName> = z.output<(typeof clientEvents)[N]['payload']>;
-export type ClientEventAnswer<N extends ClientEventName> = ServerEvent<(typeof clientEvents)[N]['answer']>;
+/** What a handler gives, and the acknowledgement carries. */
+export type ClientEventAnswer<N extends ClientEventName> = z.infer<(typeof clientEvents)[N]['data']>;
 
 /** What the optional acknowledgement callback of every client event gets. */
 export type Ack<T> =

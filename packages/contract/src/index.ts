@@ -5,4 +5,5 @@ export * from './limits.ts';
 export * from './model.ts';
 export * from './openapi.ts';
 export * from './routes.ts';
+export * from './sync.ts';
 export * from './validate.ts';

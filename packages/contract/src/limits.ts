@@ -18,6 +18,7 @@ export const limits = {
   api: { limit: 600, windowMs: MINUTE, by: 'user' },
   send: { limit: 120, windowMs: 10_000, by: 'user' },
   receipt: { limit: 300, windowMs: 10_000, by: 'user' },
+  sync: { limit: 120, windowMs: MINUTE, by: 'user' },
   typing: { limit: 60, windowMs: 10_000, by: 'user' },
 } as const satisfies Record<string, LimitRule>;
 

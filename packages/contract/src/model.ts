@@ -50,15 +50,35 @@ export const Message = z
     readAt: Timestamp.optional().meta({
       description: 'When it was read; known for the newest messages that were read',
     }),
+    isDelivered: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'There when a device of its receiver has it, or it was read' }),
+    deliveredAt: Timestamp.optional().meta({
+      description: 'When it was delivered; known for the newest messages that were delivered',
+    }),
   })
   .meta({ id: 'Message' });
 export type Message = z.infer<typeof Message>;
+
+const MarkedSeq = z.int().min(0);
+
+/** How far a conversation has been read and delivered. A mark covers the other side's messages up to its seq; 0 is none. */
+export const Watermarks = z
+  .object({
+    readSeq: MarkedSeq.meta({ description: "This user has read the peer's messages up to here" }),
+    peerReadSeq: MarkedSeq.meta({ description: "The peer has read this user's messages up to here" }),
+    peerDeliveredSeq: MarkedSeq.meta({ description: "A device of the peer has this user's messages up to here" }),
+  })
+  .meta({ id: 'Watermarks', description: 'They only rise' });
+export type Watermarks = z.infer<typeof Watermarks>;
 
 export const Conversation = z
   .object({
     peer: User,
     lastMessage: Message,
     unreadCount: z.int().min(0),
+    watermarks: Watermarks,
   })
   .meta({ id: 'Conversation' });
 export type Conversation = z.infer<typeof Conversation>;

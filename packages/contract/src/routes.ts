@@ -1,6 +1,18 @@
 import { z } from 'zod';
 import type { LimitName } from './limits.ts';
-import { Conversation, Email, Id, MAX_PAGE, MAX_USERS_PAGE, Message, Password, User, Username } from './model.ts';
+import {
+  Conversation,
+  Email,
+  Id,
+  MAX_PAGE,
+  MAX_USERS_PAGE,
+  Message,
+  Password,
+  User,
+  Username,
+  Watermarks,
+} from './model.ts';
+import { Synced, SyncRequest } from './sync.ts';
 
 export interface RouteRow {
   method: 'get' | 'post' | 'put';
@@ -98,6 +110,17 @@ export const routes = {
     message: 'Conversations fetched successfully',
     data: z.object({ conversations: z.array(Conversation), nextCursor: z.string().optional() }),
   },
+  sync: {
+    method: 'post',
+    path: '/sync',
+    summary: 'What has happened since: the messages and watermarks that this client does not know',
+    auth: true,
+    limit: 'sync',
+    body: SyncRequest,
+    status: 200,
+    message: 'Synchronised successfully',
+    data: Synced,
+  },
   history: {
     method: 'get',
     path: '/messages/:userId',
@@ -117,7 +140,7 @@ export const routes = {
     }),
     status: 200,
     message: 'Conversation fetched successfully',
-    data: z.object({ messages: z.array(Message), count: z.int() }),
+    data: z.object({ messages: z.array(Message), count: z.int(), watermarks: Watermarks }),
   },
   markRead: {
     method: 'put',

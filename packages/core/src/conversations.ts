@@ -1,8 +1,9 @@
-import { type Conversation, invalid } from '@duet/contract';
+import { type Conversation, invalid, type RouteData } from '@duet/contract';
+import { conversationOf } from './conversation.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
-import type { ConversationStore, Entry, InboxRow, MessageStore, UserStore } from './ports.ts';
-import { messageView, userView } from './views.ts';
+import type { ConversationStore, InboxRow, MessageStore, UserStore } from './ports.ts';
+import { messageView, userView, watermarksView } from './views.ts';
 
 export interface ConversationDeps {
   users: UserStore;
@@ -35,36 +36,50 @@ export function createConversations(deps: ConversationDeps) {
     };
   }
 
+  async function views(caller: Caller, rows: InboxRow[]): Promise<Conversation[]> {
+    const [{ users, entries, peerRows }, people] = await Promise.all([
+      around(rows),
+      deps.people.get([caller.user, ...rows.map((row) => row.peer)]),
+    ]);
+    return rows.flatMap((row): Conversation[] => {
+      const peer = users.get(row.peer);
+      const entry = entries.get(row.conversation);
+      if (!peer || !entry) return [];
+      const isOnline = people.get(peer.id)?.isOnline ?? false;
+      const peerRow = peerRows.get(row.conversation);
+      const receiver = entry.receiver === caller.user ? row : peerRow;
+      return [
+        {
+          peer: userView(peer, isOnline),
+          lastMessage: messageView(entry, { viewer: caller.user, people, receiver }),
+          unreadCount: row.peerSent - row.read.n,
+          watermarks: watermarksView(row, peerRow),
+        },
+      ];
+    });
+  }
+
   return {
     /**
      * The caller's conversations, newest first, with what a list shows of each.
      * @throws DuetError VALIDATION_ERROR for a cursor that no answer gave
      */
-    async list(caller: Caller, query: { limit: number; cursor?: string | undefined }) {
+    async list(
+      caller: Caller,
+      query: { limit: number; cursor?: string | undefined },
+    ): Promise<RouteData<'conversations'>> {
       const after = query.cursor === undefined ? {} : { after: decodeCursor(query.cursor) };
       const rows = await deps.conversations.list({ user: caller.user, limit: query.limit, ...after });
-      const [{ users, entries, peerRows }, people] = await Promise.all([
-        around(rows),
-        deps.people.get([caller.user, ...rows.map((row) => row.peer)]),
-      ]);
-      const receiverRow = (entry: Entry, row: InboxRow) =>
-        entry.receiver === caller.user ? row : peerRows.get(row.conversation);
-      const conversations = rows.flatMap((row): Conversation[] => {
-        const peer = users.get(row.peer);
-        const entry = entries.get(row.conversation);
-        if (!peer || !entry) return [];
-        const isOnline = people.get(peer.id)?.isOnline ?? false;
-        const view = { viewer: caller.user, people, receiverRead: receiverRow(entry, row) };
-        return [
-          {
-            peer: userView(peer, isOnline),
-            lastMessage: messageView(entry, view),
-            unreadCount: row.peerSent - row.readN,
-          },
-        ];
-      });
+      const conversations = await views(caller, rows);
       const last = rows.length === query.limit ? rows.at(-1) : undefined;
       return last ? { conversations, nextCursor: `${last.lastAt}_${last.conversation}` } : { conversations };
+    },
+
+    /** One conversation as the list shows it; undefined when there is none with this user. */
+    async one(caller: Caller, peerId: string): Promise<Conversation | undefined> {
+      const { id } = conversationOf(caller.user, peerId);
+      const [view] = await views(caller, await deps.conversations.get([{ user: caller.user, conversation: id }]));
+      return view;
     },
 
     /** The caller's unread messages, all conversations together. */

@@ -7,6 +7,7 @@ import { createPeople } from './people.ts';
 import type { Clock, Cluster, Fanout, Passwords, Store, Tokens } from './ports.ts';
 import { createPresenceRules } from './presence.ts';
 import { createReceipts } from './receipts.ts';
+import { createSync } from './sync.ts';
 
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
 export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
@@ -42,7 +43,8 @@ export function createCore(deps: CoreDeps) {
   const { users, messages, conversations, receipts } = store;
   const people = createPeople({ users, presence: cluster.presence, clock });
   const access = createAccess(people);
-  const commit = createGroupCommit(messages, deps.observe.committed);
+  const commit = createGroupCommit(messages.append, deps.observe.committed);
+  const commitReceipts = createGroupCommit(receipts.advance);
   return {
     accounts: createAccounts({ ...deps, users, people, limiter: cluster.limiter }),
     messages: createMessages({
@@ -56,8 +58,9 @@ export function createCore(deps: CoreDeps) {
       newTempId: deps.newTempId,
       accepted: deps.observe.accepted,
     }),
-    receipts: createReceipts({ access, messages, conversations, receipts, fanout, clock }),
+    receipts: createReceipts({ access, messages, conversations, commit: commitReceipts, fanout, clock }),
     conversations: createConversations({ users, conversations, messages, people }),
+    sync: createSync({ conversations, messages, people }),
     presence: createPresenceRules({
       port: cluster.presence,
       users,

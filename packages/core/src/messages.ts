@@ -1,9 +1,9 @@
-import { type ClientEventPayload, DuetError, type Message, type RouteInput } from '@duet/contract';
+import { type ClientEventPayload, DuetError, type Message, type RouteData, type RouteInput } from '@duet/contract';
 import type { Access, AccessRules } from './access.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
-import type { Clock, ConversationStore, Entry, Fanout, MessageStore } from './ports.ts';
-import { messageView, type Watermark } from './views.ts';
+import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
+import { type Marks, messageView, watermarksView } from './views.ts';
 
 /** Who calls: a user, and for events the socket it came from. */
 export interface Caller {
@@ -14,7 +14,7 @@ export interface Caller {
 export interface MessageDeps {
   access: AccessRules;
   people: People;
-  commit: GroupCommit;
+  commit: GroupCommit<Draft, Appended>;
   messages: MessageStore;
   conversations: ConversationStore;
   fanout: Fanout;
@@ -24,10 +24,10 @@ export interface MessageDeps {
 }
 
 export function createMessages(deps: MessageDeps) {
-  /** A message as its sender sees it; without `receiverRead` it is new, and nobody has read it. */
-  function view(entry: Entry, access: Access, receiverRead?: Watermark): Message {
+  /** A message as its sender sees it; without `receiver` it is new, and nobody has it. */
+  function view(entry: Entry, access: Access, receiver?: Marks): Message {
     const people = new Map([access.me, access.peer].map((person) => [person._id, person]));
-    return messageView(entry, { viewer: entry.sender, people, receiverRead });
+    return messageView(entry, { viewer: entry.sender, people, receiver });
   }
 
   /** Live events for a message that has just been stored: the receiver's sockets and the sender's other devices. */
@@ -54,7 +54,7 @@ export function createMessages(deps: MessageDeps) {
       const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
       const access = granted instanceof Promise ? await granted : granted;
       const { content, messageType, tempId = deps.newTempId() } = input;
-      const { entry, fresh } = await deps.commit.append({
+      const { entry, fresh } = await deps.commit.add({
         conversation: access.conversation.id,
         sender: caller.user,
         receiver: input.receiverId,
@@ -73,7 +73,7 @@ export function createMessages(deps: MessageDeps) {
      * A page of the conversation with a user, oldest first.
      * @throws DuetError VALIDATION_ERROR, NOT_FOUND
      */
-    async history(caller: Caller, input: RouteInput<'history'>): Promise<{ messages: Message[]; count: number }> {
+    async history(caller: Caller, input: RouteInput<'history'>): Promise<RouteData<'history'>> {
       const peerId = input.params.userId;
       const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
       const { before, after, skip, limit } = input.query;
@@ -88,11 +88,12 @@ export function createMessages(deps: MessageDeps) {
         deps.conversations.get(conversation.users.map((user) => ({ user, conversation: conversation.id }))),
         deps.people.get([caller.user, peerId]),
       ]);
-      const read = new Map(rows.map((row) => [row.user, row]));
+      const sides = new Map(rows.map((row) => [row.user, row]));
       const messages = entries.map((entry) =>
-        messageView(entry, { viewer: caller.user, people, receiverRead: read.get(entry.receiver) }),
+        messageView(entry, { viewer: caller.user, people, receiver: sides.get(entry.receiver) }),
       );
-      return { messages, count: messages.length };
+      const watermarks = watermarksView(sides.get(caller.user), sides.get(peerId));
+      return { messages, count: messages.length, watermarks };
     },
 
     /** Tells a user that the caller types or has stopped; stored nowhere. @throws DuetError VALIDATION_ERROR, NOT_FOUND */

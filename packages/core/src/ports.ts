@@ -84,7 +84,20 @@ export interface MessageStore {
   get(places: { conversation: string; seq: number }[]): Promise<Entry[]>;
 }
 
-/** One user's side of one conversation. Unread = peerSent - readN: derived, so it cannot drift. */
+/**
+ * A watermark over the messages of one side: the first `n` of them are marked. Never goes back.
+ * The messages from + 1 … n were marked last, at `at`; `seq` is a place in the log that lies behind all of them and
+ * before every message that is not marked.
+ */
+export interface Watermark {
+  n: number;
+  from: number;
+  seq: number;
+  at: number;
+}
+export type WatermarkKind = 'read' | 'delivered';
+
+/** One user's side of one conversation. Unread = peerSent - read.n: derived, so it cannot drift. */
 export interface InboxRow {
   user: string;
   conversation: string;
@@ -94,11 +107,10 @@ export interface InboxRow {
   lastAt: number;
   /** How many messages the peer has sent. */
   peerSent: number;
-  /** Watermark: this user has read the peer's first readN messages. Never goes back. */
-  readN: number;
-  /** readN before it was last moved, and when that was: the messages readFrom + 1 … readN were read at readAt. */
-  readFrom: number;
-  readAt: number;
+  /** How far this user has read the peer's messages. */
+  read: Watermark;
+  /** How far a device of this user has stored them. May lie below `read`, which then counts for it. */
+  delivered: Watermark;
 }
 
 export interface ConversationStore {
@@ -106,21 +118,31 @@ export interface ConversationStore {
   get(keys: { user: string; conversation: string }[]): Promise<InboxRow[]>;
   /** A user's rows by (lastAt, conversation), newest first, those that come after `after` in that order. */
   list(query: { user: string; after?: { lastAt: number; conversation: string }; limit: number }): Promise<InboxRow[]>;
-  /** Sum of peerSent - readN over all rows of the user. */
+  /** All rows of a user in an order that never changes: by conversation id, those greater than `after`. */
+  walk(query: { user: string; after?: string; limit: number }): Promise<InboxRow[]>;
+  /** Sum of peerSent - read.n over all rows of the user. */
   unread(user: string): Promise<number>;
 }
 
+/** Marks that a user sets on what the peer has sent: the first `n` messages, all of them at or before `seq`. */
+export interface Receipt {
+  kind: WatermarkKind;
+  user: string;
+  conversation: string;
+  n: number;
+  seq: number;
+  at: number;
+}
+/** The row as it now is, and by how much the watermark rose. */
+export type Advanced = { row: InboxRow; moved: number };
+
 export interface ReceiptStore {
   /**
-   * Raises the user's readN to `readN` or to peerSent, whichever is smaller; a lower value changes nothing.
-   * @returns the row as it now is, and by how much readN rose; undefined when there is no such row
+   * Raises watermarks, each to `n` or to peerSent, whichever is smaller; a lower value changes nothing. Durable when it
+   * resolves; at most MAX_GROUP receipts, in their order.
+   * @returns for each what became of it; undefined when there is no such row
    */
-  advance(receipt: {
-    user: string;
-    conversation: string;
-    readN: number;
-    at: number;
-  }): Promise<{ row: InboxRow; moved: number } | undefined>;
+  advance(receipts: Receipt[]): Promise<(Advanced | undefined)[]>;
 }
 
 /** What a deployment knows of its people and their messages. Durable. */

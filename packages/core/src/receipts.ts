@@ -1,25 +1,78 @@
-import { DuetError, type ServerEvent } from '@duet/contract';
+import { type ClientEventAnswer, DuetError, type ServerEvent } from '@duet/contract';
 import type { AccessRules } from './access.ts';
 import { ordinal, seqOf } from './conversation.ts';
+import type { GroupCommit } from './group-commit.ts';
 import type { Caller } from './messages.ts';
-import type { Clock, ConversationStore, Fanout, MessageStore, ReceiptStore } from './ports.ts';
+import type {
+  Advanced,
+  Clock,
+  ConversationStore,
+  Entry,
+  Fanout,
+  InboxRow,
+  MessageStore,
+  Receipt,
+  WatermarkKind,
+} from './ports.ts';
 import { iso } from './views.ts';
 
 export interface ReceiptDeps {
   access: AccessRules;
   messages: MessageStore;
   conversations: ConversationStore;
-  receipts: ReceiptStore;
+  commit: GroupCommit<Receipt, Advanced | undefined>;
   fanout: Fanout;
   clock: Clock;
 }
 
 type ReadReceipt = ServerEvent<'message_read_receipt'>;
+/** A message that the caller says to have got from somebody. */
+type Received = { messageId: string; senderId: string };
 
-/** Read receipts are watermarks: reading a message reads every earlier one of its sender, and nothing goes back. */
+/**
+ * Receipts are watermarks: a receipt for a message is one for every earlier message of its sender, and nothing goes
+ * back. (tinode/chat#869 tells why single receipts cannot be kept.)
+ */
 export function createReceipts(deps: ReceiptDeps) {
-  function tellSender(sender: string, receipt: ReadReceipt): void {
-    deps.fanout.toUser(sender, { name: 'message_read_receipt', payload: receipt });
+  /** @throws DuetError NOT_FOUND when the caller has received no such message from that sender */
+  async function received(caller: Caller, { messageId, senderId }: Received): Promise<Entry> {
+    const { conversation } = await deps.access.with(caller.user, senderId, 'senderId');
+    const seq = seqOf(conversation.id, messageId);
+    const [entry] = seq === undefined ? [] : await deps.messages.get([{ conversation: conversation.id, seq }]);
+    if (entry?.sender !== senderId) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
+    return entry;
+  }
+
+  /** @returns what has become of the receipt, and when these messages were marked: now, or before */
+  async function mark(kind: WatermarkKind, entry: Entry): Promise<{ advanced: Advanced | undefined; at: number }> {
+    const { receiver: user, conversation, seq } = entry;
+    const now = deps.clock.now();
+    const advanced = await deps.commit.add({ kind, user, conversation, n: ordinal(entry), seq, at: now });
+    return { advanced, at: advanced?.moved === 0 ? advanced.row[kind].at : now };
+  }
+
+  /** The reader's other devices take the badge away. */
+  function tellReader(row: InboxRow, caller: Caller): void {
+    const { seq, at } = row.read;
+    const payload = { userId: row.peer, seq, readAt: iso(at), unreadCount: row.peerSent - row.read.n };
+    deps.fanout.toUser(row.user, { name: 'conversation_read', payload }, { except: caller.socket });
+  }
+
+  function tellSender(entry: Entry, at: number): ReadReceipt {
+    const payload = { messageId: entry.id, readerId: entry.receiver, readAt: iso(at), seq: entry.seq };
+    deps.fanout.toUser(entry.sender, { name: 'message_read_receipt', payload });
+    return payload;
+  }
+
+  /** The newest message of the peer up to a place: old clients mark that one, newer ones all before it. */
+  async function lastOf(peer: string, conversation: string, seq: number): Promise<Entry | undefined> {
+    for (let before = seq + 1; before > 1; ) {
+      const entries = await deps.messages.page({ conversation, before, limit: 100 });
+      const last = entries.findLast((entry) => entry.sender === peer);
+      if (last) return last;
+      before = entries[0]?.seq ?? 0;
+    }
+    return undefined;
   }
 
   return {
@@ -27,19 +80,29 @@ export function createReceipts(deps: ReceiptDeps) {
      * The caller has read this message of the sender, and every earlier one.
      * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
      */
-    async read(caller: Caller, input: { messageId: string; senderId: string }): Promise<ReadReceipt> {
-      const { conversation } = await deps.access.with(caller.user, input.senderId, 'senderId');
-      const seq = seqOf(conversation.id, input.messageId);
-      const [entry] = seq === undefined ? [] : await deps.messages.get([{ conversation: conversation.id, seq }]);
-      if (entry?.sender !== input.senderId) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
-      const at = deps.clock.now();
-      const advance = { user: caller.user, conversation: conversation.id, readN: ordinal(entry), at };
-      const advanced = await deps.receipts.advance(advance);
-      // Read before: the time at which it was, not that of this repeat.
-      const readAt = advanced?.moved === 0 ? advanced.row.readAt : at;
-      const receipt = { messageId: entry.id, readerId: caller.user, readAt: iso(readAt) };
-      tellSender(entry.sender, receipt);
-      return receipt;
+    async read(caller: Caller, input: Received): Promise<ReadReceipt> {
+      const entry = await received(caller, input);
+      const { advanced, at } = await mark('read', entry);
+      if (advanced && advanced.moved > 0) tellReader(advanced.row, caller);
+      return tellSender(entry, at);
+    },
+
+    /**
+     * A device of the caller has stored these messages, and every earlier one of their senders.
+     * @throws DuetError NOT_FOUND when one of them is not a message to the caller: then nothing is marked
+     */
+    async delivered(caller: Caller, input: { receipts: Received[] }): Promise<ClientEventAnswer<'message_delivered'>> {
+      const entries = await Promise.all(input.receipts.map((each) => received(caller, each)));
+      const marked = await Promise.all(entries.map((entry) => mark('delivered', entry)));
+      const receipts = marked.map(({ advanced, at }, i) => {
+        const entry = entries[i] as Entry;
+        const payload = { messageId: entry.id, receiverId: entry.receiver, deliveredAt: iso(at), seq: entry.seq };
+        // What another device has told already is no news.
+        if (advanced && advanced.moved > 0)
+          deps.fanout.toUser(entry.sender, { name: 'message_delivered_receipt', payload });
+        return payload;
+      });
+      return { receipts };
     },
 
     /**
@@ -50,28 +113,18 @@ export function createReceipts(deps: ReceiptDeps) {
     async readAll(caller: Caller, peerId: string): Promise<{ modifiedCount: number }> {
       const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
       const [mine] = await deps.conversations.get([{ user: caller.user, conversation: conversation.id }]);
-      if (!mine || mine.peerSent === mine.readN) return { modifiedCount: 0 };
-      const at = deps.clock.now();
-      const advance = { user: caller.user, conversation: conversation.id, readN: mine.peerSent, at };
-      const moved = (await deps.receipts.advance(advance))?.moved ?? 0;
-      if (moved > 0)
-        await tellOfLast(caller.user, peerId, { conversation: conversation.id, lastSeq: mine.lastSeq, at });
-      return { modifiedCount: moved };
+      if (!mine || mine.peerSent === mine.read.n) return { modifiedCount: 0 };
+      const last = await lastOf(peerId, conversation.id, mine.lastSeq);
+      if (!last) return { modifiedCount: 0 };
+      const { advanced, at } = await mark('read', last);
+      if (!advanced || advanced.moved === 0) return { modifiedCount: 0 };
+      tellReader(advanced.row, caller);
+      tellSender(last, at);
+      return { modifiedCount: advanced.moved };
     },
-  };
 
-  /** The receipt names the newest message of the peer: old clients mark that one, newer ones all before it. */
-  async function tellOfLast(
-    reader: string,
-    peer: string,
-    where: { conversation: string; lastSeq: number; at: number },
-  ) {
-    for (let before = where.lastSeq + 1; before > 1; ) {
-      const entries = await deps.messages.page({ conversation: where.conversation, before, limit: 100 });
-      const last = entries.findLast((entry) => entry.sender === peer);
-      if (last) return tellSender(peer, { messageId: last.id, readerId: reader, readAt: iso(where.at) });
-      before = entries[0]?.seq ?? 0;
-    }
-  }
+    /** Resolves when every receipt under way has been answered. */
+    idle: deps.commit.idle,
+  };
 }
 export type Receipts = ReturnType<typeof createReceipts>;

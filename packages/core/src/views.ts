@@ -1,4 +1,4 @@
-import type { Message, Participant, User } from '@duet/contract';
+import type { Message, Participant, User, Watermarks } from '@duet/contract';
 import { ordinal } from './conversation.ts';
 import type { Entry, InboxRow, UserRecord } from './ports.ts';
 
@@ -17,21 +17,21 @@ export function userView(user: UserRecord, isOnline: boolean): User {
   };
 }
 
-/** How far somebody has read: the part of an inbox row that message views need. */
-export type Watermark = Pick<InboxRow, 'readN' | 'readFrom' | 'readAt'>;
+/** How far somebody has got: the part of an inbox row that message views need. */
+export type Marks = Pick<InboxRow, 'read' | 'delivered'>;
 
 export interface MessageViewer {
   /** Who looks at it: only the sender sees its tempId. */
   viewer: string;
   people: Map<string, Participant>;
-  /** The receiver's watermark in this conversation. */
-  receiverRead: Watermark | undefined;
+  /** How far the receiver has got in this conversation. */
+  receiver: Marks | undefined;
 }
 
 /** A log entry as the wire shows it to one of its two users. */
-export function messageView(entry: Entry, { viewer, people, receiverRead }: MessageViewer): Message {
+export function messageView(entry: Entry, { viewer, people, receiver }: MessageViewer): Message {
   const n = ordinal(entry);
-  const isRead = receiverRead !== undefined && n <= receiverRead.readN;
+  const isRead = receiver !== undefined && n <= receiver.read.n;
   const person = (id: string): Participant => people.get(id) ?? { _id: id, username: '', isOnline: false };
   const message: Message = {
     _id: entry.id,
@@ -44,6 +44,22 @@ export function messageView(entry: Entry, { viewer, people, receiverRead }: Mess
     seq: entry.seq,
   };
   if (viewer === entry.sender) message.tempId = entry.tempId;
-  if (isRead && n > receiverRead.readFrom) message.readAt = iso(receiverRead.readAt);
+  if (receiver === undefined) return message;
+  const { read, delivered } = receiver;
+  const isDelivered = n <= delivered.n;
+  if (isRead || isDelivered) message.isDelivered = true;
+  if (isDelivered && n > delivered.from) message.deliveredAt = iso(delivered.at);
+  if (isRead && n > read.from) message.readAt = iso(read.at);
   return message;
+}
+
+const nothing: Marks = { read: { n: 0, from: 0, seq: 0, at: 0 }, delivered: { n: 0, from: 0, seq: 0, at: 0 } };
+
+/** Both sides' marks as one of them sees them. What was read has been delivered. */
+export function watermarksView(mine: Marks = nothing, peer: Marks = nothing): Watermarks {
+  return {
+    readSeq: mine.read.seq,
+    peerReadSeq: peer.read.seq,
+    peerDeliveredSeq: Math.max(peer.delivered.seq, peer.read.seq),
+  };
 }

@@ -1,30 +1,44 @@
-import { type ConversationStore, type InboxRow, type ReceiptStore, sentBy } from '@duet/core';
+import {
+  type Advanced,
+  type ConversationStore,
+  type InboxRow,
+  type Receipt,
+  type ReceiptStore,
+  sentBy,
+  type Watermark,
+} from '@duet/core';
 import { BOUNDED, type Database, isDuplicate } from './database.ts';
-import { type InboxDocument, type ReadDocument, rowId } from './schemas.ts';
+import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { readTail } from './tails.ts';
 
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
+const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
 
 /**
  * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
- * watermark what was read. Each has one source, so nothing can drift, whoever dies in between.
+ * watermarks what was read and delivered. Each has one source, so nothing can drift, whoever dies in between.
  */
 function createRows(database: Database) {
-  async function watermark(user: string, row: string): Promise<Pick<InboxRow, 'readN' | 'readFrom' | 'readAt'>> {
+  async function watermark(user: string, mark: string): Promise<Watermark> {
     const [step] = await database
-      .collection<ReadDocument>('reads')
-      .find({ row, user }, BOUNDED)
-      .sort({ readN: -1 })
+      .collection<StepDocument>('watermarks')
+      .find({ mark, user }, { ...BOUNDED, projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 } })
+      .sort({ n: -1 })
       .limit(1)
       .toArray();
-    return step ? { readN: step.readN, readFrom: step.from, readAt: step.at } : { readN: 0, readFrom: 0, readAt: 0 };
+    return step ?? UNMARKED;
   }
 
-  async function complete({ _id, user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
-    const [tail, read] = await Promise.all([readTail(database, conversation, 'majority'), watermark(user, _id)]);
+  async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
+    const [tail, read, delivered] = await Promise.all([
+      readTail(database, conversation, 'majority'),
+      watermark(user, markId(user, conversation, 'read')),
+      watermark(user, markId(user, conversation, 'delivered')),
+    ]);
     if (!tail) return [];
-    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent: sentBy(peer, tail), ...read }];
+    const peerSent = sentBy(peer, tail);
+    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];
   }
 
   return {
@@ -64,11 +78,21 @@ export function createConversations(database: Database): ConversationStore {
           .toArray();
         return rows.complete(found);
       }),
+    walk: ({ user, after = '', limit }) =>
+      database.answer(async () => {
+        if (limit === 0) return [];
+        const found = await collection()
+          .find({ user, conversation: { $gt: after } }, BOUNDED)
+          .sort({ conversation: 1 })
+          .limit(limit)
+          .toArray();
+        return rows.complete(found);
+      }),
     unread: (user) =>
       database.answer(async () => {
         let unread = 0;
         for (const row of await rows.complete(await collection().find({ user }, BOUNDED).toArray())) {
-          unread += row.peerSent - row.readN;
+          unread += row.peerSent - row.read.n;
         }
         return unread;
       }),
@@ -76,40 +100,34 @@ export function createConversations(database: Database): ConversationStore {
 }
 
 export function createReceipts(database: Database): ReceiptStore {
-  const collection = () => database.collection<ReadDocument>('reads');
+  const collection = () => database.collection<StepDocument>('watermarks');
   const rows = createRows(database);
 
   /** Steps that no longer count. What stays behind when this fails is removed by the next one. */
-  function prune({ user, conversation, readFrom, readAt }: InboxRow): void {
-    const old = {
-      row: rowId(user, conversation),
-      user,
-      readN: { $lte: readFrom },
-      at: { $lt: readAt - KEEP_STEPS_MS },
-    };
+  function prune(mark: string, user: string, { from, at }: Watermark): void {
+    const old = { mark, user, n: { $lte: from }, at: { $lt: at - KEEP_STEPS_MS } };
     database.answer(() => collection().deleteMany(old)).catch(() => {});
   }
 
-  return {
-    // Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused.
-    advance: ({ user, conversation, readN, at }) =>
-      database.answer(async () => {
-        for (;;) {
-          const row = await rows.get(user, conversation);
-          if (!row) return undefined;
-          const moved = Math.max(0, Math.min(readN, row.peerSent) - row.readN);
-          if (moved === 0) return { row, moved };
-          const after = { ...row, readN: row.readN + moved, readFrom: row.readN, readAt: at };
-          const id = rowId(user, conversation);
-          const step = { _id: `${id}:${row.readN}`, row: id, user, from: row.readN, readN: after.readN, at };
-          try {
-            await collection().insertOne(step);
-            prune(after);
-            return { row: after, moved };
-          } catch (error) {
-            if (!isDuplicate(error)) throw error;
-          }
-        }
-      }),
-  };
+  /** Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. */
+  async function advance({ kind, user, conversation, n, seq, at }: Receipt): Promise<Advanced | undefined> {
+    const mark = markId(user, conversation, kind);
+    for (;;) {
+      const row = await rows.get(user, conversation);
+      if (!row) return undefined;
+      const before = row[kind];
+      const moved = Math.max(0, Math.min(n, row.peerSent) - before.n);
+      if (moved === 0) return { row, moved };
+      const after = { n: before.n + moved, from: before.n, seq, at };
+      try {
+        await collection().insertOne({ _id: `${mark}:${before.n}`, mark, user, ...after });
+        prune(mark, user, after);
+        return { row: { ...row, [kind]: after }, moved };
+      } catch (error) {
+        if (!isDuplicate(error)) throw error;
+      }
+    }
+  }
+
+  return { advance: (receipts) => database.answer(() => Promise.all(receipts.map(advance))) };
 }

@@ -1,4 +1,4 @@
-import type { Entry, UserRecord } from '@duet/core';
+import type { Entry, UserRecord, Watermark, WatermarkKind } from '@duet/core';
 import { type Connection, Schema } from 'mongoose';
 
 /** Documents carry their key as `_id`; everything else has the name that the ports give it. */
@@ -7,8 +7,8 @@ export type UserDocument = Keyed<Omit<UserRecord, 'id'>>;
 export type MessageDocument = Keyed<Omit<Entry, 'id'>>;
 /** A user's side of a conversation: that there is one, and where it stands in the list. */
 export type InboxDocument = Keyed<{ user: string; conversation: string; peer: string; lastAt: number }>;
-/** A step of a read watermark: `row` has read from `from` up to `readN`. The highest one counts. */
-export type ReadDocument = Keyed<{ row: string; user: string; from: number; readN: number; at: number }>;
+/** A step of a watermark: `mark` rose from `from` to `n`, which lies at `seq`. The highest one counts. */
+export type StepDocument = Keyed<{ mark: string; user: string } & Watermark>;
 
 const text = { type: String, required: true };
 const number = { type: Number, required: true };
@@ -54,23 +54,27 @@ const inbox = new Schema<InboxDocument>(
   { _id: text, user: text, conversation: text, peer: text, lastAt: number },
   options,
 );
+// The order of the list, and one that never changes.
 inbox.index({ user: 1, lastAt: -1, conversation: -1 });
+inbox.index({ user: 1, conversation: 1 });
 
-const read = new Schema<ReadDocument>(
-  { _id: text, row: text, user: text, from: number, readN: number, at: number },
+const step = new Schema<StepDocument>(
+  { _id: text, mark: text, user: text, n: number, from: number, seq: number, at: number },
   options,
 );
-read.index({ row: 1, readN: -1 });
+step.index({ mark: 1, n: -1 });
 
 export const rowId = (user: string, conversation: string): string => `${user}:${conversation}`;
+export const markId = (user: string, conversation: string, kind: WatermarkKind): string =>
+  `${rowId(user, conversation)}:${kind}`;
 
-/** Registers the models on a connection: their collections are `users`, `messages`, `inbox` and `reads`. */
+/** Registers the models on a connection: their collections are `users`, `messages`, `inbox` and `watermarks`. */
 export function defineModels(connection: Connection) {
   return {
     users: connection.model<UserDocument>('User', user, 'users'),
     messages: connection.model<MessageDocument>('Message', message, 'messages'),
     inbox: connection.model<InboxDocument>('InboxRow', inbox, 'inbox'),
-    reads: connection.model<ReadDocument>('Read', read, 'reads'),
+    watermarks: connection.model<StepDocument>('WatermarkStep', step, 'watermarks'),
   };
 }
 export type Models = ReturnType<typeof defineModels>;

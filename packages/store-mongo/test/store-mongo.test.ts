@@ -71,7 +71,8 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await conversations.get([{ user: LOW, conversation }]);
     await conversations.list({ user: LOW, after: { lastAt: 9, conversation }, limit: 10 });
     await conversations.unread(LOW);
-    await createReceipts(database).advance({ user: HIGH, conversation, readN: 1, at: 5 });
+    await conversations.walk({ user: LOW, after: '0', limit: 10 });
+    await createReceipts(database).advance([{ kind: 'read', user: HIGH, conversation, n: 1, seq: 1, at: 5 }]);
     await users.get([LOW]);
     await users.byEmail('somebody@example.org');
     await users.seen(LOW, 5);

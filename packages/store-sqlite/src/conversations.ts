@@ -1,6 +1,25 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { ConversationStore, InboxRow, ReceiptStore } from '@duet/core';
+import type { Advanced, ConversationStore, InboxRow, Receipt, ReceiptStore, WatermarkKind } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
+
+type Marked = { [Part in `${WatermarkKind}${'N' | 'From' | 'Seq' | 'At'}`]: number };
+/** A line of the view `inbox_rows`. */
+type Row = Omit<InboxRow, WatermarkKind> & Marked;
+
+function toInboxRow(row: Row): InboxRow {
+  const { user, conversation, peer, lastSeq, lastAt, peerSent } = row;
+  return {
+    user,
+    conversation,
+    peer,
+    lastSeq,
+    lastAt,
+    peerSent,
+    read: { n: row.readN, from: row.readFrom, seq: row.readSeq, at: row.readAt },
+    delivered: { n: row.deliveredN, from: row.deliveredFrom, seq: row.deliveredSeq, at: row.deliveredAt },
+  };
+}
+const toInboxRows = (rows: unknown[]): InboxRow[] => (rows as Row[]).map(toInboxRow);
 
 export function createConversations(db: DatabaseSync): ConversationStore {
   const byKey = db.prepare(`
@@ -9,35 +28,40 @@ export function createConversations(db: DatabaseSync): ConversationStore {
   const list = db.prepare(`
     SELECT * FROM inbox_rows WHERE user = :user AND (lastAt, conversation) < (:lastAt, :conversation)
     ORDER BY lastAt DESC, conversation DESC LIMIT :limit`);
+  const walk = db.prepare(`
+    SELECT * FROM inbox_rows WHERE user = :user AND conversation > :after ORDER BY conversation LIMIT :limit`);
   const unread = db.prepare('SELECT coalesce(sum(peerSent - readN), 0) AS unread FROM inbox_rows WHERE user = ?');
 
   return {
-    get: (keys) => answer(() => byKey.all(JSON.stringify(keys)) as unknown as InboxRow[]),
+    get: (keys) => answer(() => toInboxRows(byKey.all(JSON.stringify(keys)))),
     list: ({ user, after = { lastAt: Number.MAX_SAFE_INTEGER, conversation: '' }, limit }) =>
       answer(() => {
         const { lastAt, conversation } = after;
-        return list.all({ user, lastAt, conversation, limit }) as unknown as InboxRow[];
+        return toInboxRows(list.all({ user, lastAt, conversation, limit }));
       }),
+    walk: ({ user, after = '', limit }) => answer(() => toInboxRows(walk.all({ user, after, limit }))),
     unread: (user) => answer(() => (unread.get(user) as { unread: number }).unread),
   };
 }
 
 export function createReceipts(db: DatabaseSync): ReceiptStore {
   const get = db.prepare('SELECT * FROM inbox_rows WHERE user = ? AND conversation = ?');
-  const set = db.prepare('UPDATE inbox SET readN = ?, readFrom = ?, readAt = ? WHERE user = ? AND conversation = ?');
+  const setOf = (kind: WatermarkKind) =>
+    db.prepare(`
+      UPDATE inbox SET ${kind}N = ?, ${kind}From = ?, ${kind}Seq = ?, ${kind}At = ? WHERE user = ? AND conversation = ?`);
+  const set = { read: setOf('read'), delivered: setOf('delivered') };
 
-  return {
-    advance: ({ user, conversation, readN, at }) =>
-      answer(() =>
-        inTransaction(db, () => {
-          const row = get.get(user, conversation) as unknown as InboxRow | undefined;
-          if (!row) return undefined;
-          const moved = Math.max(0, Math.min(readN, row.peerSent) - row.readN);
-          if (moved === 0) return { row, moved };
-          const after = { ...row, readN: row.readN + moved, readFrom: row.readN, readAt: at };
-          set.run(after.readN, after.readFrom, after.readAt, user, conversation);
-          return { row: after, moved };
-        }),
-      ),
-  };
+  function advance({ kind, user, conversation, n, seq, at }: Receipt): Advanced | undefined {
+    const found = get.get(user, conversation) as unknown as Row | undefined;
+    if (!found) return undefined;
+    const row = toInboxRow(found);
+    const before = row[kind];
+    const moved = Math.max(0, Math.min(n, row.peerSent) - before.n);
+    if (moved === 0) return { row, moved };
+    const after = { n: before.n + moved, from: before.n, seq, at };
+    set[kind].run(after.n, after.from, after.seq, after.at, user, conversation);
+    return { row: { ...row, [kind]: after }, moved };
+  }
+
+  return { advance: (receipts) => answer(() => inTransaction(db, () => receipts.map(advance))) };
 }

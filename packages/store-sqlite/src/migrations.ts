@@ -52,4 +52,23 @@ export const migrations: readonly string[] = [
     FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
       AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = inbox.conversation);
   `,
+  // Watermarks of delivery, and the place in the log of every watermark.
+  `
+  ALTER TABLE inbox ADD COLUMN readSeq INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE inbox ADD COLUMN deliveredN INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE inbox ADD COLUMN deliveredFrom INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE inbox ADD COLUMN deliveredSeq INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE inbox ADD COLUMN deliveredAt INTEGER NOT NULL DEFAULT 0;
+  UPDATE inbox SET readSeq = (
+    SELECT coalesce(max(seq), 0) FROM messages WHERE messages.conversation = inbox.conversation
+      AND sender = inbox.peer AND CASE WHEN inbox.peer < inbox.user THEN sentLow ELSE sentHigh END <= inbox.readN
+  ) WHERE readN > 0;
+
+  DROP VIEW inbox_rows;
+  CREATE VIEW inbox_rows AS
+    SELECT inbox.*, last.seq AS lastSeq, last.createdAt AS lastAt,
+      CASE WHEN inbox.peer < inbox.user THEN last.sentLow ELSE last.sentHigh END AS peerSent
+    FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
+      AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = inbox.conversation);
+  `,
 ];

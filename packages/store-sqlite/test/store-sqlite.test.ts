@@ -148,6 +148,7 @@ describe('a file that cannot be trusted', () => {
       'SELECT * FROM messages WHERE tempId = ? AND conversation = ? AND sender = ?',
       'SELECT * FROM inbox_rows WHERE user = ? AND conversation = ?',
       'SELECT sum(peerSent - readN) FROM inbox_rows WHERE user = ?',
+      'SELECT * FROM inbox_rows WHERE user = ? AND conversation > ? ORDER BY conversation LIMIT ?',
     ]) {
       expect(plan(sql)).toMatch(/SEARCH/);
       expect(plan(sql)).not.toMatch(/SCAN/);

@@ -1,5 +1,6 @@
 import {
   type ClientEventName,
+  type ClientEventRow,
   clientEvents,
   DuetError,
   errorBody,
@@ -74,7 +75,7 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
     name: ClientEventName,
     pass: ((name: ClientEventName) => Promise<void>) | undefined,
   ) {
-    const { payload: schema, answer, echo } = clientEvents[name];
+    const { payload: schema, echo }: ClientEventRow = clientEvents[name];
     const run = handlers[name] as Run;
     const caller: Caller = { user: socket.data.user, socket: socket.id };
     return async (...args: unknown[]) => {
@@ -83,7 +84,7 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
         const { payload, acknowledge } = split(args);
         if (pass) await pass(name);
         const data = await run(caller, validate(schema, payload));
-        if (echo) socket.emit(answer, data);
+        if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
         acknowledge?.({ ok: true, data });
         metrics.event(name, (performance.now() - start) / 1000);
       } catch (thrown) {

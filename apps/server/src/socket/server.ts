@@ -7,6 +7,7 @@ import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
 import { coalesceWrites } from './coalesce.ts';
 import { roomOf } from './fanout.ts';
+import { followConversations } from './follow.ts';
 
 /** Bytes of one packet: the longest message, escaped, fits. */
 const MAX_PACKET = 64 * 1024;
@@ -72,6 +73,9 @@ export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log
     const failed = (err: unknown) => log.error({ err, user }, 'presence of a socket could not be recorded');
     coalesceWrites(socket);
     bindEvents(socket);
+    followConversations(socket, core.conversations, (err) =>
+      log.error({ err, user }, 'a conversation could not be told'),
+    );
     socket.onAnyOutgoing((event: string) => {
       if (event === 'receive_message') metrics.delivered();
     });

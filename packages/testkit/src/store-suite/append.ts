@@ -73,7 +73,9 @@ export function appendTests(under: () => StoreUnderTest): void {
       Promise.all([low, high].map(async (one) => (await conversations.get([{ user: one, conversation: id }]))[0]));
     const first = draft(low);
     await append([first]);
-    const common = { conversation: id, lastSeq: 1, lastAt: first.createdAt, readN: 0, readFrom: 0, readAt: 0 };
+    const unmarked = { n: 0, from: 0, seq: 0, at: 0 };
+    const marks = { read: unmarked, delivered: unmarked };
+    const common = { conversation: id, lastSeq: 1, lastAt: first.createdAt, ...marks };
     expect(await rows()).toEqual([
       { ...common, user: low, peer: high, peerSent: 0 },
       { ...common, user: high, peer: low, peerSent: 1 },

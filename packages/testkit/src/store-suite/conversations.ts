@@ -68,6 +68,20 @@ export function conversationTests(under: () => StoreUnderTest): void {
     expect(await list({ user: newId(), limit: 10 })).toEqual([]);
   });
 
+  it.each([1, 5, 12, 100])('[S17] walked %i at a time, every row comes once, by conversation', async (limit) => {
+    const walked: InboxRow[] = [];
+    for (;;) {
+      const after = walked.at(-1)?.conversation;
+      const rows = await under().store.conversations.walk({ user: me, limit, ...(after ? { after } : {}) });
+      walked.push(...rows);
+      if (rows.length < limit) break;
+    }
+    const whole = await list({ limit: 100 });
+    expect(walked).toEqual(whole.toSorted((one, other) => byBytes(one.conversation, other.conversation)));
+    expect(await under().store.conversations.walk({ user: newId(), limit: 5 })).toEqual([]);
+    expect(await under().store.conversations.walk({ user: me, limit: 0 })).toEqual([]);
+  });
+
   it('[S13] get gives the rows that exist among the keys', async () => {
     const rows = await list({ limit: 100 });
     const keys = rows.map(({ user, conversation }) => ({ user, conversation }));
@@ -88,13 +102,17 @@ export function conversationTests(under: () => StoreUnderTest): void {
     expect(found.every(({ peer, peerSent }) => peer === me && peerSent === 1)).toBe(true);
   });
 
-  it('[S14] unread is the sum of peerSent - readN over all rows of the user', async () => {
+  it('[S14] unread is the sum of peerSent - read.n over all rows of the user', async () => {
     const { conversations, receipts } = under().store;
     // Conversation i holds one message of the user and i of the peer.
     expect(await conversations.unread(me)).toBe(66);
     const [first, last] = [pairs[5], pairs[11]] as [ReturnType<typeof pair>, ReturnType<typeof pair>];
-    await receipts.advance({ user: me, conversation: last.id, readN: 4, at: START });
-    await receipts.advance({ user: me, conversation: first.id, readN: 5, at: START });
+    const read = { kind: 'read', user: me, seq: 5, at: START } as const;
+    await receipts.advance([
+      { ...read, conversation: last.id, n: 4 },
+      { ...read, conversation: first.id, n: 5 },
+      { ...read, conversation: first.id, n: 5, kind: 'delivered' },
+    ]);
     expect(await conversations.unread(me)).toBe(57);
     expect(await conversations.unread(last.low === me ? last.high : last.low)).toBe(1);
     expect(await conversations.unread(newId())).toBe(0);

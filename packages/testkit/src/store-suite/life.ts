@@ -22,7 +22,7 @@ export function lifeTests(createStore: () => Promise<StoreUnderTest>): void {
       await store.users.seen(low, START + 77);
       const drafts = [draft(low), draft(high), draft(high)];
       const entries = (await store.messages.append(drafts)).map(({ entry }) => entry);
-      await store.receipts.advance({ user: low, conversation: id, readN: 1, at: START + 50 });
+      await store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 1, seq: 2, at: START + 50 }]);
       const rows = await store.conversations.list({ user: low, limit: 10 });
       await store.close();
 
@@ -31,7 +31,7 @@ export function lifeTests(createStore: () => Promise<StoreUnderTest>): void {
       expect(await again.users.byEmail(other.emailKey)).toEqual(other);
       expect((await codeOf(again.users.create(user({ emailKey: one.emailKey })))).code).toBe('CONFLICT');
       expect(await again.messages.page({ conversation: id, limit: 10 })).toEqual(entries);
-      expect(rows[0]).toMatchObject({ lastSeq: 3, peerSent: 2, readN: 1, readAt: START + 50 });
+      expect(rows[0]).toMatchObject({ lastSeq: 3, peerSent: 2, read: { n: 1, seq: 2, at: START + 50 } });
       expect(await again.conversations.list({ user: low, limit: 10 })).toEqual(rows);
       expect(await again.messages.append([drafts[1] as Draft])).toEqual([{ entry: entries[1], fresh: false }]);
       expect((await again.messages.append([draft(low)]))[0]).toMatchObject({

@@ -1,0 +1,110 @@
+import type { ClientEventPayload, Known, Message, Synced, SyncedConversation } from '@duet/contract';
+import type { Caller } from './messages.ts';
+import type { People } from './people.ts';
+import type { ConversationStore, InboxRow, MessageStore } from './ports.ts';
+import { messageView, watermarksView } from './views.ts';
+
+/** Rows that one answer looks at. */
+const MAX_ROWS = 200;
+/** How much of a conversation that is not named comes with `unnamed: 'newest'`. */
+const NEWEST = 20;
+
+export interface SyncDeps {
+  conversations: ConversationStore;
+  messages: MessageStore;
+  people: People;
+}
+
+type Request = ClientEventPayload<'sync'>;
+
+/** What an answer will say of a conversation: its messages from `after` on, `take` of them. */
+interface Part {
+  row: InboxRow;
+  peer: InboxRow | undefined;
+  after: number;
+  take: number;
+  reset: boolean;
+}
+
+/**
+ * What a client does not know yet. `seq` is dense, so what is missing is known before it is read, and an answer is
+ * bounded without looking ahead. The rows are walked in an order that no message changes: none is passed over because it
+ * moved while the client was asking. (The idea of one call that says whether it is complete is Telegram's getDifference.)
+ */
+export function createSync(deps: SyncDeps) {
+  /** @returns undefined when the client knows it all */
+  function compare(row: InboxRow, peer: InboxRow | undefined, request: Request): Omit<Part, 'take'> | undefined {
+    const known: Known | undefined = request.conversations[row.peer];
+    const [seq, ...marks] = typeof known === 'object' ? known : [known];
+    const reset = seq !== undefined && seq > row.lastSeq;
+    if (seq === undefined || reset) {
+      const after = request.unnamed === 'all' ? 0 : Math.max(0, row.lastSeq - NEWEST);
+      return { row, peer, after, reset };
+    }
+    const { readSeq, peerReadSeq, peerDeliveredSeq } = watermarksView(row, peer);
+    const same = marks.length === 0 || String(marks) === String([readSeq, peerReadSeq, peerDeliveredSeq]);
+    return seq === row.lastSeq && same ? undefined : { row, peer, after: seq, reset };
+  }
+
+  async function read(caller: Caller, parts: Part[]): Promise<SyncedConversation[]> {
+    const people = await deps.people.get([caller.user, ...parts.map(({ row }) => row.peer)]);
+    return Promise.all(
+      parts.map(async ({ row, peer, after, take, reset }): Promise<SyncedConversation> => {
+        const { conversation } = row;
+        const entries = take === 0 ? [] : await deps.messages.page({ conversation, after, limit: take });
+        const messages = entries.map((entry): Message => {
+          const receiver = entry.receiver === caller.user ? row : peer;
+          return messageView(entry, { viewer: caller.user, people, receiver });
+        });
+        return {
+          userId: row.peer,
+          messages,
+          lastSeq: row.lastSeq,
+          unreadCount: row.peerSent - row.read.n,
+          watermarks: watermarksView(row, peer),
+          ...(reset ? { reset } : {}),
+          complete: after + messages.length >= row.lastSeq,
+        };
+      }),
+    );
+  }
+
+  return {
+    /**
+     * Asked again with `nextCursor` and what has been learnt, until `complete`, it leaves nothing out that there was
+     * when it was asked first.
+     */
+    async sync(caller: Caller, request: Request): Promise<Synced> {
+      const after = request.cursor === undefined ? {} : { after: request.cursor };
+      const rows = await deps.conversations.walk({ user: caller.user, ...after, limit: MAX_ROWS });
+      const peerRows = await deps.conversations.get(
+        rows.map(({ peer, conversation }) => ({ user: peer, conversation })),
+      );
+      const peers = new Map(peerRows.map((row) => [row.conversation, row]));
+      const parts: Part[] = [];
+      let left = request.limit;
+      /** The last row of which nothing remains to be told. */
+      let done = request.cursor;
+      let full = false;
+      for (const row of rows) {
+        const part = compare(row, peers.get(row.conversation), request);
+        if (part) {
+          const missing = row.lastSeq - part.after;
+          full = missing > left;
+          if (full && left === 0) break;
+          parts.push({ ...part, take: Math.min(missing, left) });
+          left -= Math.min(missing, left);
+          if (full) break;
+        }
+        done = row.conversation;
+      }
+      const complete = !full && rows.length < MAX_ROWS;
+      return {
+        conversations: await read(caller, parts),
+        complete,
+        ...(complete || done === undefined ? {} : { nextCursor: done }),
+      };
+    },
+  };
+}
+export type Sync = ReturnType<typeof createSync>;
