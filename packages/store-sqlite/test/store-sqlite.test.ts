@@ -1,11 +1,12 @@
-import { chmodSync, closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { conversationOf, type Draft, type Store } from '@duet/core';
 import { type StoreUnderTest, storeSuite, temporaryFolder } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../src/database.ts';
 import { createSqliteStore } from '../src/index.ts';
+import { migrations } from '../src/migrations.ts';
 
 storeSuite('sqlite', async (): Promise<StoreUnderTest> => {
   const folder = temporaryFolder();
@@ -132,6 +133,39 @@ describe('a file that cannot be trusted', () => {
     await messages.append([draft(stored)]);
     expect((await page()).map(({ seq }) => seq)).toEqual(Array.from({ length: stored + 1 }, (_, n) => n + 1));
     db.close();
+  });
+
+  test('D10 a database of the first version is brought up to date: its watermarks find their place', async () => {
+    mkdirSync(dirname(file), { recursive: true });
+    const old = new DatabaseSync(file);
+    old.exec(migrations[0] as string);
+    old.exec('PRAGMA user_version = 1');
+    const { conversation, sender: low, receiver: high } = draft(0);
+    const insert = old.prepare("INSERT INTO messages VALUES (?, ?, ?, ?, 'text', 'text', ?, ?, ?, ?)");
+    // low, high, high, low, high: the second message of `high` stands at 3.
+    const senders = [low, high, high, low, high];
+    const sent = [0, 0] as [number, number];
+    for (const [i, sender] of senders.entries()) {
+      sent[sender === low ? 0 : 1] += 1;
+      insert.run(conversation, i + 1, sender, sender === low ? high : low, `${i}`, i, ...sent);
+    }
+    const join = old.prepare('INSERT INTO inbox (user, conversation, peer, readN, readAt) VALUES (?, ?, ?, ?, ?)');
+    join.run(low, conversation, high, 2, 77);
+    join.run(high, conversation, low, 0, 0);
+    old.close();
+
+    const store = createSqliteStore({ file });
+    const unmarked = { n: 0, from: 0, seq: 0, at: 0 };
+    const rows = await store.conversations.get([low, high].map((user) => ({ user, conversation })));
+    expect(rows.find(({ user }) => user === low)).toMatchObject({
+      lastSeq: 5,
+      peerSent: 3,
+      read: { n: 2, from: 0, seq: 3, at: 77 },
+      delivered: unmarked,
+    });
+    expect(rows.find(({ user }) => user === high)).toMatchObject({ peerSent: 2, read: unmarked, delivered: unmarked });
+    expect(await store.messages.append([draft(9)])).toMatchObject([{ entry: { seq: 6, sent: [3, 3] } }]);
+    await store.close();
   });
 
   test('D8 every query of the message path uses an index', () => {
