@@ -1,6 +1,7 @@
 import { createLocalCluster } from '@duet/cluster-local';
 import type { ServerEvent, ServerEventName } from '@duet/contract';
 import {
+  BEAT_MS,
   conversationOf,
   createCore,
   createGroupCommit,
@@ -58,7 +59,7 @@ function setUp(presenceBudget = 1_000) {
   });
   const person = async (username: string) =>
     (await core.accounts.register({ username, email: `${username}@example.org`, password: 'password123' })).user._id;
-  return { clock, store, core, told, failures, person };
+  return { clock, store, cluster, core, told, failures, person };
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -82,6 +83,7 @@ describe('presence', () => {
     const { core, clock, person } = setup;
     const a = await person('a1');
     await core.presence.connected(a, 's1');
+    await settled();
     expect(statuses()).toEqual([['everyone', true]]);
     await core.presence.disconnected(a, 's1');
     await clock.advance(PRESENCE_GRACE_MS - 1_000);
@@ -104,11 +106,14 @@ describe('presence', () => {
     await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
     await core.messages.send({ user: a }, { receiverId: c, content: 'hi', messageType: 'text' });
     await core.presence.connected(b, 's1');
+    await settled();
     setup.told.length = 0;
     await core.presence.connected(a, 's2');
+    await settled();
     expect(statuses()).toEqual([[b, true]]);
     await setup.clock.advance(1_000);
     await core.presence.connected(c, 's3');
+    await settled();
     expect(statuses()).toEqual([
       [b, true],
       ['everyone', true],
@@ -119,19 +124,62 @@ describe('presence', () => {
     await setup.store.close();
     setup.core.presence.close();
     setup = setUp(0);
-    const { core, person, store, clock } = setup;
+    const { core, person, store, clock, failures } = setup;
     const [a, b] = [await person('a1'), await person('b1')];
     await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
     await core.presence.connected(b, 's1');
+    await settled();
     setup.told.length = 0;
     const { list } = store.conversations;
     store.conversations.list = () => Promise.reject(new Error('away'));
-    await expect(core.presence.connected(a, 's2')).rejects.toThrow('away');
+    await core.presence.connected(a, 's2');
+    await settled();
+    expect(failures).toMatchObject([{ message: 'away' }]);
+    expect(statuses()).toEqual([]);
     store.conversations.list = list;
     await clock.advance(1_000);
     await settled();
     await settled();
     expect(statuses()).toEqual([[b, true]]);
+  });
+
+  test('P5 when somebody was last seen is stored as soon as the store answers', async () => {
+    const { core, person, store, clock } = setup;
+    const a = await person('a1');
+    const { seen } = store.users;
+    store.users.seen = () => Promise.reject(new Error('away'));
+    await clock.advance(60_000);
+    await core.presence.connected(a, 's1');
+    const connectedAt = clock.now();
+    await settled();
+    expect(statuses()).toEqual([['everyone', true]]);
+    store.users.seen = seen;
+    await clock.advance(1_000);
+    await settled();
+    expect(await store.users.get([a])).toMatchObject([{ lastSeen: connectedAt }]);
+    expect(statuses()).toHaveLength(1);
+  });
+
+  test('P8 a store that says nothing costs a node neither its lease nor the end of a socket', async () => {
+    const { core, person, store, clock, cluster } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    const beats: number[] = [];
+    const { beat } = cluster.presence;
+    cluster.presence.beat = (sockets) => {
+      if (sockets.length === 0) beats.push(clock.now());
+      return beat(sockets);
+    };
+    store.users.seen = () => new Promise(() => {});
+    await core.presence.connected(a, 's1');
+    await core.presence.connected(b, 's2');
+    for (let waited = 0; waited < 3 * BEAT_MS; waited += 1_000) {
+      await clock.advance(1_000);
+      await settled();
+    }
+    expect(beats).toHaveLength(3);
+    await core.presence.disconnected(b, 's2');
+    await clock.advance(PRESENCE_GRACE_MS);
+    expect(await cluster.presence.reap()).toMatchObject([{ user: b }]);
   });
 });
 

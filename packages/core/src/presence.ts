@@ -50,20 +50,32 @@ export function createPresenceRules(deps: PresenceDeps) {
     for (const contact of await deps.port.online(rows.map((row) => row.peer))) deps.fanout.toUser(contact, event);
   }
 
+  /** When people were last seen, as far as the store does not know it yet. */
+  const unseen = new Map<string, number>();
+
   let telling = Promise.resolve();
-  /** One teller at a time, so that changes of one user are told in their order. */
+  let next: Promise<void> | undefined;
+  /** One teller at a time, so that changes of one user are told in their order; whoever asks meanwhile shares the next round. */
   function tellAll(): Promise<void> {
-    const told = telling.then(tellUntold);
-    // Whoever asked hears of a failure; who asks next begins anew.
-    telling = told.catch(() => {});
-    return told;
+    next ??= telling.then(() => {
+      next = undefined;
+      const told = tellUntold();
+      // Whoever asked hears of a failure; who asks next begins anew.
+      telling = told.catch(() => {});
+      return told;
+    });
+    return next;
   }
 
   async function tellUntold(): Promise<void> {
     for (const [user, payload] of untold) {
       await tell(payload);
       if (untold.get(user) === payload) untold.delete(user);
-      await deps.users.seen(user, Date.parse(payload.lastSeen));
+      unseen.set(user, Date.parse(payload.lastSeen));
+    }
+    for (const [user, at] of unseen) {
+      await deps.users.seen(user, at);
+      if (unseen.get(user) === at) unseen.delete(user);
     }
   }
 
@@ -73,9 +85,9 @@ export function createPresenceRules(deps: PresenceDeps) {
     untold.set(user, { userId: user, isOnline, lastSeen: iso(at) });
   }
 
+  /** Waits for nobody to be told: a slow store must not cost this node its lease. */
   async function beat(sockets: { user: string; socket: string }[]): Promise<void> {
     for (const user of await deps.port.beat(sockets)) note(user, true, deps.clock.now());
-    await tellAll();
   }
 
   async function reap(): Promise<void> {
@@ -100,8 +112,10 @@ export function createPresenceRules(deps: PresenceDeps) {
   const stops = [periodically(BEAT_MS, () => beat([])), periodically(REAP_MS, reap)];
 
   return {
+    /** Resolves when the socket counts; whom it concerns is told soon after. */
     async connected(user: string, socket: string): Promise<void> {
       await beat([{ user, socket }]);
+      tellAll().catch(deps.failed);
     },
     async disconnected(user: string, socket: string): Promise<void> {
       await deps.port.drop(user, socket);
