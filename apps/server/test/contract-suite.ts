@@ -1,4 +1,15 @@
-import { awkwardTexts, collect, connect, eventually, next, open, register, rest, type TestUser } from '@duet/testkit';
+import {
+  awkwardTexts,
+  collect,
+  connect,
+  eventually,
+  next,
+  open,
+  PATIENCE_MS,
+  register,
+  rest,
+  type TestUser,
+} from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failure, payload, success } from './answers.ts';
 import type { Shape, Stand } from './shapes.ts';
@@ -438,7 +449,10 @@ export function contractSuite({ name, start }: Shape): void {
 
       test('C3 an event that does not exist is answered, not swallowed', async () => {
         using a = await connect(url(0), alice.token);
-        expect(await a.emitWithAck('no_such_event', {})).toMatchObject({ ok: false, error: { code: 'NOT_FOUND' } });
+        for (const name of ['no_such_event', 'constructor', 'toString', '__proto__']) {
+          const ack = await a.timeout(PATIENCE_MS).emitWithAck(name, {});
+          expect(ack, name).toMatchObject({ ok: false, error: { code: 'NOT_FOUND' } });
+        }
         const error = next(a, 'error');
         a.emit('no_such_event');
         expect(payload('error', await error)).toMatchObject({ event: 'no_such_event' });

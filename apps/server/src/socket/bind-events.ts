@@ -97,7 +97,8 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
     const pass = limiter && createGate(socket.data.user);
     for (const name of eventNames) socket.on(name, listener(socket, name, pass));
     socket.onAny((event: string, ...args: unknown[]) => {
-      if (event in clientEvents) return;
+      // Own names alone: every object also has a `constructor` and a `toString`.
+      if (Object.hasOwn(clientEvents, event)) return;
       fail(socket, event, { thrown: new DuetError('NOT_FOUND', { message: 'Unknown event' }), args });
     });
   };
