@@ -25,6 +25,30 @@ export function createAccounts(deps: AccountDeps) {
     return (await deps.people.get([user.id])).get(user.id)?.isOnline ?? false;
   }
 
+  const attempts = new Map<string, Promise<unknown>>();
+
+  /** Attempts for one account wait for each other: failures are counted before the next one, so many at once gain nothing. */
+  function oneByOne<T>(emailKey: string, work: () => Promise<T>): Promise<T> {
+    const mine = (attempts.get(emailKey) ?? Promise.resolve()).then(work, work);
+    attempts.set(emailKey, mine);
+    const ended = () => attempts.get(emailKey) === mine && attempts.delete(emailKey);
+    mine.then(ended, ended);
+    return mine;
+  }
+
+  async function attempt(emailKey: string, password: string): Promise<RouteData<'login'>> {
+    const bucket = `login_failure:${emailKey}`;
+    const asked = await deps.limiter.take(bucket, limits.login_failure, 0);
+    if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
+    const user = await deps.users.byEmail(emailKey);
+    const right = await deps.passwords.verify(password, user?.passwordHash);
+    if (!user || !right) {
+      await deps.limiter.take(bucket, limits.login_failure);
+      throw new DuetError('INVALID_CREDENTIALS');
+    }
+    return { token: deps.tokens.issue(user.id), user: userView(user, await online(user)) };
+  }
+
   return {
     /** @throws DuetError CONFLICT that names the field whose value is taken */
     async register(input: RouteInput<'register'>['body']): Promise<RouteData<'register'>> {
@@ -49,16 +73,7 @@ export function createAccounts(deps: AccountDeps) {
      */
     async login(input: RouteInput<'login'>['body']): Promise<RouteData<'login'>> {
       const emailKey = normalise(input.email.trim());
-      const bucket = `login_failure:${emailKey}`;
-      const asked = await deps.limiter.take(bucket, limits.login_failure, 0);
-      if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
-      const user = await deps.users.byEmail(emailKey);
-      const right = await deps.passwords.verify(input.password, user?.passwordHash);
-      if (!user || !right) {
-        await deps.limiter.take(bucket, limits.login_failure);
-        throw new DuetError('INVALID_CREDENTIALS');
-      }
-      return { token: deps.tokens.issue(user.id), user: userView(user, await online(user)) };
+      return oneByOne(emailKey, () => attempt(emailKey, input.password));
     },
 
     /**
