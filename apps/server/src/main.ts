@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { loadWorkers } from './adapters.ts';
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
-import { createNode } from './node.ts';
+import { createNode, listen } from './node.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetricsOfWorkers } from './ops/metrics.ts';
 
@@ -16,7 +16,7 @@ async function start(config: Config, log: Log): Promise<{ port: number; close():
   if (config.workers === 1) return createNode({ config, log });
   const { createWorkerCluster, reportReady, startPrimary } = await loadWorkers();
   if (cluster.isPrimary) {
-    return startPrimary({ ...config, clock: systemClock, metrics: createMetricsOfWorkers(), log });
+    return startPrimary({ ...config, listen, clock: systemClock, metrics: createMetricsOfWorkers(), log });
   }
   const node = await createNode({ config, log, worker: createWorkerCluster() });
   reportReady();
@@ -41,10 +41,11 @@ function greet(config: Config, port: number, log: Log): void {
 `);
 }
 
-function stopOnSignal(close: () => Promise<void>, withinMs: number): void {
+/** @param close undefined while the node still starts: then there is nothing to finish */
+function stopOnSignal(close: () => (() => Promise<void>) | undefined, withinMs: number): void {
   const stop = () => {
     setTimeout(() => process.exit(1), withinMs).unref();
-    close().then(
+    Promise.resolve(close()?.()).then(
       () => process.exit(0),
       (error) => {
         console.error(error);
@@ -65,8 +66,10 @@ try {
     process.exit(0);
   }
   const log = logOf(config);
-  const node = await start(config, log);
-  stopOnSignal(node.close, config.drainMs + STOP_WITHIN_MS);
+  let node: Awaited<ReturnType<typeof start>> | undefined;
+  // Before the start, which may wait for other services as long as it takes.
+  stopOnSignal(() => node?.close, config.drainMs + STOP_WITHIN_MS);
+  node = await start(config, log);
   if (cluster.isPrimary) greet(config, node.port, log);
 } catch (error) {
   const what = error instanceof ConfigError ? 'The configuration is not valid:\n' : 'Duet cannot start: ';

@@ -151,7 +151,8 @@ async function stop({ config, log, http, store, cluster, io, core, passwords, he
   log.info('stopped');
 }
 
-function listen(http: HttpServer, port: number): Promise<void> {
+/** @throws Error with an explanation for people when the port cannot be had */
+export function listen(http: HttpServer, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     http.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'is taken; set PORT to another one' : `cannot be used (${cause.code})`;

@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, createMemoryLimiter } from '@duet/core';
 import { setupPrimary } from '@socket.io/cluster-adapter';
@@ -14,6 +14,8 @@ const RESTART_PAUSE_MS = 1_000;
 export interface PrimaryOptions {
   workers: number;
   port: number;
+  /** Makes a server listen. @throws Error with an explanation for people when it cannot */
+  listen: (server: Server, port: number) => Promise<void>;
   clock: Clock;
   /** The metrics of all workers together. */
   metrics: () => Promise<string>;
@@ -61,10 +63,7 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
 
   const first = Array.from({ length: options.workers }, fork);
   await Promise.race(first.map(untilReady));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, resolve);
-  });
+  await options.listen(server, options.port);
 
   return {
     port: (server.address() as AddressInfo).port,
