@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -118,10 +118,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
 /** A secret that was mounted as a file, so that it stands in no environment. */
 function secretOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    const secret = readFileSync(file, 'utf8').trim();
+    if (secret !== '') return secret;
   } catch (error) {
     throw new ConfigError(`JWT_SECRET_FILE cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
+  throw new ConfigError('JWT_SECRET_FILE is empty');
 }
 
 /** The secret of a development machine: made once, kept beside the data, so that a restart signs nobody out. */
@@ -129,11 +131,24 @@ function keptSecret(folder: string): string {
   const file = join(folder, 'jwt-secret');
   try {
     mkdirSync(folder, { recursive: true });
-    // Of several processes that start at once one writes, and all read what it wrote.
-    writeFileSync(file, randomBytes(SECRET_BYTES).toString('hex'), { flag: 'wx', mode: 0o600 });
+    if (!existsSync(file)) makeSecret(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw new ConfigError(`DATA_DIR cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    throw new ConfigError(`DATA_DIR cannot be written (${(error as NodeJS.ErrnoException).code})`);
   }
-  return readFileSync(file, 'utf8');
+  const secret = readFileSync(file, 'utf8');
+  if (secret.length >= SECRET_BYTES) return secret;
+  throw new ConfigError(`DATA_DIR holds a damaged jwt-secret; delete ${file} and all sign in again`);
+}
+
+/** Of several processes that start at once one makes it, and all read that one: it appears whole or not at all. */
+function makeSecret(file: string): void {
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    writeFileSync(draft, randomBytes(SECRET_BYTES).toString('hex'), { mode: 0o600 });
+    linkSync(draft, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
 }

@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { limits } from '@duet/contract';
@@ -53,6 +54,15 @@ describe('configuration', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(readConfig({ NODE_ENV: 'production', JWT_SECRET_FILE: file }).jwtSecret).toBe(jwtSecret);
     expect(() => readConfig({ JWT_SECRET_FILE: join(folder.path, 'none') })).toThrow(/JWT_SECRET_FILE cannot be read/);
+    expect(readdirSync(join(folder.path, 'data'))).toEqual(['jwt-secret']);
+  });
+
+  test('O3 a secret that is not whole signs nothing', () => {
+    using folder = temporaryFolder();
+    const file = join(folder.path, 'jwt-secret');
+    writeFileSync(file, '');
+    expect(() => readConfig({ DATA_DIR: folder.path })).toThrow(/damaged jwt-secret/);
+    expect(() => readConfig({ JWT_SECRET_FILE: file })).toThrow(/JWT_SECRET_FILE is empty/);
   });
 
   test('O4 --check-config says what is wrong and exits with 1, or 0', () => {
@@ -76,15 +86,25 @@ describe('configuration', () => {
     expect(() => readConfig(environment)).toThrow(message);
   });
 
-  test('O5 a port that is taken is said in plain words', async () => {
+  test.each(['1', '2'])('O5 a port that is taken is said in plain words, with %s workers', async (WORKERS) => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path });
     const second = spawnSync(process.execPath, [MAIN], {
-      env: { DATA_DIR: folder.path, PORT: new URL(server.url).port },
+      env: { DATA_DIR: folder.path, PORT: new URL(server.url).port, WORKERS },
       encoding: 'utf8',
     });
     expect(second).toMatchObject({ status: 1, stderr: expect.stringMatching(/Port \d+ is taken/) });
     await server.kill();
+  });
+
+  test('O5 a folder that cannot be used is said in plain words, with workers too', () => {
+    using folder = temporaryFolder();
+    writeFileSync(join(folder.path, 'duet.db'), 'this is no database'.repeat(100));
+    const { status, stderr } = spawnSync(process.execPath, [MAIN], {
+      env: { DATA_DIR: folder.path, PORT: '0', WORKERS: '2' },
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toMatchObject({ status: 1, stderr: expect.stringMatching(/not a database/) });
   });
 });
 
@@ -183,6 +203,15 @@ describe('a node', () => {
     await again.kill();
   });
 
+  test('O8 SIGTERM ends a node that still waits for what it needs', async () => {
+    const env = { MONGODB_URI: 'mongodb://127.0.0.1:1/nobody', JWT_SECRET: SECRET, PORT: '0' };
+    const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(child, 'exit');
+    for await (const chunk of child.stdout) if (String(chunk).includes('waiting for mongo')) break;
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+  });
+
   test('O9 limits refuse with the time to wait, in events and in REST, and name it in a header', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, RATE_LIMITS: 'on' });
@@ -199,7 +228,9 @@ describe('a node', () => {
     });
 
     const guess = () => rest(server.url, '/auth/login', { body: { email: bob.email, password: 'wrong-guess' } });
-    for (let i = 0; i < limits.login_failure.limit; i++) expect((await guess()).status).toBe(401);
+    // All at once: those under way count as well.
+    const guesses = await Promise.all(Array.from({ length: limits.login_failure.limit + 10 }, guess));
+    expect(guesses.filter(({ status }) => status === 401)).toHaveLength(limits.login_failure.limit);
     const throttled = await guess();
     expect(throttled).toMatchObject({ status: 429, body: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } });
     expect(Number(throttled.headers.get('retry-after'))).toBeGreaterThan(0);
