@@ -43,8 +43,12 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
   /** Tells Redis all that it should know of this node. */
   async function registerAll(): Promise<string[]> {
     const came: string[] = [];
-    for (const batch of batches([...sockets].map(([socket, user]) => ({ user, socket })))) {
-      came.push(...(await register(batch)).came);
+    for (const batch of batches([...sockets.keys()])) {
+      // Asked now: a socket that went while earlier batches were under way would never be dropped again.
+      const present = batch
+        .flatMap((socket) => ({ user: sockets.get(socket) ?? '', socket }))
+        .filter(({ user }) => user);
+      came.push(...(await register(present)).came);
     }
     for (const batch of batches([...left.keys()])) await run('remind', ...batch);
     return came;

@@ -32,6 +32,15 @@ describe.skipIf(!hasRedis())('Redis', () => {
       'the node is ready',
     );
 
+  /** As FLUSHALL, for one cluster. */
+  async function forget(prefix: string) {
+    const redis = new Redis(server.url);
+    const keys = await redis.keys(`${prefix}:*`);
+    expect(keys.length).toBeGreaterThan(3);
+    await redis.del(...keys);
+    await redis.quit();
+  }
+
   clusterSuite('redis', async () => {
     const { all, clock, close } = await nodes(2);
     return {
@@ -54,11 +63,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     ]);
     await other.presence.beat([{ user: 'there', socket: 's3' }]);
     await one.presence.drop('leaves', 's2');
-    const redis = new Redis(server.url);
-    const keys = await redis.keys(`${prefix}:*`);
-    expect(keys.length).toBeGreaterThan(3);
-    await redis.del(...keys);
-    await redis.quit();
+    await forget(prefix);
     expect(await one.presence.online(['stays', 'leaves', 'there'])).toEqual(new Set());
     await one.presence.beat([]);
     await other.presence.beat([]);
@@ -85,6 +90,23 @@ describe.skipIf(!hasRedis())('Redis', () => {
     expect(await other.presence.online(['u0', 'u1199'])).toEqual(new Set());
     expect(await one.presence.beat([])).toHaveLength(1_200);
     expect(await other.presence.online(['u0', 'u1199'])).toEqual(new Set(['u0', 'u1199']));
+    await close();
+  });
+
+  test('B1 a socket that goes while its node tells Redis everything again does not come back as a ghost', async () => {
+    const { all, clock, prefix, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    const connections = Array.from({ length: 10_000 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
+    await one.presence.beat(connections);
+    await forget(prefix);
+    const again = one.presence.beat([]);
+    await eventually(async () => (await other.presence.online(['u0'])).has('u0'), 'it has begun');
+    await one.presence.drop('u9999', 's9999');
+    await again;
+    await clock.advance(PRESENCE_GRACE_MS);
+    await one.presence.beat([]);
+    await other.presence.reap();
+    expect(await other.presence.online(['u9998', 'u9999'])).toEqual(new Set(['u9998']));
     await close();
   });
 
