@@ -6,6 +6,7 @@ import { migrations } from './migrations.ts';
 
 /** How long a statement waits for another process that writes to the same file. */
 const BUSY_TIMEOUT_MS = 5_000;
+const BUSY_PAUSE_MS = 20;
 const CACHE_KIB = 64 * 1024;
 const CHECKPOINT_PAGES = 4_000;
 
@@ -31,9 +32,22 @@ export function openDatabase(file: string): DatabaseSync {
   }
 }
 
+/** Who makes the file at the same time stands in the way, and for this lock SQLite does not wait by itself. */
+function switchToWal(db: DatabaseSync): void {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  for (const end = performance.now() + BUSY_TIMEOUT_MS; ; Atomics.wait(nobody, 0, 0, BUSY_PAUSE_MS)) {
+    try {
+      db.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (primaryCode(error) !== BUSY || performance.now() > end) throw error;
+    }
+  }
+}
+
 function configure(db: DatabaseSync, file: string): void {
+  switchToWal(db);
   db.exec(`
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA cache_size = -${CACHE_KIB};
     PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
@@ -80,10 +94,11 @@ export async function answer<T>(work: () => T): Promise<T> {
   }
 }
 
+const BUSY = 5;
 const CONSTRAINT = 19;
 /** Primary result codes of SQLite that people can do something about. */
 const explanations: Record<number, string> = {
-  5: 'another process holds it',
+  [BUSY]: 'another process holds it',
   8: 'it, or its folder, is read-only',
   10: 'the disk reports an error',
   11: 'the file is damaged',

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
 import { conversationOf, type Draft, type Store } from '@duet/core';
 import { type StoreUnderTest, storeSuite, temporaryFolder } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -53,6 +55,24 @@ describe('a file that cannot be trusted', () => {
     expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     expect(db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
     db.close();
+  });
+
+  test('D1 whoever makes the file at the same time is waited for', async () => {
+    // One that writes to a file that is not in WAL mode yet, as two do that open a new one together.
+    const writer = new Worker(
+      `const { DatabaseSync } = require('node:sqlite');
+      const { parentPort, workerData } = require('node:worker_threads');
+      const db = new DatabaseSync(workerData);
+      db.exec('BEGIN IMMEDIATE; CREATE TABLE t (n)');
+      parentPort.postMessage('writes');
+      setTimeout(() => db.close(), 300);`,
+      { eval: true, workerData: join(folder.path, 'duet.db') },
+    );
+    await once(writer, 'message');
+    const db = openDatabase(join(folder.path, 'duet.db'));
+    expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
+    db.close();
+    await writer.terminate();
   });
 
   test('D2 a file that is no database is refused in plain words and left as it was', async () => {
