@@ -32,7 +32,7 @@ function createRows(database: Database) {
 
   async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
     const [tail, read, delivered] = await Promise.all([
-      readTail(database, conversation, 'majority'),
+      readTail(database, conversation),
       watermark(user, markId(user, conversation, 'read')),
       watermark(user, markId(user, conversation, 'delivered')),
     ]);

@@ -7,16 +7,15 @@ const MAX_TAILS = 50_000;
 
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 
-/** The last entry of a conversation as the log has it now. */
+/** The last entry of a conversation that is durable. */
 export async function readTail(
   database: Database,
   conversation: string,
-  level: 'local' | 'majority',
 ): Promise<(Tail & Pick<MessageDocument, 'sender' | 'receiver'>) | undefined> {
   const projection = { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 };
   const [last] = await database
     .collection<MessageDocument>('messages')
-    .find({ conversation }, { ...BOUNDED, readConcern: { level }, projection })
+    .find({ conversation }, { ...BOUNDED, projection })
     .sort({ seq: -1 })
     .limit(1)
     .toArray();
@@ -33,8 +32,9 @@ export function createTails(database: Database) {
   return {
     /** undefined: the conversation has no entry. */
     get: (conversation: string): Tail | undefined | Promise<Tail | undefined> =>
-      // What has not reached a majority yet holds its place all the same, so the newest is wanted here.
-      tails.get(conversation) ?? readTail(database, conversation, 'local'),
+      // Never what has not reached a majority: a failover may take it back, and an entry behind it would stand behind a
+      // hole for ever. It holds its place all the same, so an insert there is refused and tried again.
+      tails.get(conversation) ?? readTail(database, conversation),
     /** An entry that is durable. */
     set({ conversation, seq, sent }: Entry): void {
       tails.delete(conversation);

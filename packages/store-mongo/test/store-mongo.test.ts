@@ -55,7 +55,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     };
   });
 
-  test('N1 every query of the message path is served by an index, and writes wait for the disks of a majority', async () => {
+  test('N1 every query of the message path is served by an index; writes wait for the disks of a majority, reads show no less', async () => {
     const database = createDatabase(newUri(), { monitorCommands: true });
     await database.ready();
     const commands: Record<string, unknown>[] = [];
@@ -92,6 +92,9 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     const writes = commands.filter((command) => ['insert', 'update', 'delete'].some((name) => name in command));
     expect(writes.length).toBeGreaterThan(3);
     for (const write of writes) expect(write.writeConcern).toMatchObject({ w: 'majority', j: true });
+    // What a failover may still take back is shown to nobody, and nothing is built on it.
+    const reads = commands.filter((command) => 'find' in command);
+    for (const read of reads) expect(read.readConcern).toEqual({ level: 'majority' });
     await database.close();
   });
 
