@@ -8,8 +8,14 @@ const CLUSTER_DRAIN_SECONDS = 10;
 /** Secrets that stand in tutorials and sample files, in any case. */
 const SAMPLE_SECRET = /^(your|my|the)?[-_ ]?(super[-_ ]?)?(secret|jwt|change[-_ ]?me|example|sample|default|password)/i;
 
-const flag = z.stringbool({ truthy: ['on', 'true', '1'], falsy: ['off', 'false', '0'] });
-const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const flag = z.stringbool({ truthy: ['on', 'true', '1'], falsy: ['off', 'false', '0'], error: 'must be on or off' });
+const oneOf = <W extends string>(...words: W[]) => z.enum(words, `must be one of ${words.join(', ')}`);
+const count = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
+};
+/** Not a URL: that of a replica set names several hosts. */
+const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
 
 /** The address alone decides, a word before it. */
 const isRedis = (env: { CLUSTER?: string | undefined; REDIS_URL?: string | undefined }): boolean =>
@@ -17,12 +23,12 @@ const isRedis = (env: { CLUSTER?: string | undefined; REDIS_URL?: string | undef
 
 const Environment = z
   .object({
-    NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+    NODE_ENV: oneOf('development', 'production', 'test').default('development'),
     PORT: count(0, 65_535).default(5000),
-    MONGODB_URI: z.url({ protocol: /^mongodb(\+srv)?$/, error: 'must be a mongodb:// address' }).optional(),
+    MONGODB_URI: z.string().regex(MONGODB_ADDRESS, 'must be a mongodb:// address').optional(),
     REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// address' }).optional(),
-    STORE: z.enum(['sqlite', 'mongo']).optional(),
-    CLUSTER: z.enum(['local', 'redis']).optional(),
+    STORE: oneOf('sqlite', 'mongo').optional(),
+    CLUSTER: oneOf('local', 'redis').optional(),
     REDIS_PREFIX: z
       .string()
       .regex(/^[\w.-]{1,64}$/, 'must be letters, digits, dots and dashes')
@@ -40,7 +46,7 @@ const Environment = z
     TRUST_PROXY: count(0, 10).default(0),
     PRESENCE_BROADCAST_BUDGET: count(0, 10_000_000).default(2_000),
     DRAIN_SECONDS: count(0, 300).optional(),
-    LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    LOG_LEVEL: oneOf('debug', 'info', 'warn', 'error', 'silent').default('info'),
   })
   .superRefine((env, check) => {
     const bad = (name: string, message: string) => check.addIssue({ code: 'custom', path: [name], message });
@@ -105,7 +111,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     workers: env.WORKERS,
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
-    corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim()),
+    // As browsers name them: without a slash at the end.
+    corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),
     rateLimits: env.RATE_LIMITS,
     trustProxy: env.TRUST_PROXY,
     presenceBudget: env.PRESENCE_BROADCAST_BUDGET,

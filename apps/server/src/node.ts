@@ -169,10 +169,16 @@ async function answering({ name, ready }: Dependency, log: Log): Promise<void> {
       return await ready();
     } catch (err) {
       // Why in words: at a start this is expected, and a trace would look like a fault.
-      if (!said) log.warn({ why: (err as Error).message }, `waiting for ${name}`);
+      if (!said) log.warn({ why: reasonOf(err) }, `waiting for ${name}`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
+}
+
+/** An adapter's error says the same to everybody; what is behind it helps the operator. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error ? cause.message : message;
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {

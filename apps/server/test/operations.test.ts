@@ -31,7 +31,7 @@ describe('configuration', () => {
       }
     })() as ConfigError;
     expect(error).toBeInstanceOf(ConfigError);
-    for (const name of Object.keys(bad)) expect(error.message).toContain(name);
+    for (const name of Object.keys(bad)) expect(error.message).toMatch(new RegExp(`^${name} must be `, 'm'));
     expect(error.message).not.toContain('SECRET-VALUE');
   });
 
@@ -82,8 +82,25 @@ describe('configuration', () => {
     [{ CLUSTER: 'redis' }, 'REDIS_URL is required with CLUSTER=redis'],
     [{ REDIS_URL: 'redis://127.0.0.1', WORKERS: '2' }, 'WORKERS are processes of one machine'],
     [{ MONGODB_URI: 'http://127.0.0.1' }, 'MONGODB_URI must be a mongodb:// address'],
+    [{ MONGODB_URI: 'mongodb://' }, 'MONGODB_URI must be a mongodb:// address'],
   ])('O11 %j is refused', (environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);
+  });
+
+  test.each([
+    'mongodb://127.0.0.1/duet',
+    'mongodb://user:pass%40word@one:27017,two:27018,[::1]:27019/duet?replicaSet=rs0&w=majority',
+    'mongodb+srv://user:password@cluster.example.org/duet',
+  ])('O11 %s is an address of MongoDB', (MONGODB_URI) => {
+    expect(readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store).toEqual({ kind: 'mongo', uri: MONGODB_URI });
+  });
+
+  test('X8 origins are compared as browsers name them', () => {
+    const CORS_ORIGIN = 'https://one.example/, http://two.example:3000';
+    expect(readConfig({ CORS_ORIGIN, JWT_SECRET: SECRET }).corsOrigins).toEqual([
+      'https://one.example',
+      'http://two.example:3000',
+    ]);
   });
 
   test.each(['1', '2'])('O5 a port that is taken is said in plain words, with %s workers', async (WORKERS) => {
@@ -207,7 +224,11 @@ describe('a node', () => {
     const env = { MONGODB_URI: 'mongodb://127.0.0.1:1/nobody', JWT_SECRET: SECRET, PORT: '0' };
     const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = once(child, 'exit');
-    for await (const chunk of child.stdout) if (String(chunk).includes('waiting for mongo')) break;
+    for await (const chunk of child.stdout) {
+      if (!String(chunk).includes('waiting for mongo')) continue;
+      expect(String(chunk)).toContain('ECONNREFUSED');
+      break;
+    }
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
   });
