@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { type Host, thisMachine } from './hosts.ts';
 import { type ServiceProcess, startService } from './service-process.ts';
 import { available, findProgram, lackOf } from './services.ts';
 
@@ -15,7 +16,7 @@ interface Kind {
   program: string;
   /** How to get it. */
   how: string;
-  argumentsOf: (at: { port: number; folder: string }) => string[];
+  argumentsOf: (at: { address: string; port: number; folder: string }) => string[];
   image: string;
   containerPort: number;
   urlOf: (host: string, port: number) => string;
@@ -26,7 +27,7 @@ const mongo: Kind = {
   variable: 'DUET_TEST_MONGODB_URI',
   program: 'mongod',
   how: 'install mongod (mongodb.com/docs/manual/installation, brew install mongodb-community)',
-  argumentsOf: ({ port, folder }) => ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1'],
+  argumentsOf: ({ address, port, folder }) => ['--dbpath', folder, '--port', String(port), '--bind_ip', address],
   image: 'mongo:8',
   containerPort: 27_017,
   urlOf: (host, port) => `mongodb://${host}:${port}/duet`,
@@ -37,7 +38,8 @@ const redis: Kind = {
   variable: 'DUET_TEST_REDIS_URL',
   program: 'redis-server',
   how: 'install redis-server (apt-get install redis-server, brew install redis)',
-  argumentsOf: ({ port, folder }) => ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
+  argumentsOf: ({ address, port, folder }) =>
+    ['--port', port, '--bind', address, '--protected-mode', 'no', '--dir', folder, '--save', ''].map(String),
   image: 'redis:7',
   containerPort: 6_379,
   urlOf: (host, port) => `redis://${host}:${port}`,
@@ -51,14 +53,16 @@ function lack({ name, variable, program, how }: Kind): string | undefined {
   return lackOf(name, found, `${how}, start Docker, or name a server in ${variable}`);
 }
 
-async function start({ variable, program, argumentsOf, image, containerPort, urlOf }: Kind): Promise<BackingService> {
+async function start(kind: Kind, host: Host = thisMachine): Promise<BackingService> {
+  const { variable, program, argumentsOf, image, containerPort, urlOf } = kind;
   const url = process.env[variable];
-  if (url !== undefined) return { url, process: undefined, async [Symbol.asyncDispose]() {} };
+  // A host of its own is asked for to be cut off, which a shared server must not be.
+  if (url !== undefined && host === thisMachine) return { url, process: undefined, async [Symbol.asyncDispose]() {} };
   const path = findProgram(program);
   if (path !== undefined) {
-    const service = await startService(path, argumentsOf);
+    const service = await startService(path, argumentsOf, { host });
     return {
-      url: urlOf('127.0.0.1', service.port),
+      url: urlOf(host.address, service.port),
       process: service,
       [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
     };
@@ -80,8 +84,8 @@ export const lackOfRedis = (): string | undefined => lack(redis);
 export const hasMongo = (): boolean => available(lackOfMongo());
 /** Whether tests can have Redis. @throws Error in CI when they cannot */
 export const hasRedis = (): boolean => available(lackOfRedis());
-export const startMongo = (): Promise<BackingService> => start(mongo);
-export const startRedis = (): Promise<BackingService> => start(redis);
+export const startMongo = (host?: Host): Promise<BackingService> => start(mongo, host);
+export const startRedis = (host?: Host): Promise<BackingService> => start(redis, host);
 
 /** The same server, another database: tests that share a server keep apart. */
 export function databaseOf(url: string, name: string): string {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { type BackingService, databaseOf, startMongo, startRedis } from './backing-services.ts';
+import { type Host, type HostName, thisMachine } from './hosts.ts';
 import { startNginx } from './nginx.ts';
-import { type ServerProcess, startServer, temporaryFolder } from './server-process.ts';
+import { type ServerOptions, type ServerProcess, startServer, temporaryFolder } from './server-process.ts';
 import { freePort, type ServiceProcess } from './service-process.ts';
 
 export interface DeploymentOptions {
@@ -17,6 +18,8 @@ export interface DeploymentOptions {
   /** Where nginx listens, and the nodes behind it; free ones without it. */
   port?: number;
   environment?: Record<string, string>;
+  /** Where each process runs; this machine without it. */
+  hostOf?: (name: HostName) => Host;
   /** Gets what the nodes print. */
   onOutput?: (text: string) => unknown;
 }
@@ -41,14 +44,16 @@ export interface Deployment extends AsyncDisposable {
 }
 
 async function startNode(
-  { main, onOutput }: DeploymentOptions,
+  main: string,
   environment: Record<string, string>,
+  options: ServerOptions,
 ): Promise<DeployedNode> {
+  const first = await startServer(main, environment, options);
   const node: DeployedNode = {
-    url: `http://127.0.0.1:${environment.PORT}`,
-    process: await startServer(main, environment, onOutput),
+    url: first.url,
+    process: first,
     async start() {
-      node.process = await startServer(main, environment, onOutput);
+      node.process = await startServer(main, environment, options);
     },
   };
   return node;
@@ -61,7 +66,11 @@ export async function startCluster(options: DeploymentOptions): Promise<Deployme
     const folder = stack.use(temporaryFolder());
     const use = async <T extends AsyncDisposable>(wanted: boolean | undefined, start: () => Promise<T>) =>
       wanted ? stack.use(await start()) : undefined;
-    const [mongo, redis] = await Promise.all([use(options.mongo, startMongo), use(options.redis, startRedis)]);
+    const { hostOf, onOutput } = options;
+    const [mongo, redis] = await Promise.all([
+      use(options.mongo, () => startMongo(hostOf?.('mongo'))),
+      use(options.redis, () => startRedis(hostOf?.('redis'))),
+    ]);
     // Servers that were given by address may be shared: this deployment keeps to itself.
     const name = `duet-${randomBytes(4).toString('hex')}`;
     const environment = {
@@ -78,16 +87,21 @@ export async function startCluster(options: DeploymentOptions): Promise<Deployme
       Array.from({ length: count }, (_, i) => (options.port === undefined ? freePort() : options.port + 1 + i)),
     );
     const nodes = await Promise.all(
-      ports.map(async (port) => {
-        const node = await startNode(options, { ...environment, PORT: String(port) });
+      ports.map(async (port, i) => {
+        const host = hostOf?.(`node${i}`);
+        const node = await startNode(options.main, { ...environment, PORT: String(port) }, { onOutput, host });
         stack.defer(() => node.process.kill());
         return node;
       }),
     );
     const nginx = await use(options.nginx, () =>
-      startNginx(ports, options.port === undefined ? {} : { port: options.port }),
+      startNginx(
+        nodes.map((node) => new URL(node.url).host),
+        { ...(options.port === undefined ? {} : { port: options.port }), ...(hostOf ? { host: hostOf('nginx') } : {}) },
+      ),
     );
-    const url = nginx ? `http://127.0.0.1:${nginx.port}` : (nodes[0] as DeployedNode).url;
+    const { address } = hostOf?.('nginx') ?? thisMachine;
+    const url = nginx ? `http://${address}:${nginx.port}` : (nodes[0] as DeployedNode).url;
     const disposal = stack.move();
     return { nodes, mongo, redis, nginx, url, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
   } catch (error) {

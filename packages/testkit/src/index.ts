@@ -3,6 +3,7 @@ export * from './chat-client.ts';
 export * from './cluster-suite.ts';
 export * from './deployment.ts';
 export * from './hostile.ts';
+export * from './hosts.ts';
 export * from './import-boundaries.ts';
 export * from './manual-clock.ts';
 export * from './nginx.ts';

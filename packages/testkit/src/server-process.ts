@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Host, thisMachine } from './hosts.ts';
 
 const START_WITHIN_MS = 30_000;
 const LISTENING = /http:\/\/localhost:(\d+)/;
@@ -21,6 +22,11 @@ export interface ServerProcess {
   signal(name: NodeJS.Signals): void;
 }
 
+export interface ServerOptions {
+  onOutput?: ((text: string) => unknown) | undefined;
+  host?: Host | undefined;
+}
+
 /** A folder that is removed when the test resource is disposed. */
 export function temporaryFolder(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'duet-'));
@@ -30,13 +36,13 @@ export function temporaryFolder(): { path: string } & Disposable {
 /**
  * Starts `main` with Node on a port of its own and resolves when it listens.
  * @param environment added to a bare environment: nothing of the developer's shell reaches the node
- * @param onOutput gets what it prints, as it comes
+ * @param onOutput of the options gets what it prints, as it comes
  * @throws Error with its output when it ends or stays silent instead
  */
 export async function startServer(
   main: string,
   environment: Record<string, string> = {},
-  onOutput: (text: string) => unknown = () => {},
+  { onOutput = () => {}, host = thisMachine }: ServerOptions = {},
 ): Promise<ServerProcess> {
   const env = {
     PATH: process.env.PATH,
@@ -46,7 +52,8 @@ export async function startServer(
     LOG_LEVEL: 'warn',
     ...environment,
   };
-  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [command, ...rest] = host.wrap([process.execPath, main]);
+  const child = spawn(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
@@ -56,7 +63,7 @@ export async function startServer(
   const port = await listening(child, () => output);
   const exited = once(child, 'exit') as Promise<[number | null]>;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host.address}:${port}`,
     pid: child.pid as number,
     output: () => output,
     async stop() {

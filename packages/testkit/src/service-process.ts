@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { eventually } from './chat-client.ts';
+import { type Host, thisMachine } from './hosts.ts';
 import { temporaryFolder } from './server-process.ts';
 
 /** A backing service as a process (group) of its own, on a port and a folder that it keeps over restarts. */
 export interface ServiceProcess extends AsyncDisposable {
   port: number;
+  pid(): number;
   /** SIGTERM, and waits for the end. */
   stop(): Promise<void>;
   /** SIGKILL: a crash. */
@@ -54,13 +56,14 @@ process.once('exit', () => {
 
 /**
  * Starts a program that listens.
- * @param argumentsOf its command line, for a port and a folder
+ * @param argumentsOf its command line, for an address, a port and a folder
  */
 export async function startService(
   program: string,
-  argumentsOf: (at: { port: number; folder: string }) => string[],
-  options: { port?: number } = {},
+  argumentsOf: (at: { address: string; port: number; folder: string }) => string[],
+  { host = thisMachine, ...options }: { port?: number; host?: Host } = {},
 ): Promise<ServiceProcess> {
+  const { address } = host;
   const folder = temporaryFolder();
   // Some services give up root's rights and must still find their folder.
   chmodSync(folder.path, 0o755);
@@ -68,11 +71,12 @@ export async function startService(
   let child: ChildProcess;
 
   async function start(): Promise<void> {
-    child = spawn(program, argumentsOf({ port, folder: folder.path }), { detached: true, stdio: 'ignore' });
+    const [command, ...rest] = host.wrap([program, ...argumentsOf({ address, port, folder: folder.path })]);
+    child = spawn(command as string, rest, { detached: true, stdio: 'ignore' });
     running.add(child);
     await eventually(() => {
       if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
-      return listens(port);
+      return listens(port, address);
     }, `${program} takes connections`);
   }
 
@@ -83,12 +87,13 @@ export async function startService(
     signal(child, name);
     await exited;
     running.delete(child);
-    await eventually(async () => !(await listens(port)), `${program} has gone`);
+    await eventually(async () => !(await listens(port, address)), `${program} has gone`);
   }
 
   await start();
   return {
     port,
+    pid: () => child.pid as number,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     start,
