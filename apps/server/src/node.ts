@@ -30,6 +30,9 @@ export interface NodeOptions {
   clock?: Clock;
   /** This process is one of several workers: how it joins the others. Without it the node listens on its port itself. */
   worker?: WorkerCluster;
+  /** The store and the cluster to use, instead of those that the configuration names. */
+  store?: Store;
+  cluster?: Cluster;
 }
 
 export interface Node {
@@ -53,7 +56,8 @@ interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> 
  * serves when its store and cluster answer; until then `/ready` and the API say so.
  * @throws Error with an explanation for people when it cannot ever start (port taken, data folder unusable)
  */
-export async function createNode({ config, log, clock = systemClock, worker }: NodeOptions): Promise<Node> {
+export async function createNode(options: NodeOptions): Promise<Node> {
+  const { config, log, clock = systemClock, worker } = options;
   const http = createServer();
   let io: Server | undefined;
   let dependencies: Dependency[] = [];
@@ -74,8 +78,8 @@ export async function createNode({ config, log, clock = systemClock, worker }: N
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const store = await loadStore(config.store);
-  const cluster = worker ?? (await loadCluster(config.cluster, { clock, log }));
+  const store = options.store ?? (await loadStore(config.store));
+  const cluster = worker ?? options.cluster ?? (await loadCluster(config.cluster, { clock, log }));
   dependencies = [
     { name: config.store.kind, ready: store.ready },
     { name: config.cluster.kind, ready: cluster.ready },
