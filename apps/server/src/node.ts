@@ -14,12 +14,13 @@ import { bindRoutes } from './http/bind-routes.ts';
 import { createRouteHandlers } from './http/handlers.ts';
 import { createHealth, type Dependency, type Health } from './ops/health.ts';
 import type { Log } from './ops/log.ts';
+import { measuredLimiter, measuredPresence, measuredStore } from './ops/measured.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { createOriginRule, type OriginRule } from './origins.ts';
 import { createEventBinder } from './socket/bind-events.ts';
 import { createFanout } from './socket/fanout.ts';
 import { createEventHandlers } from './socket/handlers.ts';
-import { admitUsers, createSocketServer, drain } from './socket/server.ts';
+import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
 
 const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
 const RETRY_MS = 1_000;
@@ -62,7 +63,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   let io: Server | undefined;
   let dependencies: Dependency[] = [];
   let serving = false;
-  const metrics = createMetrics(() => io?.of('/').sockets.size ?? 0);
+  const metrics = createMetrics(() => countSockets(io));
   const health = createHealth({
     dependencies: () => dependencies,
     serving: () => serving,
@@ -78,7 +79,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const store = options.store ?? (await loadStore(config.store));
+  const store = measuredStore(options.store ?? (await loadStore(config.store)), metrics);
   const cluster = worker ?? options.cluster ?? (await loadCluster(config.cluster, { clock, log }));
   dependencies = [
     { name: config.store.kind, ready: store.ready },
@@ -102,11 +103,12 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall });
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
-  const limiter = config.rateLimits ? cluster.limiter : { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
+  const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;
+  const limiter = limits ?? { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
   const fanout = createFanout(io, alone);
   const core = createCore({
     store,
-    cluster: { presence: cluster.presence, limiter },
+    cluster: { presence: measuredPresence(cluster.presence, metrics), limiter },
     fanout,
     clock,
     passwords,
@@ -117,15 +119,17 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     observe: {
       committed: metrics.committed,
       accepted: metrics.accepted,
+      repeated: metrics.repeated,
+      synced: metrics.synced,
       presenceChanged: metrics.presenceChanged,
       failed: (err) => log.error({ err }, 'background work failed'),
     },
   });
   cluster.onGap(() => {
     log.warn('live events may have been missed: local clients read again');
+    metrics.gap();
     fanout.toLocal({ name: 'resync', payload: {} });
   });
-  const limits = config.rateLimits ? cluster.limiter : undefined;
   const bindEvents = createEventBinder({ handlers: createEventHandlers(core), limiter: limits, metrics, log });
   admitUsers(io, { core, cluster, bindEvents, metrics, log });
   const { authenticate } = core.accounts;

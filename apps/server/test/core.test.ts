@@ -53,6 +53,8 @@ function setUp(presenceBudget = 1_000) {
     observe: {
       committed: () => {},
       accepted: () => {},
+      repeated: () => {},
+      synced: () => {},
       presenceChanged: () => {},
       failed: (error) => failures.push(error),
     },

@@ -12,6 +12,7 @@ import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
 import { MAIN } from './shapes.ts';
 
+const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
 const SECRET = '0123456789abcdef0123456789abcdef';
 
 describe('configuration', () => {
@@ -176,9 +177,12 @@ describe('a node', () => {
     const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
     using a = await connect(server.url, alice.token);
     using b = await connect(server.url, bob.token);
+    await eventually(() => [a, b].every((each) => each.io.engine.transport.name === 'websocket'), 'they are upgraded');
     const got = next(b, 'receive_message');
-    await a.emitWithAck('send_message', { receiverId: bob.id, content: 'counted' });
+    for (const content of ['counted', 'counted', 'counted otherwise'])
+      await a.emitWithAck('send_message', { receiverId: bob.id, content, tempId: 't' });
     await got;
+    await b.emitWithAck('sync', {});
     await rest(server.url, `/messages/${alice.id}`, { token: 'wrong' });
     expect(await (await fetch(`${server.url}/health`)).json()).toEqual({ status: 'ok' });
     expect(await (await fetch(`${server.url}/ready`)).json()).toEqual({ status: 'ready' });
@@ -186,15 +190,27 @@ describe('a node', () => {
     for (const line of [
       'duet_messages_accepted_total 1',
       'duet_messages_delivered_total 1',
-      'duet_event_seconds_count{event="send_message"} 1',
-      'duet_commit_messages_count 1',
+      'duet_messages_repeated_total 1',
+      'duet_messages_synced_total 1',
+      'duet_event_seconds_count{event="send_message",outcome="ok"} 2',
+      'duet_event_seconds_count{event="send_message",outcome="never"} 1',
+      'duet_store_seconds_count{operation="messages.append"} 3',
+      'duet_cluster_seconds_count{operation="presence.beat"}',
+      'duet_fence_seconds_count 2',
+      'duet_polling_sockets 0',
+      'duet_commit_messages_count 3',
       'duet_connected_sockets 2',
       'duet_presence_changes_total{status="online"} 2',
       'duet_errors_total{code="UNAUTHORIZED"} 1',
     ]) {
       expect(metrics).toContain(line);
     }
-    expect(metrics).toContain('nodejs_eventloop_lag_seconds');
+    for (const name of ['nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes'])
+      expect(metrics).toContain(name);
+    const documented = readFileSync(METRICS_PAGE, 'utf8').matchAll(/^\| `(duet_\w+)`/gm);
+    const served = metrics.matchAll(/^# HELP (duet_\w+) ./gm);
+    const namesOf = (matches: Iterable<RegExpMatchArray>) => [...matches].map(([, name]) => name).sort();
+    expect(namesOf(served)).toEqual(namesOf(documented));
     expect(metrics).not.toContain(alice.id);
     expect(metrics).not.toContain(alice.user.username);
     expect(server.output()).toContain('RATE_LIMITS is off');

@@ -31,6 +31,10 @@ export interface CoreDeps {
     committed: (size: number, seconds: number) => void;
     /** A message was stored that had not been stored before. */
     accepted: () => void;
+    /** A send was answered with what had been stored before. */
+    repeated: () => void;
+    /** A sync handed out messages. */
+    synced: (messages: number) => void;
     presenceChanged: (isOnline: boolean) => void;
     /** Work that nobody waits for has failed. */
     failed: (error: unknown) => void;
@@ -57,10 +61,11 @@ export function createCore(deps: CoreDeps) {
       clock,
       newTempId: deps.newTempId,
       accepted: deps.observe.accepted,
+      repeated: deps.observe.repeated,
     }),
     receipts: createReceipts({ access, messages, conversations, commit: commitReceipts, fanout, clock }),
     conversations: createConversations({ users, conversations, messages, people }),
-    sync: createSync({ conversations, messages, people }),
+    sync: createSync({ conversations, messages, people, synced: deps.observe.synced }),
     presence: createPresenceRules({
       port: cluster.presence,
       users,

@@ -21,6 +21,7 @@ export interface MessageDeps {
   clock: Clock;
   newTempId: () => string;
   accepted: () => void;
+  repeated: () => void;
 }
 
 export function createMessages(deps: MessageDeps) {
@@ -65,6 +66,7 @@ export function createMessages(deps: MessageDeps) {
       });
       if (fresh) return { message: announce(entry, access, caller), tempId };
       if (entry.content !== content || entry.messageType !== messageType) throw new DuetError('IDEMPOTENCY_CONFLICT');
+      deps.repeated();
       const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);
       return { message: view(entry, access, inbox), tempId };
     },

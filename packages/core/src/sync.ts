@@ -13,6 +13,8 @@ export interface SyncDeps {
   conversations: ConversationStore;
   messages: MessageStore;
   people: People;
+  /** Messages were handed out. */
+  synced: (messages: number) => void;
 }
 
 type Request = ClientEventPayload<'sync'>;
@@ -98,6 +100,7 @@ export function createSync(deps: SyncDeps) {
         }
         done = row.conversation;
       }
+      deps.synced(request.limit - left);
       const complete = !full && rows.length < MAX_ROWS;
       return {
         conversations: await read(caller, parts),

@@ -3,6 +3,7 @@ import {
   type ClientEventRow,
   clientEvents,
   DuetError,
+  type ErrorCode,
   errorBody,
   errorTable,
   limits,
@@ -38,18 +39,19 @@ function split(args: unknown[]): { payload: unknown; acknowledge: Acknowledge | 
 
 /** Binds every event of the contract; knows none by name. Limits, validation and answers come from the table. */
 export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps) {
-  function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): void {
+  function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): ErrorCode {
     const error = toDuetError(thrown);
     const { payload, acknowledge } = split(args);
     metrics.error(error.code);
     if (errorTable[error.code].status >= 500) log.error({ err: error, event, user: socket.data.user }, 'event failed');
     if (acknowledge) {
       acknowledge({ ok: false, error: errorBody(error) });
-      return;
+      return error.code;
     }
     const tempId = (payload as { tempId?: unknown } | null | undefined)?.tempId;
     const known = typeof tempId === 'string' && tempId.length <= 128 ? { tempId } : {};
     socket.emit('error', { ...errorBody(error), event, ...known });
+    return error.code;
   }
 
   async function take(name: ClientEventName, user: string): Promise<void> {
@@ -86,9 +88,10 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
         const data = await run(caller, validate(schema, payload));
         if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
         acknowledge?.({ ok: true, data });
-        metrics.event(name, (performance.now() - start) / 1000);
+        metrics.event(name, 'ok', (performance.now() - start) / 1000);
       } catch (thrown) {
-        fail(socket, name, { thrown, args });
+        const code = fail(socket, name, { thrown, args });
+        metrics.event(name, errorTable[code].retry, (performance.now() - start) / 1000);
       }
     };
   }

@@ -37,6 +37,14 @@ export function createSocketServer(http: HttpServer, options: { adapter: unknown
   } as Partial<ServerOptions>);
 }
 
+/** The sockets of a node by transport; none while there is no server yet. */
+export function countSockets(io: Server | undefined): { websocket: number; polling: number } {
+  const count = { websocket: 0, polling: 0 };
+  for (const { conn } of io?.of('/').sockets.values() ?? [])
+    count[conn.transport.name === 'polling' ? 'polling' : 'websocket'] += 1;
+  return count;
+}
+
 export interface AdmitDeps {
   core: Core;
   cluster: Cluster;
@@ -65,7 +73,9 @@ export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log
   async function enter(socket: Socket): Promise<void> {
     await socket.join(roomOf(socket.data.user));
     // Without it live events may be missed, but the store answers: better than no chat. The gap is told when it ends.
+    const start = performance.now();
     await cluster.fence().catch((err) => log.warn({ err }, 'live events may be late'));
+    metrics.fenced((performance.now() - start) / 1000);
   }
 
   io.on('connection', (socket) => {
