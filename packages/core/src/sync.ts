@@ -5,7 +5,7 @@ import type { ConversationStore, InboxRow, MessageStore } from './ports.ts';
 import { messageView, watermarksView } from './views.ts';
 
 /** Rows that one answer looks at. */
-const MAX_ROWS = 200;
+const MAX_ROWS = 100;
 /** How much of a conversation that is not named comes with `unnamed: 'newest'`. */
 const NEWEST = 20;
 
