@@ -48,6 +48,9 @@ export const loadCluster = <K extends Config['cluster']['kind']>(
   context: AdapterContext,
 ): Promise<Cluster> => clusters[config.kind as K](config, context);
 
+/** Copies of the embedded database. */
+export const loadBackups = () => import('@duet/store-sqlite');
+
 /** What several processes of one node share. */
 export const loadWorkers = () => import('@duet/cluster-local');
 

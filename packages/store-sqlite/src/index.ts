@@ -4,6 +4,8 @@ import { answer, openDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
 import { createUsers } from './users.ts';
 
+export { backUp, type Progress, restore } from './backup.ts';
+
 /**
  * The embedded store: one SQLite file in WAL mode, safe for several processes of one machine.
  * Statements run on the event loop; what they cost is kept small by group commit and by indexes.

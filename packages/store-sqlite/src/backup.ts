@@ -1,0 +1,76 @@
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { backup, DatabaseSync } from 'node:sqlite';
+import { openDatabase } from './database.ts';
+import { migrations } from './migrations.ts';
+
+/** Pages copied between two looks at the event loop. */
+const PAGES_AT_ONCE = 1_000;
+
+/** Hears how much of the copy is done, from 0 to 1. */
+export type Progress = (part: number) => void;
+
+const copy = (from: DatabaseSync, to: string, progress: Progress): Promise<number> =>
+  backup(from, to, {
+    rate: PAGES_AT_ONCE,
+    progress: ({ totalPages, remainingPages }) => progress(1 - remainingPages / totalPages),
+  });
+
+/** @throws Error when the file is not a whole database of Duet, of this version or an earlier one */
+function check(file: string): void {
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+    if (version < 1 || version > migrations.length) throw new Error('it is not a database of this version of Duet');
+    const found = db.prepare('PRAGMA integrity_check(1)').get() as { integrity_check: string };
+    if (found.integrity_check !== 'ok') throw new Error('it is damaged');
+  } finally {
+    db.close();
+  }
+}
+
+/**
+ * Copies the database as it is at one moment, while servers go on writing to it. The copy appears whole or not at all,
+ * and has been checked.
+ * @param file the database, @param to a file that does not exist yet
+ * @throws Error in plain words
+ */
+export async function backUp(file: string, to: string, progress: Progress = () => {}): Promise<void> {
+  if (!existsSync(file)) throw new Error(`There is no database ${file}`);
+  if (existsSync(to)) throw new Error(`${to} exists already`);
+  mkdirSync(dirname(to), { recursive: true });
+  const part = `${to}.part`;
+  const db = openDatabase(file);
+  try {
+    await copy(db, part, progress);
+    check(part);
+    renameSync(part, to);
+  } finally {
+    db.close();
+    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(part + suffix, { force: true });
+  }
+}
+
+/**
+ * Puts a copy in the place of the database, as one transaction: servers that run see all of it or nothing. What was
+ * written after the copy was made is gone; clients that know more are told so by their next sync.
+ * @throws Error in plain words; then the database is as it was
+ */
+export async function restore(from: string, file: string, progress: Progress = () => {}): Promise<void> {
+  if (!existsSync(from)) throw new Error(`There is no backup ${from}`);
+  try {
+    check(from);
+  } catch (cause) {
+    throw new Error(`${from} cannot be restored: ${(cause as Error).message}`, { cause });
+  }
+  // Makes the file and its folder if need be, and says what is wrong with them.
+  openDatabase(file).close();
+  const db = new DatabaseSync(from, { readOnly: true });
+  try {
+    await copy(db, file, progress);
+  } finally {
+    db.close();
+  }
+  // A copy of an older version is brought up to date.
+  openDatabase(file).close();
+}
