@@ -96,6 +96,17 @@ function Messages({ chat, peer }: Pick<ConversationProps, 'chat' | 'peer'>) {
   }, [first, last, messages.length]);
 
   useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there.
+    const observer = new ResizeObserver(() => {
+      if (view.current.atEnd) element.scrollTop = element.scrollHeight;
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [thread?.loading]);
+
+  useEffect(() => {
     const read = () => document.visibilityState === 'visible' && chat.read(peer.id);
     read();
     document.addEventListener('visibilitychange', read);

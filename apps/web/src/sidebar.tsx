@@ -115,22 +115,23 @@ function Chats({ chat, selected, onSelect }: ListProps) {
 const SEARCH_PAUSE_MS = 200;
 
 function People({ chat, selected, onSelect, search }: ListProps & { search: string }) {
-  const [users, setUsers] = useState<Peer[]>();
+  const [found, setFound] = useState<{ search: string; users: Peer[] }>();
   const [problem, setProblem] = useState('');
   const online = useChat(chat, (state) => state.connection === 'online');
   const me = useChat(chat, (state) => state.me?._id);
   const presence = useChat(chat, (state) => state.presence);
 
   // Somebody came online who is not in the list: perhaps new here, so ask again.
-  const newcomer = Object.keys(presence).find((id) => id !== me && users?.every((user) => user.id !== id));
+  const newcomer = Object.keys(presence).find((id) => id !== me && found?.users.every((user) => user.id !== id));
 
   useEffect(() => {
     if (!online) return;
     let current = true;
+    setProblem('');
     const timer = setTimeout(
       () => {
         chat.api.users({ q: search, limit: 100 }).then(
-          ({ users: found }) => current && setUsers(found.map((user) => ({ ...user, id: user._id }))),
+          ({ users }) => current && setFound({ search, users: users.map((user) => ({ ...user, id: user._id })) }),
           (error: Error) => current && setProblem(error.message),
         );
       },
@@ -142,8 +143,10 @@ function People({ chat, selected, onSelect, search }: ListProps & { search: stri
     };
   }, [chat, search, online, newcomer]);
 
-  if (!users) return problem ? <p className="empty">{problem}</p> : <Loading />;
-  if (users.length === 0)
+  // An empty answer says nothing about what is searched now: while offline the next one may take a while.
+  const isStale = found?.users.length === 0 && found.search !== search;
+  if (!found || isStale) return problem ? <p className="empty">{problem}</p> : <Loading />;
+  if (found.users.length === 0)
     return (
       <p className="empty">
         {search ? 'Nobody of that name.' : 'Nobody else is here yet. Open a second browser window and register there.'}
@@ -151,7 +154,7 @@ function People({ chat, selected, onSelect, search }: ListProps & { search: stri
     );
   return (
     <ul className="list" aria-label="People">
-      {users.map((user) => {
+      {found.users.map((user) => {
         const person = { ...user, _id: user.id, ...presence[user.id] };
         return (
           <Row key={user.id} person={person} selected={selected === user.id} onSelect={onSelect}>

@@ -92,6 +92,13 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
   };
   const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
 
+  /** Whether nothing of it is scrolled out of the list of messages. */
+  const isInView = (target: ReturnType<Page['getByText']>) =>
+    target.evaluate((element) => {
+      const list = element.closest('.messages')?.getBoundingClientRect();
+      return list !== undefined && element.getBoundingClientRect().bottom <= list.bottom;
+    });
+
   test('W1 two people register, find each other and chat live: typing, read marks, unread badge', async () => {
     const one = await openPage();
     const two = await openPage();
@@ -208,9 +215,15 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await openChat(page, ben.user.username);
     await write(page, 'before');
     await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await page.getByText('People', { exact: true }).click();
+    await page.getByLabel('Search people').fill('nobody has this name');
+    await page.getByText('Nobody of that name').waitFor();
     const { port } = new URL(server.url);
     await server.kill();
     await page.getByText('You are offline').waitFor();
+    await page.getByLabel('Search people').fill('');
+    await page.locator('.list[aria-busy]').waitFor();
+    expect(await page.getByText('Nobody else is here').count()).toBe(0);
     await write(page, 'meanwhile');
     await page.getByRole('img', { name: 'Sending' }).waitFor();
     server = await startServer(MAIN, { ...environment, PORT: port });
@@ -230,6 +243,11 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await openChat(page, ben.user.username);
     await write(page, `a very long word ${'x'.repeat(300)}`);
     expect(await width()).toBe(360);
+    for (let i = 0; i < 12; i++) await write(page, `line ${i}`);
+    await expect.poll(() => isInView(bubble(page, 'line 11'))).toBe(true);
+    // The text below grows, and the newest message stays in sight.
+    await page.getByRole('textbox', { name: 'Message' }).fill('one\ntwo\nthree\nfour');
+    await expect.poll(() => isInView(bubble(page, 'line 11'))).toBe(true);
     expect(await page.getByRole('navigation').isVisible()).toBe(false);
     await page.getByRole('button', { name: 'Back to the list' }).click();
     expect(await page.getByRole('navigation').isVisible()).toBe(true);
