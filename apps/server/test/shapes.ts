@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { type Deployment, type DeploymentOptions, startCluster } from '@duet/testkit';
+import { connect, type Deployment, type DeploymentOptions, eventually, register, startCluster } from '@duet/testkit';
 
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -17,24 +17,42 @@ export interface Shape {
 function shape(
   name: string,
   options: Omit<DeploymentOptions, 'main'>,
-  url: (on: Deployment, i: number) => string,
+  addresses: (on: Deployment) => string[] | Promise<string[]>,
 ): Shape {
   return {
     name,
     async start() {
-      const deployment = await startCluster({ main: MAIN, ...options });
+      await using stack = new AsyncDisposableStack();
+      const deployment = stack.use(await startCluster({ main: MAIN, ...options }));
+      const urls = await addresses(deployment);
+      const disposal = stack.move();
       return {
-        url: (i) => url(deployment, i),
-        [Symbol.asyncDispose]: () => deployment[Symbol.asyncDispose](),
+        url: (i) => urls[i % urls.length] as string,
+        [Symbol.asyncDispose]: () => disposal.disposeAsync(),
       };
     },
   };
 }
 
-const only = ({ url }: Deployment) => url;
-const each = ({ nodes }: Deployment, i: number) => nodes[i % nodes.length]?.url as string;
-/** Each a device of its own, which nginx puts on some node. */
-const device = ({ url }: Deployment, i: number) => `${url}/?k=device-${i}`;
+const only = ({ url }: Deployment) => [url];
+const each = ({ nodes }: Deployment) => nodes.map(({ url }) => url);
+
+/** For each node a device that nginx puts there: found by looking where it arrives. */
+async function deviceOnEach({ url, nodes }: Deployment): Promise<string[]> {
+  const { token } = await register(url);
+  const isThere = async (node: { url: string }) =>
+    (await (await fetch(`${node.url}/metrics`)).text()).includes('duet_connected_sockets 1');
+  const found = new Map<number, string>();
+  for (let i = 0; found.size < nodes.length; i++) {
+    const device = `${url}/?k=device-${i}`;
+    using socket = await connect(device, token);
+    const node = (await Promise.all(nodes.map(isThere))).indexOf(true);
+    if (node !== -1 && !found.has(node)) found.set(node, device);
+    socket.disconnect();
+    await eventually(async () => !(await Promise.all(nodes.map(isThere))).includes(true), 'it has gone');
+  }
+  return nodes.map((_, node) => found.get(node) as string);
+}
 
 export const embedded = shape('one process', { nodes: 1 }, only);
 export const embeddedWorkers = shape('SQLite, three workers', { nodes: 1, environment: { WORKERS: '3' } }, only);
@@ -48,5 +66,5 @@ export const mongoRedis = shape('MongoDB, three nodes on Redis', { mongo: true, 
 export const behindNginx = shape(
   'MongoDB, three nodes on Redis behind nginx',
   { mongo: true, redis: true, nginx: true },
-  device,
+  deviceOnEach,
 );
