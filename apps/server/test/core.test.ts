@@ -1,5 +1,5 @@
 import { createLocalCluster } from '@duet/cluster-local';
-import type { ServerEvent, ServerEventName } from '@duet/contract';
+import { DuetError, type ServerEvent, type ServerEventName } from '@duet/contract';
 import {
   BEAT_MS,
   conversationOf,
@@ -23,9 +23,10 @@ interface Told {
 }
 
 /** The rules on the embedded adapters, with a clock that is moved by hand and sockets that only take notes. */
-function setUp(presenceBudget = 1_000) {
+function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {}) {
   const clock = createManualClock();
-  const store = createSqliteStore({ file: ':memory:' });
+  const store: Store = createSqliteStore({ file: ':memory:' });
+  prepare(store);
   const cluster = createLocalCluster({ clock });
   const told: Told[] = [];
   const failures: unknown[] = [];
@@ -182,6 +183,31 @@ describe('presence', () => {
     await core.presence.disconnected(b, 's2');
     await clock.advance(PRESENCE_GRACE_MS);
     expect(await cluster.presence.reap()).toMatchObject([{ user: b }]);
+  });
+});
+
+describe('messages', () => {
+  test('M2 when the answer of a commit got lost, the repeat tells the receiver, once', async () => {
+    let answers = false;
+    const { core, store, told, person } = setUp(0, ({ messages }) => {
+      const { append } = messages;
+      messages.append = async (drafts) => {
+        const results = await append(drafts);
+        if (!answers) throw new DuetError('UNAVAILABLE');
+        return results;
+      };
+    });
+    const [a, b] = [await person('a1'), await person('b1')];
+    const message = { receiverId: b, content: 'hi', messageType: 'text', tempId: 't1' } as const;
+    await expect(core.messages.send({ user: a }, message)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(told).toEqual([]);
+    answers = true;
+    const other = core.messages.send({ user: a }, { ...message, content: 'other' });
+    await expect(other).rejects.toMatchObject({ code: 'IDEMPOTENCY_CONFLICT' });
+    for (const _ of [1, 2]) await core.messages.send({ user: a }, message);
+    expect(told.filter(({ user }) => user === b).map(({ name }) => name)).toEqual(['receive_message']);
+    core.presence.close();
+    await store.close();
   });
 });
 

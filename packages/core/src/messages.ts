@@ -1,5 +1,6 @@
 import { type ClientEventPayload, DuetError, type Message, type RouteData, type RouteInput } from '@duet/contract';
 import type { Access, AccessRules } from './access.ts';
+import { createCache } from './cache.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
@@ -24,7 +25,33 @@ export interface MessageDeps {
   repeated: () => void;
 }
 
+/** How long a client may take to repeat a send whose outcome it does not know. */
+const UNSURE_MS = 10 * 60_000;
+const MAX_UNSURE = 10_000;
+
 export function createMessages(deps: MessageDeps) {
+  /** Sends that failed although they may have been stored: if their repeat finds them, nobody has been told yet. */
+  const unsure = createCache<true>({ max: MAX_UNSURE, ttlMs: UNSURE_MS, clock: deps.clock });
+
+  const keyOf = ({ conversation, sender, tempId }: Draft) => `${conversation} ${sender} ${tempId}`;
+
+  async function append(draft: Draft): Promise<Appended> {
+    try {
+      return await deps.commit.add(draft);
+    } catch (error) {
+      unsure.set(keyOf(draft), true);
+      throw error;
+    }
+  }
+
+  /** Whether the live events of a message that is stored are still to be sent; after this they are taken as sent. */
+  function isUntold({ entry, fresh }: Appended): boolean {
+    const key = keyOf(entry);
+    const wasUnsure = unsure.get(key) === true;
+    unsure.delete(key);
+    return fresh || wasUnsure;
+  }
+
   /** A message as its sender sees it; without `receiver` it is new, and nobody has it. */
   function view(entry: Entry, access: Access, receiver?: Marks): Message {
     const people = new Map([access.me, access.peer].map((person) => [person._id, person]));
@@ -44,7 +71,7 @@ export function createMessages(deps: MessageDeps) {
   return {
     /**
      * Stores a message and tells both sides. When this resolves the message is durable (rule M1).
-     * The same tempId again answers the stored message and tells nobody.
+     * The same tempId again answers the stored message, and tells nobody who has been told.
      * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); IDEMPOTENCY_CONFLICT when the tempId was used for
      * another text; UNAVAILABLE when the outcome is unknown
      */
@@ -55,7 +82,7 @@ export function createMessages(deps: MessageDeps) {
       const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
       const access = granted instanceof Promise ? await granted : granted;
       const { content, messageType, tempId = deps.newTempId() } = input;
-      const { entry, fresh } = await deps.commit.add({
+      const appended = await append({
         conversation: access.conversation.id,
         sender: caller.user,
         receiver: input.receiverId,
@@ -64,8 +91,9 @@ export function createMessages(deps: MessageDeps) {
         tempId,
         createdAt: deps.clock.now(),
       });
-      if (fresh) return { message: announce(entry, access, caller), tempId };
+      const { entry } = appended;
       if (entry.content !== content || entry.messageType !== messageType) throw new DuetError('IDEMPOTENCY_CONFLICT');
+      if (isUntold(appended)) return { message: announce(entry, access, caller), tempId };
       deps.repeated();
       const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);
       return { message: view(entry, access, inbox), tempId };
