@@ -211,6 +211,10 @@ describe('a node', () => {
     const served = metrics.matchAll(/^# HELP (duet_\w+) ./gm);
     const namesOf = (matches: Iterable<RegExpMatchArray>) => [...matches].map(([, name]) => name).sort();
     expect(namesOf(served)).toEqual(namesOf(documented));
+    for (const alias of ['/metrics/', '/METRICS', '//metrics', '/%6Detrics']) {
+      const answer = await fetch(server.url + alias);
+      expect(await answer.text(), alias).not.toContain('duet_connected_sockets');
+    }
     expect(metrics).not.toContain(alice.id);
     expect(metrics).not.toContain(alice.user.username);
     expect(server.output()).toContain('RATE_LIMITS is off');

@@ -22,7 +22,8 @@ export function createHealth(deps: {
   metricsType: string;
 }): Health {
   let draining = false;
-  const router = Router();
+  // To the letter: a proxy that hides /metrics hides neither /METRICS nor /metrics/.
+  const router = Router({ strict: true, caseSensitive: true });
 
   router.get('/health', (_req, res) => {
     res.json({ status: 'ok' });
