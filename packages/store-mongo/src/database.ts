@@ -66,10 +66,7 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
 
   function answer<T>(work: () => Promise<T>): Promise<T> {
     const running = closed ? Promise.reject(new Error('closed')) : Promise.try(work);
-    underWay.add(running);
-    const ended = () => underWay.delete(running);
-    running.then(ended, ended);
-    return new Promise((resolve, reject) => {
+    const answered = new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => {
         mend();
         reject(error instanceof DuetError ? error : new DuetError('UNAVAILABLE', { cause: error }));
@@ -78,6 +75,11 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
       const timer = setTimeout(() => fail(new Error(`no answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
       running.then(resolve, fail).finally(() => clearTimeout(timer));
     });
+    // The answer, not the work: an operation of a deaf driver never ends.
+    underWay.add(answered);
+    const ended = () => underWay.delete(answered);
+    answered.then(ended, ended);
+    return answered;
   }
 
   /** Whether the driver has stopped to look at a server. */

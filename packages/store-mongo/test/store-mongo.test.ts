@@ -215,6 +215,14 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
+  test('N5 a store closes although an operation will never be answered', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    const forever = expect(database.answer(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await database.close();
+    await forever;
+  });
+
   test('N6 two nodes that make the first entry of a conversation at once leave one row for each side', async () => {
     const uri = newUri();
     const [one, other] = [createMongoStore({ uri }), createMongoStore({ uri })];
