@@ -11,3 +11,4 @@ export * from './server-process.ts';
 export * from './service-process.ts';
 export * from './services.ts';
 export * from './store-suite/index.ts';
+export * from './tcp-proxy.ts';

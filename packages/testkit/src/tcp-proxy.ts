@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+
+/** A way to a server that can be made bad: what a phone's network does. */
+export interface TcpProxy extends AsyncDisposable {
+  url: string;
+  /** Connections made so far. */
+  connections(): number;
+  /** What the server sends and `matches` is lost, as long as this is set; all of it arrives in whole frames here. */
+  lose(matches: ((text: string) => boolean) | undefined): void;
+  /** Connections that exist say nothing any more, in either direction, and stay open. New ones work. */
+  freeze(): void;
+  /** Ends all connections without a word. */
+  cut(): void;
+}
+
+/** Passes TCP connections on to a server of this machine. */
+export async function startTcpProxy(target: string): Promise<TcpProxy> {
+  const { hostname, port } = new URL(target);
+  const pairs = new Set<Socket[]>();
+  let count = 0;
+  let isLost: ((text: string) => boolean) | undefined;
+  const server = createServer((client) => {
+    count += 1;
+    const upstream = connect({ host: hostname, port: Number(port) });
+    const pair = [client, upstream];
+    pairs.add(pair);
+    client.on('data', (chunk) => pairs.has(pair) && upstream.write(chunk));
+    upstream.on('data', (chunk) => pairs.has(pair) && !isLost?.(chunk.toString('latin1')) && client.write(chunk));
+    for (const socket of pair) {
+      socket.on('error', () => {}); // 'close' follows
+      socket.on('close', () => {
+        if (pairs.delete(pair)) for (const each of pair) each.destroy();
+        else frozen.delete(pair);
+      });
+    }
+  }).listen(0, '127.0.0.1');
+  const frozen = new Set<Socket[]>();
+  await once(server, 'listening');
+  const end = (set: Set<Socket[]>) => {
+    for (const pair of [...set]) for (const socket of pair) socket.destroy();
+  };
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    connections: () => count,
+    lose(matches) {
+      isLost = matches;
+    },
+    freeze() {
+      for (const pair of pairs) frozen.add(pair);
+      pairs.clear();
+    },
+    cut: () => end(pairs),
+    async [Symbol.asyncDispose]() {
+      end(pairs);
+      end(frozen);
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
