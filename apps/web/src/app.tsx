@@ -1,38 +1,24 @@
-import { type Chat, createApi, createChat } from '@duet/client';
-import { useEffect, useState } from 'react';
+import { type Chat, createApi, createChat, indexedDbStorage } from '@duet/client';
+import { ChatProvider } from '@duet/client/react';
+import { useState } from 'react';
 import { Messenger } from './messenger.tsx';
 import { session } from './session.ts';
 import { SignIn } from './sign-in.tsx';
 
 const url = window.location.origin;
+const api = createApi({ url });
 
-function startChat(): Chat {
-  const chat = createChat({ url, getToken: session.token, deviceId: session.deviceId() });
-  chat.start();
-  return chat;
-}
+const makeChat = (): Chat =>
+  createChat({ url, getToken: session.token, storage: indexedDbStorage(), deviceId: session.deviceId() });
 
 /** Signs in, then shows the messenger of whoever signed in. */
 export function App() {
-  const [chat, setChat] = useState<Chat | undefined>(() => (session.token() ? startChat() : undefined));
-
-  useEffect(() => {
-    if (!chat) return;
-    const wake = () => document.visibilityState === 'visible' && chat.wake();
-    window.addEventListener('online', wake);
-    document.addEventListener('visibilitychange', wake);
-    return () => {
-      window.removeEventListener('online', wake);
-      document.removeEventListener('visibilitychange', wake);
-      chat.stop();
-    };
-  }, [chat]);
+  const [chat, setChat] = useState<Chat | undefined>(() => (session.token() ? makeChat() : undefined));
 
   if (!chat) {
-    const api = createApi({ url, getToken: () => undefined });
     const signedIn = (token: string) => {
       session.begin(token);
-      setChat(startChat());
+      setChat(makeChat());
     };
     return <SignIn api={api} onSignedIn={signedIn} />;
   }
@@ -40,5 +26,9 @@ export function App() {
     session.end();
     setChat(undefined);
   };
-  return <Messenger chat={chat} onSignOut={signOut} />;
+  return (
+    <ChatProvider chat={chat}>
+      <Messenger onSignOut={signOut} />
+    </ChatProvider>
+  );
 }

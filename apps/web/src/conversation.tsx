@@ -1,4 +1,5 @@
-import type { Chat, ChatMessage } from '@duet/client';
+import type { ChatMessage, Person } from '@duet/client';
+import { usePerson, useThread, useTyping } from '@duet/client/react';
 import { ActionIcon, Loader, Text } from '@mantine/core';
 import { IconArrowLeft } from '@tabler/icons-react';
 import { Fragment, useEffect, useLayoutEffect, useRef } from 'react';
@@ -6,46 +7,29 @@ import { Composer } from './composer.tsx';
 import { MessageBubble } from './message-bubble.tsx';
 import { PersonAvatar } from './person.tsx';
 import { dayKey, dayName, lastSeenText } from './times.ts';
-import { useChat } from './use-chat.ts';
-
-/** Whom the user chats with. */
-export interface Peer {
-  id: string;
-  username: string;
-  isOnline: boolean;
-  lastSeen: string;
-}
 
 interface ConversationProps {
-  chat: Chat;
-  peer: Peer;
+  peer: Person;
   onBack: () => void;
 }
 
-export function Conversation({ chat, peer, onBack }: ConversationProps) {
-  const online = useChat(chat, (state) => state.connection === 'online');
-  useEffect(() => {
-    // What could not be loaded while offline is loaded when the connection is back.
-    if (online) chat.open(peer.id).catch(() => undefined);
-  }, [chat, peer.id, online]);
-
+export function Conversation({ peer, onBack }: ConversationProps) {
   return (
     <main
       className="conversation"
       aria-label={`Conversation with ${peer.username}`}
       onKeyDown={(event) => event.key === 'Escape' && onBack()}
     >
-      <PeerBar chat={chat} peer={peer} onBack={onBack} />
-      <Messages chat={chat} peer={peer} />
-      <Composer chat={chat} peerId={peer.id} />
+      <PeerBar peer={peer} onBack={onBack} />
+      <Messages peer={peer} />
+      <Composer peerId={peer.id} />
     </main>
   );
 }
 
-function PeerBar({ chat, peer, onBack }: ConversationProps) {
-  const heard = useChat(chat, (state) => state.presence[peer.id]);
-  const typing = useChat(chat, (state) => state.typing[peer.id] === true);
-  const { isOnline, lastSeen } = heard ?? peer;
+function PeerBar({ peer, onBack }: ConversationProps) {
+  const typing = useTyping(peer.id);
+  const { isOnline, lastSeen } = usePerson(peer.id) ?? peer;
   const status = typing ? 'typing…' : isOnline ? 'online' : lastSeenText(lastSeen);
   return (
     <header className="bar">
@@ -76,9 +60,8 @@ function PeerBar({ chat, peer, onBack }: ConversationProps) {
 const NEAR_END = 120;
 const NEAR_START = 200;
 
-function Messages({ chat, peer }: Pick<ConversationProps, 'chat' | 'peer'>) {
-  const thread = useChat(chat, (state) => state.threads[peer.id]);
-  const messages = thread?.messages ?? [];
+function Messages({ peer }: { peer: Person }) {
+  const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
   const box = useRef<HTMLDivElement>(null);
   const view = useRef({ atEnd: true, height: 0, first: '' });
   const loadingOlder = useRef(false);
@@ -107,28 +90,27 @@ function Messages({ chat, peer }: Pick<ConversationProps, 'chat' | 'peer'>) {
   }, [thread?.loading]);
 
   useEffect(() => {
-    const read = () => document.visibilityState === 'visible' && chat.read(peer.id);
+    const read = () => document.visibilityState === 'visible' && markRead();
     read();
     document.addEventListener('visibilitychange', read);
     return () => document.removeEventListener('visibilitychange', read);
-  }, [chat, peer.id, last, thread?.loading]);
+  }, [markRead, last]);
 
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
     view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
     view.current.height = element.scrollHeight;
-    if (element.scrollTop > NEAR_START || loadingOlder.current || !thread || thread.complete) return;
+    if (element.scrollTop > NEAR_START || loadingOlder.current || !hasOlder) return;
     loadingOlder.current = true;
-    chat
-      .older(peer.id)
+    loadOlder()
       .catch(() => undefined)
       .finally(() => {
         loadingOlder.current = false;
       });
   };
 
-  if (!thread || thread.loading) {
+  if (loading) {
     return (
       <div className="messages waiting">
         <Loader aria-label="Loading messages" />
@@ -147,7 +129,7 @@ function Messages({ chat, peer }: Pick<ConversationProps, 'chat' | 'peer'>) {
       tabIndex={0}
     >
       {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
-      {!thread.complete && messages.length > 0 && <Loader size="sm" m="sm auto" />}
+      {hasOlder && <Loader size="sm" m="sm auto" />}
       {messages.map((message, i) => (
         <Fragment key={message.key}>
           <DayHeading message={message} before={messages[i - 1]} />
@@ -155,7 +137,8 @@ function Messages({ chat, peer }: Pick<ConversationProps, 'chat' | 'peer'>) {
             message={message}
             startsGroup={messages[i - 1]?.mine !== message.mine}
             endsGroup={messages[i + 1]?.mine !== message.mine}
-            onRetry={() => chat.retry(peer.id, message)}
+            onRetry={retry}
+            onDiscard={discard}
           />
         </Fragment>
       ))}

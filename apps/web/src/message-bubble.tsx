@@ -8,14 +8,17 @@ interface MessageBubbleProps {
   message: ChatMessage;
   startsGroup: boolean;
   endsGroup: boolean;
-  onRetry: () => void;
+  onRetry: (key: string) => void;
+  onDiscard: (key: string) => void;
 }
 
 const marks = {
   sending: { Icon: IconClock, label: 'Sending' },
   sent: { Icon: IconCheck, label: 'Sent' },
+  delivered: { Icon: IconChecks, label: 'Delivered' },
   read: { Icon: IconChecks, label: 'Read' },
   failed: { Icon: IconAlertCircle, label: 'Not sent' },
+  received: undefined,
 };
 
 export const MessageBubble = memo(function MessageBubble({
@@ -23,9 +26,10 @@ export const MessageBubble = memo(function MessageBubble({
   startsGroup,
   endsGroup,
   onRetry,
+  onDiscard,
 }: MessageBubbleProps) {
-  const { mine, content, createdAt, state, problem } = message;
-  const { Icon, label } = marks[state];
+  const { key, mine, content, createdAt, state, problem } = message;
+  const mark = marks[state];
   const classes = ['bubble', mine ? 'mine' : 'theirs', startsGroup && 'starts', endsGroup && 'ends'].filter(Boolean);
   return (
     <div className={classes.join(' ')} data-state={state}>
@@ -34,13 +38,16 @@ export const MessageBubble = memo(function MessageBubble({
       </p>
       <span className="meta">
         <time dateTime={createdAt}>{timeOfDay(createdAt)}</time>
-        {mine && <Icon size={15} role="img" aria-label={label} />}
+        {mark && <mark.Icon size={15} role="img" aria-label={mark.label} />}
       </span>
       {state === 'failed' && (
         <span className="failed" role="alert">
           {problem}{' '}
-          <Anchor component="button" type="button" size="xs" onClick={onRetry}>
+          <Anchor component="button" type="button" size="xs" onClick={() => onRetry(key)}>
             Try again
+          </Anchor>{' '}
+          <Anchor component="button" type="button" size="xs" onClick={() => onDiscard(key)}>
+            Discard
           </Anchor>
         </span>
       )}

@@ -1,21 +1,18 @@
-import type { Chat } from '@duet/client';
+import type { Person } from '@duet/client';
+import { useChatState, useUnreadCount } from '@duet/client/react';
 import { Button } from '@mantine/core';
 import { useEffect, useState } from 'react';
-import { Conversation, type Peer } from './conversation.tsx';
+import { Conversation } from './conversation.tsx';
 import { Sidebar } from './sidebar.tsx';
-import { useChat } from './use-chat.ts';
 
 interface MessengerProps {
-  chat: Chat;
   onSignOut: () => void;
 }
 
 /** Two panes side by side; on a phone one at a time. */
-export function Messenger({ chat, onSignOut }: MessengerProps) {
-  const [peer, setPeer] = useState<Peer>();
-  const unread = useChat(chat, ({ conversations }) =>
-    (conversations ?? []).reduce((sum, each) => sum + each.unreadCount, 0),
-  );
+export function Messenger({ onSignOut }: MessengerProps) {
+  const [peer, setPeer] = useState<Person>();
+  const unread = useUnreadCount();
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Duet` : 'Duet';
@@ -23,10 +20,10 @@ export function Messenger({ chat, onSignOut }: MessengerProps) {
 
   return (
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
-      <ConnectionBanner chat={chat} onSignOut={onSignOut} />
-      <Sidebar chat={chat} selected={peer?.id} onSelect={setPeer} onSignOut={onSignOut} />
+      <ConnectionBanner onSignOut={onSignOut} />
+      <Sidebar selected={peer?.id} onSelect={setPeer} onSignOut={onSignOut} />
       {peer ? (
-        <Conversation key={peer.id} chat={chat} peer={peer} onBack={() => setPeer(undefined)} />
+        <Conversation key={peer.id} peer={peer} onBack={() => setPeer(undefined)} />
       ) : (
         <main className="nobody">
           <img src="/icon.svg" alt="" width={72} height={72} />
@@ -43,8 +40,8 @@ const texts = {
   refused: 'You have been signed out.',
 };
 
-function ConnectionBanner({ chat, onSignOut }: MessengerProps) {
-  const state = useChat(chat, ({ connection }) => connection);
+function ConnectionBanner({ onSignOut }: MessengerProps) {
+  const state = useChatState(({ connection }) => connection);
   return (
     <div className="banner" role="status" data-state={state}>
       {state !== 'online' && texts[state]}

@@ -3,7 +3,9 @@ const DEVICE = 'duet.device';
 
 /** Who is signed in on this device. */
 export const session = {
-  token: (): string | undefined => localStorage.getItem(TOKEN) ?? undefined,
+  /** There is no way to a new token but signing in, so a refused one has no successor. */
+  token: (ask?: { refresh: boolean }): string | undefined =>
+    ask?.refresh ? undefined : (localStorage.getItem(TOKEN) ?? undefined),
   begin: (token: string): void => localStorage.setItem(TOKEN, token),
   end: (): void => localStorage.removeItem(TOKEN),
   /** Made once for each browser; not secret. */

@@ -1,27 +1,25 @@
-import type { Chat } from '@duet/client';
+import type { Person } from '@duet/client';
+import { useChat, useChatState, useConversations } from '@duet/client/react';
 import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
 import { IconLogout, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
-import type { Peer } from './conversation.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
 import { lastSeenText, shortTime } from './times.ts';
-import { useChat } from './use-chat.ts';
 
 interface SidebarProps {
-  chat: Chat;
   selected: string | undefined;
-  onSelect: (peer: Peer) => void;
+  onSelect: (peer: Person) => void;
   onSignOut: () => void;
 }
 
 type Tab = 'chats' | 'people';
 
-export function Sidebar({ chat, selected, onSelect, onSignOut }: SidebarProps) {
+export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
   const [chosen, setTab] = useState<Tab>();
   const [search, setSearch] = useState('');
-  const me = useChat(chat, (state) => state.me);
-  const isEmpty = useChat(chat, ({ conversations }) => conversations?.length === 0);
-  const select = (peer: Peer) => {
+  const me = useChatState((state) => state.me);
+  const isEmpty = useChatState(({ conversations }) => conversations?.length === 0);
+  const select = (peer: Person) => {
     setSearch('');
     onSelect(peer);
   };
@@ -67,37 +65,35 @@ export function Sidebar({ chat, selected, onSelect, onSignOut }: SidebarProps) {
         />
       </div>
       {tab === 'chats' ? (
-        <Chats chat={chat} selected={selected} onSelect={select} />
+        <Chats selected={selected} onSelect={select} />
       ) : (
-        <People chat={chat} selected={selected} onSelect={select} search={search} />
+        <People selected={selected} onSelect={select} search={search} />
       )}
     </nav>
   );
 }
 
-type ListProps = Pick<SidebarProps, 'chat' | 'selected' | 'onSelect'>;
+type ListProps = Pick<SidebarProps, 'selected' | 'onSelect'>;
 
-function Chats({ chat, selected, onSelect }: ListProps) {
-  const conversations = useChat(chat, (state) => state.conversations);
-  const presence = useChat(chat, (state) => state.presence);
-  const typing = useChat(chat, (state) => state.typing);
+function Chats({ selected, onSelect }: ListProps) {
+  const conversations = useConversations();
+  const typing = useChatState((state) => state.typing);
   if (!conversations) return <Loading />;
   if (conversations.length === 0) return <p className="empty">No chats yet. Find somebody under People.</p>;
   return (
     <ul className="list" aria-label="Chats">
       {conversations.map(({ peer, lastMessage, unreadCount }) => {
-        const person = { ...peer, ...presence[peer._id] };
-        const mine = lastMessage.sender._id !== peer._id;
-        const preview = typing[peer._id] ? 'typing…' : `${mine ? 'You: ' : ''}${lastMessage.content}`;
+        const isTyping = typing[peer.id] === true;
+        const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${lastMessage.content}`;
         return (
           <Row
-            key={peer._id}
-            person={person}
-            selected={selected === peer._id}
+            key={peer.id}
+            person={peer}
+            selected={selected === peer.id}
             onSelect={onSelect}
             time={shortTime(lastMessage.createdAt)}
           >
-            <Text size="sm" c={typing[peer._id] ? 'teal' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
+            <Text size="sm" c={isTyping ? 'teal' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
               {preview}
             </Text>
             {unreadCount > 0 && (
@@ -114,15 +110,16 @@ function Chats({ chat, selected, onSelect }: ListProps) {
 
 const SEARCH_PAUSE_MS = 200;
 
-function People({ chat, selected, onSelect, search }: ListProps & { search: string }) {
-  const [found, setFound] = useState<{ search: string; users: Peer[] }>();
+function People({ selected, onSelect, search }: ListProps & { search: string }) {
+  const chat = useChat();
+  const [found, setFound] = useState<{ search: string; users: Person[] }>();
   const [problem, setProblem] = useState('');
-  const online = useChat(chat, (state) => state.connection === 'online');
-  const me = useChat(chat, (state) => state.me?._id);
-  const presence = useChat(chat, (state) => state.presence);
+  const online = useChatState((state) => state.connection === 'online');
+  const me = useChatState((state) => state.me?._id);
+  const people = useChatState((state) => state.people);
 
-  // Somebody came online who is not in the list: perhaps new here, so ask again.
-  const newcomer = Object.keys(presence).find((id) => id !== me && found?.users.every((user) => user.id !== id));
+  // Somebody came online whose name nobody has said: new here, so ask again.
+  const newcomer = Object.values(people).find(({ id, username }) => id !== me && username === '')?.id;
 
   useEffect(() => {
     if (!online) return;
@@ -130,8 +127,8 @@ function People({ chat, selected, onSelect, search }: ListProps & { search: stri
     setProblem('');
     const timer = setTimeout(
       () => {
-        chat.api.users({ q: search, limit: 100 }).then(
-          ({ users }) => current && setFound({ search, users: users.map((user) => ({ ...user, id: user._id })) }),
+        chat.findPeople({ q: search, limit: 100 }).then(
+          (answer) => current && setFound({ search, users: answer.people }),
           (error: Error) => current && setProblem(error.message),
         );
       },
@@ -155,7 +152,7 @@ function People({ chat, selected, onSelect, search }: ListProps & { search: stri
   return (
     <ul className="list" aria-label="People">
       {found.users.map((user) => {
-        const person = { ...user, _id: user.id, ...presence[user.id] };
+        const person = people[user.id] ?? user;
         return (
           <Row key={user.id} person={person} selected={selected === user.id} onSelect={onSelect}>
             <Text size="sm" c="dimmed" truncate>
@@ -169,22 +166,22 @@ function People({ chat, selected, onSelect, search }: ListProps & { search: stri
 }
 
 interface RowProps {
-  person: { _id: string; username: string; isOnline: boolean; lastSeen: string };
+  person: Person;
   selected: boolean;
-  onSelect: (peer: Peer) => void;
+  onSelect: (peer: Person) => void;
   time?: string;
   children: ReactNode;
 }
 
 function Row({ person, selected, onSelect, time, children }: RowProps) {
-  const { _id: id, username, isOnline, lastSeen } = person;
+  const { id, username, isOnline } = person;
   return (
     <li>
       <UnstyledButton
         className="row"
         aria-current={selected}
         aria-label={`${username}, ${presenceText(isOnline)}`}
-        onClick={() => onSelect({ id, username, isOnline, lastSeen })}
+        onClick={() => onSelect(person)}
       >
         <PersonAvatar id={id} name={username} isOnline={isOnline} />
         <span className="row-text">

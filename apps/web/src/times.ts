@@ -28,7 +28,8 @@ export function shortTime(iso: string): string {
   return ago < 7 ? weekday.format(new Date(iso)) : shortDate.format(new Date(iso));
 }
 
-export function lastSeenText(iso: string): string {
+export function lastSeenText(iso: string | undefined): string {
+  if (iso === undefined) return 'offline';
   const ago = daysAgo(new Date(iso));
   return ago === 0 ? `last seen at ${timeOfDay(iso)}` : `last seen ${shortTime(iso).toLowerCase()}`;
 }

@@ -99,7 +99,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       return list !== undefined && element.getBoundingClientRect().bottom <= list.bottom;
     });
 
-  test('W1 two people register, find each other and chat live: typing, read marks, unread badge', async () => {
+  test('W1 two people register, find each other and chat live: typing, delivered and read marks, unread badge', async () => {
     const one = await openPage();
     const two = await openPage();
     for (const [{ page }, name] of [
@@ -119,6 +119,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     const badge = two.page.getByLabel('1 unread');
     await badge.waitFor();
     await expect.poll(() => two.page.title()).toBe('(1) Duet');
+    await one.page.getByRole('img', { name: 'Delivered' }).waitFor();
     await two.page.getByRole('button', { name: 'Anna Berg, online' }).click();
     await bubble(two.page, 'Hello Ben').waitFor();
     await badge.waitFor({ state: 'detached' });

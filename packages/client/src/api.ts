@@ -1,59 +1,100 @@
-import type { Envelope, RouteData, RouteInput, RouteName } from '@duet/contract';
-import { DuetError, type ErrorCode, errorTable } from '@duet/contract/errors';
-
-type Body<N extends RouteName> = NonNullable<RouteInput<N>['body']>;
-export type GetToken = () => string | undefined | Promise<string | undefined>;
+import { DuetError, type ErrorCode, errorTable, type FieldError, toDuetError } from './errors.ts';
+import { createTokens, type GetToken, type Tokens } from './tokens.ts';
+import type { Conversation, Message, User, Watermarks } from './wire.ts';
 
 export interface ApiOptions {
   /** Where the server is, such as `https://chat.example.org`. */
   url: string;
-  getToken: GetToken;
+  /** Without it only `register` and `login` are of use. */
+  getToken?: GetToken;
+}
+
+/**
+ * The REST routes as functions. Each rejects with a DuetError whose `code` is one of the contract's table; UNAVAILABLE
+ * also when the server cannot be reached. A refused token is refreshed once.
+ */
+export interface Api {
+  register(account: { username: string; email: string; password: string }): Promise<{ token: string; user: User }>;
+  login(credentials: { email: string; password: string }): Promise<{ token: string; user: User }>;
+  me(): Promise<{ user: User }>;
+  /** Everyone else, by name; `q` is how the names begin. */
+  users(page?: { q?: string; limit?: number; cursor?: string }): Promise<{
+    users: User[];
+    nextCursor?: string | undefined;
+  }>;
+  conversations(page?: { limit?: number; cursor?: string }): Promise<{
+    conversations: Conversation[];
+    nextCursor?: string | undefined;
+  }>;
+  /** A page of a conversation, oldest first; `before` and `after` are seqs. */
+  history(
+    userId: string,
+    page?: { limit?: number; before?: number; after?: number },
+  ): Promise<{ messages: Message[]; count: number; watermarks: Watermarks }>;
+  unreadCount(): Promise<{ unreadCount: number }>;
+}
+
+type Envelope<T> =
+  | { success: true; data: T }
+  | { success: false; message: string; code: string; errors?: FieldError[]; retryAfterMs?: number };
+
+interface Request {
+  method: 'GET' | 'POST' | 'PUT';
+  path: string;
+  body?: unknown;
 }
 
 function query(parts: Record<string, string | number | undefined>): string {
   const given = Object.entries(parts).filter(([, value]) => value !== undefined && value !== '');
-  return given.length === 0 ? '' : `?${new URLSearchParams(given.map(([key, value]) => [key, String(value)]))}`;
+  const pairs = given.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`);
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
 /** Any code of the table; one that this version does not know yet counts as a fault of the server. */
-const codeOf = (code: string): ErrorCode => (code in errorTable ? (code as ErrorCode) : 'INTERNAL');
+export const codeOf = (code: string): ErrorCode => (code in errorTable ? (code as ErrorCode) : 'INTERNAL');
 
-/**
- * The REST routes as functions. Each rejects with a DuetError whose `code` is one of the contract's table; UNAVAILABLE
- * also when the server cannot be reached.
- */
-export function createApi({ url, getToken }: ApiOptions) {
-  async function call<N extends RouteName>(method: string, path: string, body?: unknown): Promise<RouteData<N>> {
-    const token = await getToken();
-    const headers: Record<string, string> = {};
-    if (token !== undefined) headers.authorization = `Bearer ${token}`;
-    if (body !== undefined) headers['content-type'] = 'application/json';
-    const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-    const envelope = await fetch(`${url}/api${path}`, init)
-      .then((response) => response.json() as Promise<Envelope<RouteData<N>>>)
-      .catch((cause: unknown) => {
-        throw new DuetError('UNAVAILABLE', { cause, message: 'The server cannot be reached' });
-      });
-    if (envelope.success) return envelope.data;
-    throw new DuetError(codeOf(envelope.code), {
-      message: envelope.message,
-      ...(envelope.errors ? { details: envelope.errors } : {}),
-      ...(envelope.retryAfterMs === undefined ? {} : { retryAfterMs: envelope.retryAfterMs }),
+async function request<T>(url: string, { method, path, body }: Request, token: string | undefined): Promise<T> {
+  const headers: Record<string, string> = {};
+  if (token !== undefined) headers.authorization = `Bearer ${token}`;
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  const envelope = await fetch(`${url}/api${path}`, init)
+    .then((response) => response.json() as Promise<Envelope<T>>)
+    .catch((cause: unknown) => {
+      throw new DuetError('UNAVAILABLE', { cause, message: 'The server cannot be reached' });
     });
-  }
+  if (envelope.success) return envelope.data;
+  throw new DuetError(codeOf(envelope.code), {
+    message: envelope.message,
+    ...(envelope.errors ? { details: envelope.errors } : {}),
+    ...(envelope.retryAfterMs === undefined ? {} : { retryAfterMs: envelope.retryAfterMs }),
+  });
+}
 
+/** The REST routes alone, as for signing in. */
+export function createApi({ url, getToken = () => undefined }: ApiOptions): Api {
+  return apiWith(url, createTokens(getToken));
+}
+
+export function apiWith(url: string, tokens: Tokens): Api {
+  async function call<T>(what: Request): Promise<T> {
+    try {
+      return await request<T>(url, what, await tokens.get());
+    } catch (thrown) {
+      const error = toDuetError(thrown);
+      if (errorTable[error.code].retry !== 'reauth') throw error;
+      const token = await tokens.refresh().catch(() => undefined);
+      if (token === undefined) throw error;
+      return request<T>(url, what, token);
+    }
+  }
   return {
-    register: (body: Body<'register'>) => call<'register'>('POST', '/auth/register', body),
-    login: (body: Body<'login'>) => call<'login'>('POST', '/auth/login', body),
-    me: () => call<'me'>('GET', '/auth/me'),
-    users: (page: { q?: string; limit?: number; cursor?: string } = {}) =>
-      call<'users'>('GET', `/auth/users${query(page)}`),
-    conversations: (page: { limit?: number; cursor?: string } = {}) =>
-      call<'conversations'>('GET', `/conversations${query(page)}`),
-    history: (userId: string, page: { limit?: number; before?: number; after?: number } = {}) =>
-      call<'history'>('GET', `/messages/${userId}${query(page)}`),
-    markRead: (userId: string) => call<'markRead'>('PUT', `/messages/read/${userId}`),
-    unreadCount: () => call<'unreadCount'>('GET', '/messages/unread/count'),
+    register: (body) => call({ method: 'POST', path: '/auth/register', body }),
+    login: (body) => call({ method: 'POST', path: '/auth/login', body }),
+    me: () => call({ method: 'GET', path: '/auth/me' }),
+    users: (page = {}) => call({ method: 'GET', path: `/auth/users${query(page)}` }),
+    conversations: (page = {}) => call({ method: 'GET', path: `/conversations${query(page)}` }),
+    history: (userId, page = {}) => call({ method: 'GET', path: `/messages/${userId}${query(page)}` }),
+    unreadCount: () => call({ method: 'GET', path: '/messages/unread/count' }),
   };
 }
-export type Api = ReturnType<typeof createApi>;

@@ -1,96 +1,186 @@
-import type {
-  Ack,
-  ClientEventAnswer,
-  ClientEventInput,
-  ClientEventName,
-  ServerEvent,
-  ServerEventName,
-} from '@duet/contract';
-import { DuetError, type ErrorBody, errorTable } from '@duet/contract/errors';
 import { io } from 'socket.io-client';
-import type { GetToken } from './api.ts';
+import { codeOf } from './api.ts';
+import { DuetError, type ErrorBody, errorTable } from './errors.ts';
+import { backoff, type Runtime } from './runtime.ts';
+import type { Tokens } from './tokens.ts';
+import type { ClientEvents, ServerEvents } from './wire.ts';
 
-/** `refused`: the server does not accept the token; nothing is tried until `start` is called again. */
+/**
+ * - `connecting`: the first try after `start` or `foreground`
+ * - `offline`: not connected; it is tried again by itself unless the app is in the background or stopped
+ * - `refused`: the server does not accept the user; nothing is tried until `start` is called again
+ */
 export type ConnectionState = 'connecting' | 'online' | 'offline' | 'refused';
 
-const ACK_TIMEOUT_MS = 10_000;
-const RETRY_MS = 2_000;
+/** No acknowledgement after this time: none will come. */
+const ACK_MS = 10_000;
+const CONNECT_MS = 20_000;
+const FIRST_RETRY_MS = 2_000;
+/** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
+const STEADY_MS = 10_000;
 
-export interface ConnectionOptions {
+export interface ConnectionDeps {
   url: string;
-  getToken: GetToken;
+  tokens: Tokens;
   /** Not secret; keeps a device on one node where a proxy hashes it. */
   deviceId: string;
+  transports: ('websocket' | 'polling')[];
+  runtime: Runtime;
   onState: (state: ConnectionState) => void;
 }
 
-const jitter = (ms: number): number => ms * (1 + Math.random());
+type Ack<T> = { ok: true; data: T } | { ok: false; error: { code: string; message: string; retryAfterMs?: number } };
 
-/** One socket that keeps itself connected: waits longer after each failure, with jitter, so that a crowd does not return at once. */
-export function createConnection({ url, getToken, deviceId, onState }: ConnectionOptions) {
-  let retry: ReturnType<typeof setTimeout> | undefined;
+/**
+ * One socket, and the only place that decides when to connect it: the library's own way would let clients that were cut
+ * off together come back together, and goes on for ever with a token that was refused.
+ */
+export function createConnection({ url, tokens, deviceId, transports, runtime, onState }: ConnectionDeps) {
+  let state: ConnectionState = 'offline';
+  let wanted = false;
+  /** Counts tries, so that what belongs to an earlier one is ignored. */
+  let attempt = 0;
+  let failures = 0;
+  let renewed = false;
+  let onlineSince = 0;
+  /** Packets of any kind from the server: a connection on which none comes is not one. */
+  let heard = 0;
+  let token: string | undefined;
+  let cancel = () => {};
+
   const socket = io(url, {
+    auth: (give) => give({ token }),
     autoConnect: false,
-    auth: (give) => void Promise.resolve(getToken()).then((token) => give({ token })),
+    forceNew: true,
     query: { k: deviceId },
-    reconnectionDelay: 1_000,
-    reconnectionDelayMax: 30_000,
-    randomizationFactor: 0.5,
+    reconnection: false,
+    timeout: CONNECT_MS,
+    transports,
+    tryAllTransports: true,
   });
 
-  function connectIn(ms: number): void {
-    clearTimeout(retry);
-    retry = setTimeout(() => socket.connect(), jitter(ms));
+  function become(next: ConnectionState): void {
+    if (state === next) return;
+    state = next;
+    onState(next);
   }
 
-  socket.on('connect', () => onState('online'));
+  /** Ends whatever is going on; the library's buffer must not send later what has been given up. */
+  function cut(): void {
+    attempt += 1;
+    cancel();
+    socket.disconnect();
+    socket.sendBuffer = [];
+  }
+
+  function settle(): void {
+    if (state !== 'online' || runtime.now() - onlineSince < STEADY_MS) return;
+    failures = 0;
+    renewed = false;
+  }
+
+  async function open(refresh = false): Promise<void> {
+    cut();
+    const mine = attempt;
+    const given = await (refresh ? tokens.refresh() : tokens.get()).catch(() => 'failed' as const);
+    if (mine !== attempt) return;
+    if (given === undefined) return refuse();
+    // The token could not be had, as when it must be refreshed over a network that is not there.
+    if (given === 'failed') return retry();
+    token = given;
+    cancel = runtime.after(2 * CONNECT_MS, retry);
+    socket.connect();
+  }
+
+  function retry(atLeastMs = 0): void {
+    settle();
+    cut();
+    become('offline');
+    if (!wanted) return;
+    cancel = runtime.after(atLeastMs + backoff(failures, FIRST_RETRY_MS, runtime.random), () => void open());
+    failures += 1;
+  }
+
+  function refuse(): void {
+    cut();
+    wanted = false;
+    become('refused');
+  }
+
+  /** The token was refused: a new one is asked for once, until a connection has lasted. */
+  function renew(): void {
+    settle();
+    if (renewed) {
+      refuse();
+      return;
+    }
+    renewed = true;
+    void open(true);
+  }
+
+  socket.on('connect', () => {
+    cancel();
+    onlineSince = runtime.now();
+    socket.io.engine.on('packet', () => {
+      heard += 1;
+    });
+    become('online');
+  });
   socket.on('disconnect', (reason) => {
-    onState('offline');
-    // The library comes back by itself after a lost connection, but not after one that the server ended on purpose.
-    if (reason === 'io server disconnect') connectIn(RETRY_MS);
+    if (reason !== 'io client disconnect') retry();
   });
   socket.on('connect_error', (error: Error & { data?: Partial<ErrorBody> }) => {
-    const code = error.data?.code;
-    if (code === undefined || !(code in errorTable)) return onState('offline');
-    const { retry: retryClass } = errorTable[code];
-    if (retryClass === 'never' || retryClass === 'reauth') return onState('refused');
-    onState('offline');
-    connectIn(error.data?.retryAfterMs ?? RETRY_MS);
+    const { code, retryAfterMs } = error.data ?? {};
+    const retryClass = code === undefined ? 'same' : errorTable[codeOf(code)].retry;
+    if (retryClass === 'reauth') renew();
+    else if (retryClass === 'never') refuse();
+    else retry(retryAfterMs);
   });
 
   return {
+    /** Connects, and stays connected until `stop`. */
     start(): void {
-      onState('connecting');
-      socket.connect();
+      if (wanted) return;
+      wanted = true;
+      failures = 0;
+      renewed = false;
+      become('connecting');
+      void open();
     },
     stop(): void {
-      clearTimeout(retry);
-      socket.disconnect();
+      wanted = false;
+      cut();
+      become('offline');
     },
-    /** The device may be reachable again: try now instead of when the pause ends. */
-    nudge(): void {
-      if (!socket.connected && socket.active) socket.disconnect().connect();
+    /** The network may be back: tries now instead of when the pause ends. */
+    wake(): void {
+      if (wanted && state !== 'online') void open();
     },
+    renew,
     isOnline: (): boolean => socket.connected,
-    on<N extends ServerEventName>(name: N, listener: (payload: ServerEvent<N>) => void): void {
+    on<N extends keyof ServerEvents>(name: N, listener: (payload: ServerEvents[N]) => void): void {
       socket.on(name as string, listener);
     },
     /**
-     * Sends an event and waits for its acknowledgement.
+     * Sends an event and waits for its acknowledgement. When none comes in `patienceMs`, and nothing else has either,
+     * the connection only looks open, and is made anew.
      * @throws DuetError what the server answered; UNAVAILABLE when no answer came: the outcome is unknown
      */
-    async emit<N extends ClientEventName>(name: N, payload: ClientEventInput<N>): Promise<ClientEventAnswer<N>> {
-      const ack = await (
-        socket.timeout(ACK_TIMEOUT_MS).emitWithAck(name, payload) as Promise<Ack<ClientEventAnswer<N>>>
-      ).catch((cause: unknown) => {
+    async emit<N extends keyof ClientEvents>(
+      name: N,
+      payload: ClientEvents[N]['input'],
+      patienceMs = ACK_MS,
+    ): Promise<ClientEvents[N]['answer']> {
+      if (!socket.connected) throw new DuetError('UNAVAILABLE');
+      const before = { attempt, heard };
+      const answer = socket.timeout(patienceMs).emitWithAck(name, payload) as Promise<Ack<ClientEvents[N]['answer']>>;
+      const ack = await answer.catch((cause: unknown) => {
+        if (before.attempt === attempt && before.heard === heard) retry();
         throw new DuetError('UNAVAILABLE', { cause });
       });
       if (ack.ok) return ack.data;
-      const { code, message, retryAfterMs } = ack.error as ErrorBody;
-      throw new DuetError(
-        code in errorTable ? code : 'INTERNAL',
-        retryAfterMs === undefined ? { message } : { message, retryAfterMs },
-      );
+      const { code, message, retryAfterMs } = ack.error;
+      throw new DuetError(codeOf(code), retryAfterMs === undefined ? { message } : { message, retryAfterMs });
     },
   };
 }

@@ -1,4 +1,19 @@
-export { type Api, createApi } from './api.ts';
-export { type Chat, type ChatOptions, type ChatState, createChat } from './chat.ts';
+export { type Api, type ApiOptions, createApi } from './api.ts';
+export { createChat } from './chat.ts';
+export type { Chat, ChatEvents, ChatOptions } from './chat-types.ts';
 export type { ConnectionState } from './connection.ts';
-export type { ChatMessage, Thread } from './thread.ts';
+export { DuetError, type ErrorCode, errorTable, type FieldError, type RetryClass } from './errors.ts';
+export { indexedDbStorage } from './indexed-db.ts';
+export {
+  type AppStateLike,
+  appStateLifecycle,
+  browserLifecycle,
+  type Lifecycle,
+  type LifecycleEvents,
+} from './lifecycle.ts';
+export type { ChatMessage } from './log.ts';
+export type { Runtime } from './runtime.ts';
+export type { ChatState, Conversation, Person, Thread } from './state.ts';
+export { type KeyValueStore, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from './storage.ts';
+export type { GetToken } from './tokens.ts';
+export type { Message, MessageType, User } from './wire.ts';

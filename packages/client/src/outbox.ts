@@ -1,75 +1,143 @@
-import type { Message } from '@duet/contract';
-import { type DuetError, errorTable, toDuetError } from '@duet/contract/errors';
+import { type DuetError, errorTable, toDuetError } from './errors.ts';
+import { backoff, type Runtime } from './runtime.ts';
+import type { OutboxStorage, Outgoing } from './storage.ts';
+import type { Message } from './wire.ts';
 
-/** A message on its way: the same tempId goes out again until there is an answer, so it is stored once. */
-export interface Outgoing {
-  tempId: string;
-  peerId: string;
-  content: string;
-  createdAt: string;
-}
+const FIRST_RETRY_MS = 1_000;
 
-export interface OutboxOptions {
+type Place = Pick<Outgoing, 'peerId' | 'tempId'>;
+
+export interface OutboxDeps {
+  storage: OutboxStorage;
+  runtime: Runtime;
   /** Sends once. @throws DuetError */
   send: (message: Outgoing) => Promise<Message>;
   isOnline: () => boolean;
-  sent: (message: Outgoing, stored: Message) => void;
-  failed: (message: Outgoing, error: DuetError) => void;
+  /** The token was refused; what waits goes out when there is a new one. */
+  renew: () => void;
+  sent: (stored: Message) => void;
+  failed: (message: Outgoing) => void;
+  /** The device does not keep them: they live as long as the app does. */
+  notKept: (error: unknown) => void;
 }
 
-const RETRY_MS = 1_000;
-const MAX_RETRY_MS = 15_000;
-
-/** Messages that are not yet acknowledged, one in flight for each conversation, so that their order holds. */
-export function createOutbox({ send, isOnline, sent, failed }: OutboxOptions) {
+/**
+ * Messages that are not yet acknowledged: kept on the device before they go out, and sent again with the same tempId
+ * until there is an answer. One is in flight for each conversation, so that order holds whatever is repeated.
+ * @param user whose they are; nothing goes out under another one's name
+ */
+export function createOutbox(user: string, deps: OutboxDeps) {
+  const { storage, runtime } = deps;
   const queues = new Map<string, Outgoing[]>();
   const running = new Set<string>();
-  let stopped = false;
+  const keeping = new Map<string, Promise<void>>();
+  /** Pauses that a new connection ends. */
+  const pauses = new Map<string, () => void>();
+
+  function keep(message: Outgoing): Promise<void> {
+    const kept = storage.put(user, message).catch(deps.notKept);
+    keeping.set(message.tempId, kept);
+    return kept;
+  }
+
+  const queueOf = (peerId: string): Outgoing[] => queues.get(peerId) ?? [];
+  const isQueued = ({ peerId, tempId }: Place): boolean => queueOf(peerId).some((each) => each.tempId === tempId);
+  const take = ({ peerId, tempId }: Place): void =>
+    void queues.set(
+      peerId,
+      queueOf(peerId).filter((each) => each.tempId !== tempId),
+    );
+
+  function forget({ peerId, tempId }: Place): void {
+    take({ peerId, tempId });
+    // After it was put there: else it would come back with the next start.
+    const kept = keeping.get(tempId) ?? Promise.resolve();
+    keeping.delete(tempId);
+    kept.then(() => storage.remove(user, tempId)).catch(deps.notKept);
+  }
+
+  function pause(peerId: string, ms: number, mayEnd: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = runtime.after(ms, end);
+      function end(): void {
+        cancel();
+        pauses.delete(peerId);
+        resolve();
+      }
+      if (mayEnd) pauses.set(peerId, end);
+    });
+  }
+
+  /** @returns undefined when the message is done with, else the error for which it has to be sent again */
+  async function attempt(message: Outgoing): Promise<DuetError | undefined> {
+    try {
+      const stored = await deps.send(message);
+      forget(message);
+      deps.sent(stored);
+      return undefined;
+    } catch (thrown) {
+      const error = toDuetError(thrown);
+      if (errorTable[error.code].retry !== 'never') return error;
+      if (!isQueued(message)) return undefined;
+      take(message);
+      const refused = { ...message, problem: error.message };
+      void keep(refused);
+      deps.failed(refused);
+      return undefined;
+    }
+  }
 
   async function run(peerId: string): Promise<void> {
     if (running.has(peerId)) return;
     running.add(peerId);
-    const queue = queues.get(peerId) ?? [];
-    for (let tries = 0; queue[0] && isOnline() && !stopped; ) {
-      const settled = await attempt(queue[0]);
-      if (settled === true) {
-        queue.shift();
-        tries = 0;
-        continue;
-      }
-      tries += 1;
-      const pause = Math.max(settled, Math.min(RETRY_MS * 2 ** tries, MAX_RETRY_MS));
-      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+    for (let failures = 0; ; ) {
+      const [first] = queueOf(peerId);
+      if (!first) break;
+      await keeping.get(first.tempId);
+      if (!deps.isOnline()) break;
+      const error = await attempt(first);
+      failures = error ? failures + 1 : 0;
+      if (!error) continue;
+      const { retry } = errorTable[error.code];
+      if (retry === 'reauth') deps.renew();
+      if (!deps.isOnline()) break;
+      const ms = (error.retryAfterMs ?? 0) + backoff(failures, FIRST_RETRY_MS, runtime.random);
+      await pause(peerId, ms, retry !== 'wait');
     }
     running.delete(peerId);
   }
 
-  /** @returns true when the message is done with, else how many milliseconds the server asks to wait */
-  async function attempt(message: Outgoing): Promise<true | number> {
-    try {
-      sent(message, await send(message));
-      return true;
-    } catch (thrown) {
-      const error = toDuetError(thrown);
-      if (errorTable[error.code].retry !== 'never') return error.retryAfterMs ?? 0;
-      failed(message, error);
-      return true;
-    }
+  function enqueue(message: Outgoing): void {
+    if (isQueued(message)) return;
+    queues.set(message.peerId, [...queueOf(message.peerId), message]);
+    void run(message.peerId);
   }
 
   return {
     add(message: Outgoing): void {
-      const queue = queues.get(message.peerId) ?? [];
-      queue.push(message);
-      queues.set(message.peerId, queue);
-      void run(message.peerId);
+      void keep(message);
+      enqueue(message);
     },
-    /** The connection is back. */
+    /**
+     * Takes on what an earlier run of the app has left on the device.
+     * @returns all of them, oldest first, those that the server refused included
+     */
+    async restore(): Promise<Outgoing[]> {
+      const kept = await storage.list(user).catch((error: unknown) => {
+        deps.notKept(error);
+        return [];
+      });
+      kept.sort((a, b) => (a.tempId < b.tempId ? -1 : 1));
+      return kept;
+    },
+    enqueue,
+    /** Drops a message: the user gave it up, or it is known to be stored. */
+    forget,
+    /** The connection is there again, or is gone: nobody waits for it any longer. */
     flush(): void {
+      for (const end of [...pauses.values()]) end();
       for (const peerId of queues.keys()) void run(peerId);
-    },
-    stop(): void {
-      stopped = true;
     },
   };
 }
+export type Outbox = ReturnType<typeof createOutbox>;

@@ -31,7 +31,12 @@ const boundaries: Boundary[] = [
     builtins: 'all',
     never: clocks,
   },
-  { folder: 'packages/client', mayImport: [...contract, 'socket.io-client'], builtins: 'none' },
+  {
+    folder: 'packages/client',
+    mayImport: [...contract, 'socket.io-client'],
+    exceptions: { 'src/react.ts': ['react'] },
+    builtins: 'none',
+  },
   {
     folder: 'packages/testkit',
     mayImport: [...contract, '@duet/core', '@duet/client', 'socket.io-client', 'testcontainers', 'vitest'],
@@ -66,7 +71,7 @@ const boundaries: Boundary[] = [
     folder: 'apps/web',
     mayImport: [
       '@duet/client',
-      '@duet/contract',
+      '@duet/client/react',
       '@mantine/core',
       '@mantine/core/styles.css',
       '@mantine/form',

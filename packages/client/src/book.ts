@@ -1,0 +1,160 @@
+import {
+  addOutgoing,
+  addPage,
+  addStanding,
+  arrive,
+  type ChatMessage,
+  dropOutgoing,
+  emptyLog,
+  type Log,
+  lastSeqOf,
+  raise,
+  readElsewhere,
+  type Standing,
+  unacknowledged,
+} from './log.ts';
+import { type ChatState, listOf, type Person, type Store, threadOf } from './state.ts';
+import type { Message, Participant, User, Watermarks } from './wire.ts';
+
+export interface BookDeps {
+  store: Store<ChatState>;
+  /** A message of a peer stands at its place for the first time. */
+  onMessage: (peerId: string, message: ChatMessage) => void;
+  /** This device has the peer's messages up to this one. */
+  onDelivered: (peerId: string, messageId: string) => void;
+}
+
+/** Conversations that a sync names: the newest ones, as many as one request may hold. */
+const MAX_NAMED = 1_000;
+
+/** Everything that is known of conversations and people: takes facts from whichever side, and shows them as state. */
+export function createBook({ store, onMessage, onDelivered }: BookDeps) {
+  const logs = new Map<string, Log>();
+  const people = new Map<string, Person>();
+  /** Messages that were there before the first sync are no news. */
+  let announces = false;
+  let isListed = false;
+
+  const logOf = (peerId: string): Log => logs.get(peerId) ?? emptyLog;
+  const personOf = (id: string): Person => people.get(id) ?? { id, username: '', isOnline: false, lastSeen: undefined };
+
+  function notePerson(id: string, news: Partial<Person>): void {
+    const known = personOf(id);
+    const person = { ...known, ...news };
+    const isNew = !people.has(id) || (Object.keys(news) as (keyof Person)[]).some((key) => known[key] !== person[key]);
+    if (isNew) people.set(id, person);
+  }
+  function noteUser({ _id, username, isOnline, lastSeen }: User): Person {
+    notePerson(_id, { username, isOnline, lastSeen });
+    return personOf(_id);
+  }
+  /** What a message says of presence may be old. */
+  function noteParticipants(peerId: string, [message]: readonly Message[]): void {
+    if (!message) return;
+    const peer: Participant = message.sender._id === peerId ? message.sender : message.receiver;
+    if (people.has(peerId)) notePerson(peerId, { username: peer.username });
+    else notePerson(peerId, { username: peer.username, isOnline: peer.isOnline });
+  }
+
+  function set(peerId: string, next: Log): void {
+    const before = lastSeqOf(logOf(peerId));
+    const due = unacknowledged(next, 'delivered');
+    logs.set(peerId, due ? { ...next, deliveredSeq: due.seq } : next);
+    if (due) onDelivered(peerId, due.messageId);
+    if (announces)
+      for (const message of next.messages) if (!message.mine && message.seq > before) onMessage(peerId, message);
+  }
+
+  function show(changed: Iterable<string>, patch: Partial<ChatState> = {}): void {
+    const state = store.getState();
+    const threads = { ...state.threads };
+    for (const peerId of changed) threads[peerId] = threadOf(logOf(peerId));
+    const conversations = isListed ? listOf(logs, personOf, state.conversations) : undefined;
+    store.update({ threads, people: Object.fromEntries(people), conversations, ...patch });
+  }
+
+  function change(peerId: string, how: (log: Log) => Log): void {
+    set(peerId, how(logOf(peerId)));
+    show([peerId]);
+  }
+
+  const peerOf = ({ sender, receiver }: Message, me: string): string => (sender._id === me ? receiver._id : sender._id);
+
+  return {
+    logOf,
+    personOf,
+    notePerson(id: string, news: Partial<Person>): void {
+      notePerson(id, news);
+      show([]);
+    },
+    noteUsers(users: User[]): Person[] {
+      const found = users.map(noteUser);
+      show([]);
+      return found;
+    },
+    /** @returns the peer */
+    arrived(message: Message, me: string): string {
+      const peerId = peerOf(message, me);
+      noteParticipants(peerId, [message]);
+      change(peerId, (log) => arrive(log, peerId, message));
+      return peerId;
+    },
+    /** A page of history. */
+    paged(peerId: string, messages: Message[], watermarks: Watermarks): void {
+      noteParticipants(peerId, messages);
+      change(peerId, (log) => ({ ...raise(addPage(log, peerId, messages), watermarks), loaded: true }));
+    },
+    /** There is nothing before what is known. */
+    beginsHere: (peerId: string) => change(peerId, (log) => raise({ ...log, atStart: true }, {})),
+    /** What a list or a sync says, all at once. */
+    stand(standings: { userId: string; peer?: User; standing: Standing }[]): void {
+      for (const { userId, peer, standing } of standings) {
+        if (peer) noteUser(peer);
+        isListed ||= peer !== undefined;
+        noteParticipants(userId, standing.messages);
+        set(userId, addStanding(logOf(userId), userId, standing));
+      }
+      show(standings.map(({ userId }) => userId));
+    },
+    /** The first complete sync has come: from now on messages are news. */
+    complete(): void {
+      announces = true;
+      isListed = true;
+      show([], { synced: true });
+    },
+    raise: (peerId: string, marks: Partial<Watermarks>) =>
+      logs.has(peerId) && change(peerId, (log) => raise(log, marks)),
+    /** @returns whether it could be told what is left unread */
+    readElsewhere(peerId: string, seq: number): boolean {
+      const next = readElsewhere(logOf(peerId), seq);
+      if (next) change(peerId, () => next);
+      return next !== undefined;
+    },
+    /** The user has seen what is shown. @returns the message to acknowledge, if it is one more than before */
+    read(peerId: string): { messageId: string; seq: number } | undefined {
+      const due = unacknowledged(logOf(peerId), 'read');
+      if (due) change(peerId, (log) => raise(log, { readSeq: due.seq }));
+      return due;
+    },
+    outgoing: (peerId: string, message: ChatMessage) => change(peerId, (log) => addOutgoing(log, message)),
+    dropped: (peerId: string, key: string) => change(peerId, (log) => dropOutgoing(log, key)),
+    typing(peerId: string, isTyping: boolean): void {
+      const { [peerId]: before, ...others } = store.getState().typing;
+      if (Boolean(before) !== isTyping) store.update({ typing: isTyping ? { ...others, [peerId]: true } : others });
+    },
+    hasHole: (): boolean => [...logs.values()].some(({ ahead }) => ahead.length > 0),
+    /** What is known, as a sync names it. */
+    known(): Record<string, [number, number, number, number]> {
+      const named = [...logs].filter(([, log]) => log.messages.length > 0);
+      const createdAt = ([, log]: [string, Log]) => log.messages.at(-1)?.createdAt ?? '';
+      if (named.length > MAX_NAMED) named.sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1));
+      return Object.fromEntries(
+        named.slice(0, MAX_NAMED).map(([peerId, log]) => {
+          const { readSeq, peerReadSeq, peerDeliveredSeq } = log.marks;
+          return [peerId, [lastSeqOf(log), readSeq, peerReadSeq, peerDeliveredSeq]];
+        }),
+      );
+    },
+  };
+}
+export type Book = ReturnType<typeof createBook>;

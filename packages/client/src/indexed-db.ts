@@ -1,0 +1,63 @@
+import type { OutboxStorage, Outgoing } from './storage.ts';
+import { takeTurn } from './turn.ts';
+
+// The little that is used of IndexedDB, spelt out: the package is also compiled where no browser's types are.
+interface Request<T> {
+  result: T;
+  error: unknown;
+  onsuccess: (() => void) | null;
+  onerror: (() => void) | null;
+}
+interface ObjectStore {
+  put(value: unknown): Request<unknown>;
+  delete(key: unknown): Request<unknown>;
+  index(name: string): { getAll(key: string): Request<unknown[]> };
+  createIndex(name: string, key: string): void;
+}
+interface Database {
+  createObjectStore(name: string, options: { keyPath: string[] }): ObjectStore;
+  transaction(name: string, mode: 'readonly' | 'readwrite'): { objectStore(name: string): ObjectStore };
+}
+interface OpenRequest extends Request<Database> {
+  onupgradeneeded: (() => void) | null;
+}
+
+const STORE = 'outbox';
+
+function finished<T>(request: Request<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+function open(name: string): Promise<Database> {
+  const { indexedDB } = globalThis as unknown as { indexedDB: { open(name: string, version: number): OpenRequest } };
+  const request = indexedDB.open(name, 1);
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore(STORE, { keyPath: ['user', 'tempId'] }).createIndex('user', 'user');
+  };
+  return finished(request);
+}
+
+/** Keeps messages in the browser's IndexedDB, one record each: several tabs may use it at once. */
+export function indexedDbStorage(name = 'duet'): OutboxStorage {
+  let database: Promise<Database> | undefined;
+  async function store(mode: 'readonly' | 'readwrite'): Promise<ObjectStore> {
+    database ??= open(name);
+    return (await database).transaction(STORE, mode).objectStore(STORE);
+  }
+  return {
+    async list(user) {
+      const records = await finished((await store('readonly')).index('user').getAll(user));
+      return (records as { message: Outgoing }[]).map(({ message }) => message);
+    },
+    async put(user, message) {
+      await finished((await store('readwrite')).put({ user, tempId: message.tempId, message }));
+    },
+    async remove(user, tempId) {
+      await finished((await store('readwrite')).delete([user, tempId]));
+    },
+    turn: (user, onTurn) => takeTurn(`duet.${name}.${user}`, onTurn),
+  };
+}

@@ -1,0 +1,201 @@
+import type { Outgoing } from './storage.ts';
+import type { Message, MessageType, SyncedConversation, Watermarks } from './wire.ts';
+
+/** A message as an app shows it. */
+export interface ChatMessage {
+  /** Stays the same from the first moment on: the tempId for own messages, else the id. */
+  key: string;
+  /** Place in the conversation: 1, 2, 3 …; undefined until the server has stored it. */
+  seq: number | undefined;
+  id: string | undefined;
+  mine: boolean;
+  content: string;
+  messageType: MessageType;
+  /** ISO 8601. */
+  createdAt: string;
+  /** How far an own message has come; a message of the peer is `received`. */
+  state: 'sending' | 'sent' | 'delivered' | 'read' | 'failed' | 'received';
+  /** Why it failed, for people. */
+  problem?: string;
+}
+
+type Stored = ChatMessage & { seq: number; id: string };
+
+/** One conversation as far as it is known here. Each change makes a new one; messages that did not change stay. */
+export interface Log {
+  /** A stretch of the conversation without a hole, ending at the newest message that can be placed. */
+  messages: readonly Stored[];
+  /** What came before something that precedes it. */
+  ahead: readonly Stored[];
+  /** Own messages that are not stored yet, or not placed yet. */
+  outgoing: readonly ChatMessage[];
+  marks: Watermarks;
+  /** The peer knows that messages of his up to here have come. */
+  deliveredSeq: number;
+  /** Unread messages up to `unreadAt`. */
+  unread: number;
+  unreadAt: number;
+  /** Whether the newest page has been loaded for somebody to look at. */
+  loaded: boolean;
+  /** Whether there is nothing before the first message. */
+  atStart: boolean;
+}
+
+export const emptyLog: Log = {
+  messages: [],
+  ahead: [],
+  outgoing: [],
+  marks: { readSeq: 0, peerReadSeq: 0, peerDeliveredSeq: 0 },
+  deliveredSeq: 0,
+  unread: 0,
+  unreadAt: 0,
+  loaded: false,
+  atStart: false,
+};
+
+/** The last seq without a hole; 0 when nothing is known. */
+export const lastSeqOf = ({ messages }: Log): number => messages.at(-1)?.seq ?? 0;
+const firstSeqOf = ({ messages }: Log): number => messages[0]?.seq ?? 1;
+
+export function fromOutbox({ tempId, content, messageType, createdAt, problem }: Outgoing): ChatMessage {
+  const base = { key: tempId, seq: undefined, id: undefined, mine: true, content, messageType, createdAt };
+  return problem === undefined ? { ...base, state: 'sending' } : { ...base, state: 'failed', problem };
+}
+
+function fromServer(message: Message, peerId: string): Stored {
+  const mine = message.sender._id !== peerId;
+  return {
+    key: (mine && message.tempId) || message._id,
+    seq: message.seq,
+    id: message._id,
+    mine,
+    content: message.content,
+    messageType: message.messageType,
+    createdAt: message.createdAt,
+    state: mine ? 'sent' : 'received',
+  };
+}
+
+function stateOf({ mine, seq }: Stored, marks: Watermarks): ChatMessage['state'] {
+  if (!mine) return 'received';
+  if (seq <= marks.peerReadSeq) return 'read';
+  return seq <= marks.peerDeliveredSeq ? 'delivered' : 'sent';
+}
+
+/** Marks only rise, and what was read was delivered. */
+function highest(one: Watermarks, other: Partial<Watermarks>): Watermarks {
+  const peerReadSeq = Math.max(one.peerReadSeq, other.peerReadSeq ?? 0);
+  return {
+    readSeq: Math.max(one.readSeq, other.readSeq ?? 0),
+    peerReadSeq,
+    peerDeliveredSeq: Math.max(one.peerDeliveredSeq, other.peerDeliveredSeq ?? 0, peerReadSeq),
+  };
+}
+
+/** Everything that is unread is known here: no message between the read mark and the first one is missing. */
+const coversUnread = (log: Log, readSeq: number): boolean => log.atStart || firstSeqOf(log) <= readSeq + 1;
+
+/** Brings messages' states and the unread count in line with the marks. */
+function settled(log: Log): Log {
+  const { marks } = log;
+  const update = <T extends ChatMessage>(message: T): T => {
+    if (message.seq === undefined) return message;
+    const state = stateOf(message as Stored & T, marks);
+    return state === message.state ? message : { ...message, state };
+  };
+  const unreadAfter = (seq: number) => log.messages.filter((message) => !message.mine && message.seq > seq).length;
+  const counted = coversUnread(log, marks.readSeq);
+  return {
+    ...log,
+    messages: log.messages.map(update),
+    outgoing: log.outgoing.map(update),
+    unread: counted ? unreadAfter(marks.readSeq) : log.unread + unreadAfter(log.unreadAt),
+    unreadAt: counted ? lastSeqOf(log) : Math.max(log.unreadAt, lastSeqOf(log)),
+  };
+}
+
+/** Puts what came ahead of its turn in its place as far as nothing is missing before it. */
+function closeUp(log: Log, waiting: readonly Stored[]): Log {
+  const messages = [...log.messages];
+  const ahead: Stored[] = [];
+  for (const message of [...waiting].sort((a, b) => a.seq - b.seq)) {
+    const next = (messages.at(-1)?.seq ?? 0) + 1;
+    if (message.seq === next) messages.push(message);
+    else if (message.seq > next && ahead.at(-1)?.seq !== message.seq) ahead.push(message);
+  }
+  const outgoing = log.outgoing
+    .filter(({ key }) => !messages.findLast((message) => message.key === key))
+    .map((message) => ahead.find(({ key }) => key === message.key) ?? message);
+  return settled({ ...log, messages, ahead, outgoing });
+}
+
+/** A single message, from a live event or an answer: in whatever order they come, each stands once, at its place. */
+export function arrive(log: Log, peerId: string, message: Message): Log {
+  const stored = fromServer(message, peerId);
+  // The answer to a repeat: it may have its place far above what is shown.
+  const known = stored.seq <= lastSeqOf(log) ? dropOutgoing(log, stored.key) : log;
+  return closeUp(known, [...log.ahead, stored]);
+}
+
+/** A stretch of the log without a hole, from the store. Where it does not touch what is known, the newer one stays. */
+export function addPage(log: Log, peerId: string, page: readonly Message[]): Log {
+  const stretch = page.map((message) => fromServer(message, peerId));
+  const [first, last] = [stretch[0], stretch.at(-1)];
+  if (!first || !last) return closeUp(log, log.ahead);
+  const [from, to] = [firstSeqOf(log), lastSeqOf(log)];
+  let messages: Stored[];
+  if (to === 0 || first.seq > to + 1) messages = stretch;
+  else if (last.seq < from - 1) messages = [...log.messages];
+  else
+    messages = [...stretch.filter(({ seq }) => seq < from), ...log.messages, ...stretch.filter(({ seq }) => seq > to)];
+  const start = messages[0]?.seq ?? 0;
+  const theirs = page.findLast(({ sender, isDelivered, isRead }) => sender._id === peerId && (isDelivered || isRead));
+  const deliveredSeq = Math.max(log.deliveredSeq, theirs?.seq ?? 0);
+  const atStart = start === 1 || (log.atStart && start === from);
+  return closeUp({ ...log, messages, deliveredSeq, atStart }, log.ahead);
+}
+
+/** What a list or a sync says of a conversation: as it stood when `lastSeq` was its newest message. */
+export type Standing = Pick<SyncedConversation, 'messages' | 'lastSeq' | 'unreadCount' | 'watermarks'> & {
+  reset?: true | undefined;
+};
+
+export function addStanding(log: Log, peerId: string, standing: Standing): Log {
+  const { messages, lastSeq, unreadCount, watermarks, reset } = standing;
+  // What was never stored is still to be sent; what was, the server has lost.
+  const unsent = log.outgoing.filter(({ seq }) => seq === undefined);
+  const base: Log = reset ? { ...emptyLog, loaded: log.loaded, outgoing: unsent } : log;
+  const isNews = watermarks.readSeq >= base.marks.readSeq;
+  const count = isNews ? { unread: unreadCount, unreadAt: lastSeq } : {};
+  return addPage({ ...base, ...count, marks: highest(base.marks, watermarks) }, peerId, messages);
+}
+
+export const raise = (log: Log, marks: Partial<Watermarks>): Log =>
+  settled({ ...log, marks: highest(log.marks, marks) });
+
+/** The user has read up to there on another device. @returns undefined when the unread count cannot be known here */
+export function readElsewhere(log: Log, seq: number): Log | undefined {
+  return coversUnread(log, seq) ? raise(log, { readSeq: seq }) : undefined;
+}
+
+/** The newest message of the peer that has not been acknowledged as delivered, or as read. */
+export function unacknowledged(log: Log, how: 'delivered' | 'read'): { messageId: string; seq: number } | undefined {
+  const known = how === 'read' ? log.marks.readSeq : Math.max(log.deliveredSeq, log.marks.readSeq);
+  const last = log.messages.findLast(({ mine }) => !mine);
+  return last && last.seq > known ? { messageId: last.id, seq: last.seq } : undefined;
+}
+
+/** Shows an own message that is on its way, or was refused. */
+export function addOutgoing(log: Log, message: ChatMessage): Log {
+  const known = (messages: readonly ChatMessage[]) => messages.some(({ key }) => key === message.key);
+  if (known(log.messages) || known(log.ahead)) return log;
+  const isShown = known(log.outgoing);
+  const outgoing = isShown
+    ? log.outgoing.map((each) => (each.key === message.key ? message : each))
+    : [...log.outgoing, message];
+  return { ...log, outgoing };
+}
+
+export function dropOutgoing(log: Log, key: string): Log {
+  return { ...log, outgoing: log.outgoing.filter((message) => message.key !== key) };
+}

@@ -1,0 +1,93 @@
+import type { Connection } from './connection.ts';
+import { errorTable, toDuetError } from './errors.ts';
+import { backoff, type Runtime } from './runtime.ts';
+
+/** Receipts wait this long for others that go with them. */
+const GATHER_MS = 300;
+const FIRST_RETRY_MS = 2_000;
+/** Messages that one event acknowledges. */
+const MAX_RECEIPTS = 100;
+
+export interface ReceiptDeps {
+  connection: Pick<Connection, 'emit' | 'isOnline'>;
+  runtime: Runtime;
+}
+
+/**
+ * Tells the server what has been delivered to this device and what has been read. Both are marks that only rise, so the
+ * newest message of a conversation stands for all before it, and what could not be sent is sent with the next.
+ */
+export function createReceipts({ connection, runtime }: ReceiptDeps) {
+  /** Peer -> the newest message. */
+  const delivered = new Map<string, string>();
+  const read = new Map<string, string>();
+  let waiting: (() => void) | undefined;
+  let running = false;
+  let failures = 0;
+
+  function schedule(ms: number): void {
+    waiting ??= runtime.after(ms, () => {
+      waiting = undefined;
+      void flush();
+    });
+  }
+
+  /** Takes what waits, sends it, and puts it back under what has come meanwhile if it must be sent again. */
+  async function send(
+    from: Map<string, string>,
+    receipts: [peerId: string, messageId: string][],
+    how: () => Promise<unknown>,
+  ): Promise<void> {
+    for (const [peerId] of receipts) from.delete(peerId);
+    await how().catch((thrown: unknown) => {
+      const error = toDuetError(thrown);
+      if (errorTable[error.code].retry === 'never') return;
+      for (const [peerId, messageId] of receipts) if (!from.has(peerId)) from.set(peerId, messageId);
+      throw error;
+    });
+  }
+
+  async function flush(): Promise<void> {
+    if (running || !connection.isOnline()) return;
+    running = true;
+    try {
+      for (const receipt of [...read]) {
+        const [senderId, messageId] = receipt;
+        await send(read, [receipt], () => connection.emit('message_read', { messageId, senderId }));
+      }
+      while (delivered.size > 0) {
+        const batch = [...delivered].slice(0, MAX_RECEIPTS);
+        const receipts = batch.map(([senderId, messageId]) => ({ senderId, messageId }));
+        await send(delivered, batch, () => connection.emit('message_delivered', { receipts }));
+      }
+      failures = 0;
+    } catch (thrown) {
+      const { retryAfterMs = 0 } = toDuetError(thrown);
+      failures += 1;
+      if (connection.isOnline()) schedule(retryAfterMs + backoff(failures, FIRST_RETRY_MS, runtime.random));
+    } finally {
+      running = false;
+    }
+    if (failures === 0 && read.size + delivered.size > 0) schedule(GATHER_MS);
+  }
+
+  return {
+    delivered(peerId: string, messageId: string): void {
+      delivered.set(peerId, messageId);
+      schedule(GATHER_MS * (1 + runtime.random()));
+    },
+    /** What was read was delivered. */
+    read(peerId: string, messageId: string): void {
+      read.set(peerId, messageId);
+      delivered.delete(peerId);
+      schedule(GATHER_MS);
+    },
+    /** The connection is back. */
+    flush: (): void => void flush(),
+    stop(): void {
+      waiting?.();
+      waiting = undefined;
+    },
+  };
+}
+export type Receipts = ReturnType<typeof createReceipts>;

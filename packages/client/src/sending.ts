@@ -1,0 +1,98 @@
+import type { Book } from './book.ts';
+import type { Connection } from './connection.ts';
+import { fromOutbox } from './log.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
+import { createIds, type Runtime } from './runtime.ts';
+import type { OutboxStorage, Outgoing } from './storage.ts';
+import type { Message, MessageType } from './wire.ts';
+
+export interface SendingDeps {
+  storage: OutboxStorage;
+  runtime: Runtime;
+  connection: Pick<Connection, 'emit' | 'isOnline' | 'renew'>;
+  book: Book;
+  /** The server has it. */
+  sent: (message: Message) => void;
+  /** The server does not take it. */
+  failed: (message: Outgoing) => void;
+  notKept: (error: unknown) => void;
+}
+
+/** What the user writes: shown at once, kept on the device, sent when it can be. */
+export function createSending(deps: SendingDeps) {
+  const { storage, runtime, connection, book } = deps;
+  const newId = createIds(runtime);
+  let user: string | undefined;
+  let outbox: Outbox | undefined;
+  /** Written before it is known who the user is. */
+  let early: Outgoing[] = [];
+  let endTurn = () => {};
+
+  function write(message: Outgoing): void {
+    book.outgoing(message.peerId, fromOutbox(message));
+    if (outbox) outbox.add(message);
+    else early.push(message);
+  }
+
+  /** What an earlier run of the app, or a tab that has been closed, has left. */
+  async function restore(): Promise<void> {
+    for (const message of (await outbox?.restore()) ?? []) {
+      book.outgoing(message.peerId, fromOutbox(message));
+      if (message.problem === undefined) outbox?.enqueue(message);
+    }
+  }
+
+  const failedMessage = (peerId: string, key: string) =>
+    book.logOf(peerId).outgoing.find((message) => message.key === key && message.state === 'failed');
+
+  return {
+    /** Whose messages they are. Called again, it takes on once more what others have left. */
+    begin(id: string): void {
+      user = id;
+      outbox ??= createOutbox(user, {
+        storage,
+        runtime,
+        isOnline: connection.isOnline,
+        renew: connection.renew,
+        send: async ({ peerId, content, messageType, tempId }) =>
+          (await connection.emit('send_message', { receiverId: peerId, content, messageType, tempId })).message,
+        sent: deps.sent,
+        failed(message) {
+          book.outgoing(message.peerId, fromOutbox(message));
+          deps.failed(message);
+        },
+        notKept: deps.notKept,
+      });
+      for (const message of early) outbox.add(message);
+      early = [];
+      const take = () => void restore();
+      if (storage.turn) endTurn = storage.turn(user, take);
+      else take();
+    },
+    /** Lets another tab take over. */
+    end(): void {
+      endTurn();
+      endTurn = () => {};
+    },
+    /** The connection is there again, or is gone. */
+    flush: (): void => outbox?.flush(),
+    /** A message is known to be stored, from wherever: another tab may have sent it. */
+    settle: (peerId: string, tempId: string): void => outbox?.forget({ peerId, tempId }),
+    send(peerId: string, content: string, messageType: MessageType = 'text'): string {
+      const tempId = newId();
+      write({ tempId, peerId, content, messageType, createdAt: new Date(runtime.now()).toISOString() });
+      return tempId;
+    },
+    retry(peerId: string, key: string): void {
+      const message = failedMessage(peerId, key);
+      if (!message) return;
+      const { content, messageType, createdAt } = message;
+      write({ tempId: key, peerId, content, messageType, createdAt });
+    },
+    discard(peerId: string, key: string): void {
+      if (!failedMessage(peerId, key)) return;
+      book.dropped(peerId, key);
+      outbox?.forget({ peerId, tempId: key });
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import type { ConnectionState } from './connection.ts';
+import type { ChatMessage, Log } from './log.ts';
+import type { User } from './wire.ts';
+
+/** Somebody else, as far as is known. */
+export interface Person {
+  id: string;
+  username: string;
+  isOnline: boolean;
+  /** ISO 8601; undefined until the server has said it. */
+  lastSeen: string | undefined;
+}
+
+/** A line of the list of conversations. */
+export interface Conversation {
+  peer: Person;
+  /** The newest one; it may still be on its way. */
+  lastMessage: ChatMessage;
+  unreadCount: number;
+}
+
+/** The messages of a conversation: first those that are stored, in order and without a hole, then those on their way. */
+export interface Thread {
+  messages: readonly ChatMessage[];
+  /** The first page has not come yet. */
+  loading: boolean;
+  hasOlder: boolean;
+}
+
+/** Everything that an app shows. Each change makes a new object, and keeps what did not change as it was. */
+export interface ChatState {
+  connection: ConnectionState;
+  /** Nothing was missed, as far as is known. */
+  synced: boolean;
+  me: User | undefined;
+  /** Newest first; undefined until they are known. */
+  conversations: readonly Conversation[] | undefined;
+  threads: Readonly<Record<string, Thread>>;
+  /** Everybody whom the chat has heard of. */
+  people: Readonly<Record<string, Person>>;
+  /** Those who type to this user now. */
+  typing: Readonly<Record<string, true>>;
+}
+
+export const initialState: ChatState = {
+  connection: 'offline',
+  synced: false,
+  me: undefined,
+  conversations: undefined,
+  threads: {},
+  people: {},
+  typing: {},
+};
+
+/** An observable value; `subscribe` and `getState` fit React's useSyncExternalStore. */
+export function createStore<S extends object>(initial: S) {
+  let state = initial;
+  const listeners = new Set<() => void>();
+  return {
+    getState: (): S => state,
+    update(patch: Partial<S>): void {
+      state = { ...state, ...patch };
+      for (const listener of [...listeners]) listener();
+    },
+    /** @returns a function that ends the subscription */
+    subscribe(listener: () => void): () => void {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}
+export type Store<S extends object> = ReturnType<typeof createStore<S>>;
+
+export function threadOf({ messages, outgoing, loaded, atStart }: Log): Thread {
+  return {
+    messages: [...messages, ...outgoing],
+    loading: !loaded && messages.length === 0 && outgoing.length === 0,
+    hasOlder: !atStart && messages.length > 0,
+  };
+}
+
+const newestFirst = (a: Conversation, b: Conversation): number =>
+  a.lastMessage.createdAt < b.lastMessage.createdAt ? 1 : -1;
+
+export function listOf(
+  logs: ReadonlyMap<string, Log>,
+  personOf: (id: string) => Person,
+  before: readonly Conversation[] = [],
+): Conversation[] {
+  const known = new Map(before.map((conversation) => [conversation.peer.id, conversation]));
+  const list: Conversation[] = [];
+  for (const [id, log] of logs) {
+    const lastMessage = log.outgoing.at(-1) ?? log.messages.at(-1);
+    if (!lastMessage) continue;
+    const peer = personOf(id);
+    const old = known.get(id);
+    const same = old?.peer === peer && old.lastMessage === lastMessage && old.unreadCount === log.unread;
+    list.push(same ? old : { peer, lastMessage, unreadCount: log.unread });
+  }
+  return list.sort(newestFirst);
+}

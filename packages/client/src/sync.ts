@@ -1,0 +1,102 @@
+import type { Book } from './book.ts';
+import type { Connection } from './connection.ts';
+import { errorTable, toDuetError } from './errors.ts';
+import { backoff, type Runtime } from './runtime.ts';
+
+/** A live event that is missing is waited for: it may only have been overtaken. */
+const HOLE_MS = 1_000;
+/** A lost event that nothing follows is found by asking now and then. */
+const POLL_MS = 120_000;
+const FIRST_RETRY_MS = 1_000;
+/** An answer to a sync is small and quick; without one the connection is dead. */
+const PATIENCE_MS = 6_000;
+
+export interface SyncDeps {
+  connection: Pick<Connection, 'emit' | 'isOnline'>;
+  book: Book;
+  runtime: Runtime;
+}
+
+/** Finds out what was missed: on every connect, on a hole, when the server says so, and at long intervals. */
+export function createSync({ connection, book, runtime }: SyncDeps) {
+  let running = false;
+  let again = false;
+  let failures = 0;
+  /** Syncs in a row that did not close a hole. */
+  let vain = 0;
+  let cancelHole: (() => void) | undefined;
+  let cancelNext = () => {};
+
+  /** Asks until there is nothing more. @throws DuetError */
+  async function pull(): Promise<void> {
+    let cursor: string | undefined;
+    for (;;) {
+      const answer = await connection.emit(
+        'sync',
+        { conversations: book.known(), unnamed: 'newest', ...(cursor === undefined ? {} : { cursor }) },
+        PATIENCE_MS,
+      );
+      book.stand(answer.conversations.map((standing) => ({ userId: standing.userId, standing })));
+      // Without a cursor, what has been learnt since is what takes it further.
+      const gotMore = answer.conversations.some(({ messages }) => messages.length > 0);
+      if (answer.complete || (answer.nextCursor === undefined && !gotMore)) return;
+      cursor = answer.nextCursor;
+    }
+  }
+
+  function next(ms: number): void {
+    cancelNext();
+    cancelNext = runtime.after(ms, request);
+  }
+
+  function request(): void {
+    again = true;
+    if (!running) void run();
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    try {
+      while (again && connection.isOnline()) {
+        again = false;
+        await pull();
+        failures = 0;
+        book.complete();
+      }
+      if (connection.isOnline()) next(POLL_MS * (0.75 + runtime.random() / 2));
+    } catch (thrown) {
+      const { code, retryAfterMs = 0 } = toDuetError(thrown);
+      failures += 1;
+      // What can never succeed is not repeated at once; the next connect or event asks again.
+      const wait = errorTable[code].retry === 'never' ? POLL_MS : backoff(failures, FIRST_RETRY_MS, runtime.random);
+      if (connection.isOnline()) next(retryAfterMs + wait);
+    } finally {
+      running = false;
+    }
+    if (!book.hasHole()) vain = 0;
+    else noticeHole();
+  }
+
+  /** Something has come whose predecessor has not. */
+  function noticeHole(): void {
+    const ms = Math.min(HOLE_MS * 2 ** vain, POLL_MS);
+    cancelHole ??= runtime.after(ms * (0.75 + runtime.random() / 2), () => {
+      cancelHole = undefined;
+      if (!book.hasHole() || !connection.isOnline()) return;
+      vain += 1;
+      request();
+    });
+  }
+
+  return {
+    request,
+    noticeHole,
+    stop(): void {
+      again = false;
+      cancelHole?.();
+      cancelHole = undefined;
+      cancelNext();
+    },
+  };
+}
+export type Sync = ReturnType<typeof createSync>;

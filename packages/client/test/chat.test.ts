@@ -1,0 +1,161 @@
+import {
+  connect,
+  eventually,
+  next,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MAIN, messagesWith, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
+
+describe('two people with the SDK', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    server = await startServer(MAIN, { DATA_DIR: folder.path });
+  });
+  afterAll(async () => {
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+  const two = () => Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+
+  test('U1 they chat live and in order; a message is sent, delivered and read; the badge comes and goes', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    await synced(hers);
+    const stateOfLast = (peer: string) => messagesWith(hers.getState(), peer).at(-1)?.state;
+
+    for (const text of ['one', 'two', 'three']) hers.send(ben.id, text);
+    expect(textsWith(hers.getState(), ben.id)).toEqual(['one', 'two', 'three']);
+    expect(stateOfLast(ben.id)).toBe('sending');
+    await shows(hers, ben.id, ['one', 'two', 'three']);
+    expect(stateOfLast(ben.id)).toBe('sent');
+
+    using his = start(server.url, ben);
+    await shows(his, anna.id, ['one', 'two', 'three']);
+    await until(hers, () => stateOfLast(ben.id) === 'delivered', 'delivered');
+    expect(his.getState().conversations?.map(({ peer, unreadCount }) => [peer.username, unreadCount])).toEqual([
+      [anna.user.username, 3],
+    ]);
+    his.read(anna.id);
+    expect(unreadOf(his.getState())).toBe(0);
+    await until(hers, () => stateOfLast(ben.id) === 'read', 'read');
+    expect(messagesWith(hers.getState(), ben.id).map(({ state }) => state)).toEqual(['read', 'read', 'read']);
+
+    const heard: string[] = [];
+    hers.on('message', ({ message, from }) => heard.push(`${from.username}: ${message.content}`));
+    his.send(anna.id, 'four');
+    await shows(hers, ben.id, ['one', 'two', 'three', 'four']);
+    expect(heard).toEqual([`${ben.user.username}: four`]);
+    expect(hers.getState().conversations?.[0]?.unreadCount).toBe(1);
+  });
+
+  test('U1 presence and typing come and go', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    hers.send(ben.id, 'hello');
+    await until(his, (state) => state.people[anna.id]?.isOnline, 'online');
+    his.typing(anna.id);
+    await until(hers, (state) => state.typing[ben.id], 'typing');
+    his.send(anna.id, 'hi');
+    await until(hers, (state) => !state.typing[ben.id] && textsWith(state, ben.id).length === 2, 'not typing');
+    his.stop();
+    await until(hers, (state) => state.people[ben.id]?.isOnline === false, 'offline');
+    expect(hers.getState().people[ben.id]?.lastSeen).toEqual(expect.any(String));
+  });
+
+  test('U6 reading on one device clears the badge of the other; what one sends stands on both', async () => {
+    const [anna, ben] = await two();
+    using phone = start(server.url, anna);
+    using desk = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(phone), synced(desk), synced(his)]);
+    his.send(anna.id, 'one');
+    his.send(anna.id, 'two');
+    await Promise.all([phone, desk].map((chat) => until(chat, (state) => unreadOf(state) === 2, 'two unread')));
+    desk.read(ben.id);
+    await until(phone, (state) => unreadOf(state) === 0, 'read elsewhere');
+    phone.send(ben.id, 'three');
+    await Promise.all([desk, his].map((chat) => shows(chat, chat === his ? anna.id : ben.id, ['one', 'two', 'three'])));
+    expect(messagesWith(desk.getState(), ben.id).map(({ mine }) => mine)).toEqual([false, false, true]);
+  });
+
+  test('U5 a long list of unread conversations is known at once, agrees with the server, and pages back to the start', async () => {
+    const anna = await register(server.url, 'anna');
+    const peers = await Promise.all(Array.from({ length: 3 }, (_, i) => register(server.url, `peer${i}`)));
+    for (const [i, peer] of peers.entries()) {
+      using socket = await connect(server.url, peer.token);
+      for (let n = 1; n <= 30 * (i + 1); n++)
+        await socket.emitWithAck('send_message', { receiverId: anna.id, content: `${n}` });
+    }
+    using hers = start(server.url, anna);
+    await synced(hers);
+    const { body } = await rest(server.url, '/messages/unread/count', { token: anna.token });
+    expect(unreadOf(hers.getState())).toBe(body.data.unreadCount);
+    expect(unreadOf(hers.getState())).toBe(180);
+    const peer = peers[2]?.id as string;
+    expect(hers.getState().conversations?.map(({ peer: { id } }) => id)).toEqual(peers.map(({ id }) => id).reverse());
+    await hers.open(peer);
+    while (hers.getState().threads[peer]?.hasOlder) await hers.older(peer);
+    expect(textsWith(hers.getState(), peer)).toEqual(Array.from({ length: 90 }, (_, i) => `${i + 1}`));
+    hers.read(peer);
+    await eventually(async () => {
+      const answer = await rest(server.url, '/messages/unread/count', { token: anna.token });
+      return answer.body.data.unreadCount === 90 && unreadOf(hers.getState()) === 90;
+    }, 'both count what is left');
+  });
+
+  test('U14 a message that the server does not take says why, and can be sent again or given up', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    await synced(hers);
+    const failed = new Promise<string>((resolve) => hers.on('failed', ({ message }) => resolve(message.key)));
+    hers.send(ben.id, 'x'.repeat(4_001));
+    hers.send(ben.id, 'after it');
+    const key = await failed;
+    await until(hers, (state) => messagesWith(state, ben.id).some(({ seq }) => seq === 1), 'the next one is sent');
+    const [first, second] = messagesWith(hers.getState(), ben.id);
+    expect([first?.content, second?.state, second?.problem]).toEqual([
+      'after it',
+      'failed',
+      expect.stringContaining('4000'),
+    ]);
+    const again = new Promise((resolve) => hers.on('failed', resolve));
+    hers.retry(ben.id, key);
+    expect(messagesWith(hers.getState(), ben.id)[1]?.state).toBe('sending');
+    await again;
+    hers.discard(ben.id, key);
+    expect(textsWith(hers.getState(), ben.id)).toEqual(['after it']);
+  });
+
+  test('U11 receipts are gathered: many messages of several people cost few events', async () => {
+    const anna = await register(server.url, 'anna');
+    const peers = await Promise.all([1, 2, 3].map((i) => register(server.url, `peer${i}`)));
+    using hers = start(server.url, anna);
+    await synced(hers);
+    const sockets = await Promise.all(peers.map(({ token }) => connect(server.url, token)));
+    const receipts: string[] = [];
+    for (const socket of sockets) socket.on('message_delivered_receipt', ({ messageId }) => receipts.push(messageId));
+    const last = await Promise.all(
+      sockets.map(async (socket) => {
+        const told = next(socket, 'message_delivered_receipt', ({ seq }) => seq === 20);
+        const sends = Array.from({ length: 20 }, (_, i) =>
+          socket.emitWithAck('send_message', { receiverId: anna.id, content: `${i}` }),
+        );
+        await Promise.all([...sends, told]);
+        return told;
+      }),
+    );
+    expect(last.map(({ seq }) => seq)).toEqual([20, 20, 20]);
+    expect(receipts.length).toBeLessThan(30);
+    for (const socket of sockets) socket.disconnect();
+  });
+});

@@ -1,0 +1,270 @@
+import { createHmac } from 'node:crypto';
+import {
+  collect,
+  connect,
+  eventually,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  startTcpProxy,
+  temporaryFolder,
+} from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { keyValueStorage, memoryStorage } from '../src/index.ts';
+import { hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+
+const SECRET = 'a secret of the tests that is long enough';
+
+/** A token as the server makes them. */
+function tokenOf(user: string, expiresInSeconds: number): string {
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const now = Math.floor(Date.now() / 1000);
+  const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub: user, iat: now, exp: now + expiresInSeconds })}`;
+  return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
+}
+
+/** A key-value store like React Native's AsyncStorage, kept while apps come and go. */
+function createDevice() {
+  const items = new Map<string, string>();
+  return {
+    items,
+    store: {
+      getItem: async (key: string) => items.get(key) ?? null,
+      setItem: async (key: string, value: string) => void items.set(key, value),
+      removeItem: async (key: string) => void items.delete(key),
+    },
+  };
+}
+
+describe('the SDK when things fail', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+  let environment: Record<string, string>;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    environment = { DATA_DIR: folder.path, JWT_SECRET: SECRET };
+    server = await startServer(MAIN, environment);
+  });
+  afterAll(async () => {
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+  const two = () => Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+
+  test('U2 what is written offline survives a new start of the app, and is sent once and in order', async () => {
+    const [anna, ben] = await two();
+    const device = createDevice();
+    const { url } = server;
+    {
+      using before = start(url, anna, { storage: keyValueStorage(device.store) });
+      await synced(before);
+      before.send(ben.id, 'online');
+      await shows(before, ben.id, ['online']);
+      await server.kill();
+      await until(before, ({ connection }) => connection === 'offline', 'offline');
+      before.send(ben.id, 'one');
+      before.send(ben.id, 'two');
+      await eventually(() => [...device.items.values()].join().includes('"two"'), 'kept on the device');
+    }
+    {
+      // Started and closed without a network: it shows them, and keeps what is added.
+      using between = start(url, anna, { storage: keyValueStorage(device.store) });
+      await until(between, (state) => String(textsWith(state, ben.id)) === 'one,two', 'shown while offline');
+      between.send(ben.id, 'three');
+      await eventually(() => [...device.items.values()].join().includes('"three"'), 'kept on the device');
+    }
+    server = await startServer(MAIN, { ...environment, PORT: new URL(url).port });
+    using after = start(url, anna, { storage: keyValueStorage(device.store) });
+    await shows(after, ben.id, ['online', 'one', 'two', 'three']);
+    expect(await stored(url, ben, anna.id)).toEqual(['online', 'one', 'two', 'three']);
+    await eventually(() => device.items.size === 0, 'nothing is left on the device');
+  });
+
+  test('U13 what one user wrote is not sent by another one on the same device', async () => {
+    const [anna, ben] = await two();
+    const device = createDevice();
+    const storage = () => keyValueStorage(device.store);
+    {
+      using hers = start('http://127.0.0.1:9', anna, { storage: storage() });
+      hers.send(ben.id, 'from anna');
+      await eventually(() => device.items.size === 1, 'kept on the device');
+    }
+    {
+      using his = start(server.url, ben, { storage: storage() });
+      await synced(his);
+      his.send(anna.id, 'from ben');
+      await shows(his, anna.id, ['from ben']);
+    }
+    let token = ben.token;
+    using turned = start(server.url, ben, { storage: storage(), getToken: () => token });
+    await synced(turned);
+    token = anna.token;
+    turned.background();
+    turned.foreground();
+    await until(turned, ({ connection }) => connection === 'refused', 'a chat keeps to its user');
+    expect(await stored(server.url, ben, anna.id)).toEqual(['from ben']);
+    using hers = start(server.url, anna, { storage: storage() });
+    await shows(hers, ben.id, ['from ben', 'from anna']);
+  });
+
+  test('U3 an acknowledgement that gets lost doubles nothing, and order holds while messages are repeated', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using reader = await connect(server.url, ben.token);
+    const received = collect(reader, 'receive_message');
+    using hers = start(proxy.url, anna);
+    await synced(hers);
+    const texts: string[] = [];
+    for (let round = 1; round <= 3; round++) {
+      proxy.lose(() => true);
+      for (const part of ['a', 'b', 'c']) {
+        texts.push(`${round}${part}`);
+        hers.send(ben.id, `${round}${part}`);
+      }
+      await eventually(() => received.length === texts.length - 2, 'the first of the round is stored');
+      proxy.lose(undefined);
+      proxy.cut();
+      await shows(hers, ben.id, texts);
+    }
+    expect(received.map(({ message }) => message.content)).toEqual(texts);
+    expect(await stored(server.url, ben, anna.id)).toEqual(texts);
+  });
+
+  test('U4 live events that got lost are found: by the hole they leave, when the app is looked at, and at intervals', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using writer = await connect(server.url, ben.token);
+    const send = (content: string) => writer.emitWithAck('send_message', { receiverId: anna.id, content });
+    using hers = start(proxy.url, anna);
+    using hurriedOnes = start(proxy.url, anna, { runtime: hurried(60) });
+    await Promise.all([synced(hers), synced(hurriedOnes)]);
+    const heard: string[] = [];
+    hers.on('message', ({ message }) => heard.push(message.content));
+    const lose = async (...contents: string[]) => {
+      let lost = 0;
+      proxy.lose((text) => {
+        if (!text.includes('receive_message')) return false;
+        lost += 1;
+        return true;
+      });
+      for (const content of contents) await send(content);
+      await eventually(() => lost > 0, 'events are lost');
+      proxy.lose(undefined);
+    };
+    await lose('one', 'two');
+    await send('three');
+    await Promise.all([hers, hurriedOnes].map((chat) => shows(chat, ben.id, ['one', 'two', 'three'])));
+    await lose('four');
+    await shows(hurriedOnes, ben.id, ['one', 'two', 'three', 'four']);
+    hers.foreground();
+    await shows(hers, ben.id, ['one', 'two', 'three', 'four']);
+    expect(heard).toEqual(['one', 'two', 'three', 'four']);
+    const { body } = await rest(server.url, '/messages/unread/count', { token: anna.token });
+    expect(unreadOf(hers.getState())).toBe(body.data.unreadCount);
+  });
+
+  test('U5 whoever was away learns everything: messages, reads on another device, receipts', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using phone = start(proxy.url, anna);
+    using desk = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(phone), synced(desk), synced(his)]);
+    phone.send(ben.id, '0');
+    await shows(his, anna.id, ['0']);
+    await shows(phone, ben.id, ['0']);
+    phone.background();
+    await until(phone, ({ connection }) => connection === 'offline', 'in the background');
+    his.read(anna.id);
+    const texts = ['0', ...Array.from({ length: 520 }, (_, i) => `${i + 1}`)];
+    for (const text of texts.slice(1)) his.send(anna.id, text);
+    await shows(desk, ben.id, texts);
+    desk.read(ben.id);
+    await eventually(async () => {
+      const { body } = await rest(server.url, '/messages/unread/count', { token: anna.token });
+      return body.data.unreadCount === 0;
+    }, 'read on the desk');
+    phone.foreground();
+    await shows(phone, ben.id, texts);
+    await until(phone, (state) => state.synced && unreadOf(state) === 0, 'nothing is unread');
+    expect(messagesWith(phone.getState(), ben.id)[0]?.state).toBe('read');
+  });
+
+  test('U7 a token that is refused is refreshed once; if the new one is refused too, all tries end until the next start', async () => {
+    const anna = await register(server.url, 'anna');
+    const asked: boolean[] = [];
+    let fresh = tokenOf(anna.id, 3600);
+    let token = tokenOf(anna.id, -3600);
+    const getToken = ({ refresh }: { refresh: boolean }) => {
+      asked.push(refresh);
+      if (refresh) token = fresh;
+      return token;
+    };
+    using chat = start(server.url, anna, { getToken });
+    await synced(chat);
+    expect(asked.filter(Boolean)).toEqual([true]);
+    chat.stop();
+
+    token = tokenOf(anna.id, -3600);
+    fresh = tokenOf(anna.id, -60);
+    asked.length = 0;
+    await using proxy = await startTcpProxy(server.url);
+    using refused = start(proxy.url, anna, { getToken, runtime: hurried(100) });
+    await until(refused, ({ connection }) => connection === 'refused', 'refused');
+    expect(asked.filter(Boolean)).toEqual([true]);
+    const connections = proxy.connections();
+    refused.foreground();
+    refused.background();
+    refused.foreground();
+    expect(refused.getState().connection).toBe('refused');
+    expect(proxy.connections()).toBe(connections);
+    token = fresh = tokenOf(anna.id, 3600);
+    refused.start();
+    await synced(refused);
+  });
+
+  test('U7 without a token nothing is tried; a token that cannot be had now is asked for again', async () => {
+    const anna = await register(server.url, 'anna');
+    using nobody = start(server.url, anna, { getToken: () => undefined });
+    await until(nobody, ({ connection }) => connection === 'refused', 'refused');
+    let tries = 0;
+    const getToken = async () => {
+      tries += 1;
+      if (tries < 4) throw new Error('no network');
+      return anna.token;
+    };
+    using chat = start(server.url, anna, { getToken, runtime: hurried(20) });
+    await synced(chat);
+  });
+
+  test('U8 a connection that only looks open is noticed when the app is looked at, and made anew', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using hers = start(proxy.url, anna);
+    await synced(hers);
+    proxy.freeze();
+    using writer = await connect(server.url, ben.token);
+    await writer.emitWithAck('send_message', { receiverId: anna.id, content: 'not heard' });
+    expect(hers.getState().connection).toBe('online');
+    hers.foreground();
+    await shows(hers, ben.id, ['not heard']);
+    expect(proxy.connections()).toBeGreaterThan(1);
+  });
+
+  test('U9 it comes back by itself, again and again, and sends what was written meanwhile', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using hers = start(proxy.url, anna, { storage: memoryStorage(), runtime: hurried(5) });
+    const texts: string[] = [];
+    for (let i = 1; i <= 5; i++) {
+      await synced(hers);
+      proxy.cut();
+      texts.push(`${i}`);
+      hers.send(ben.id, `${i}`);
+      await shows(hers, ben.id, texts);
+    }
+    expect(await stored(server.url, ben, anna.id)).toEqual(texts);
+  });
+});

@@ -1,0 +1,119 @@
+import { describe, expect, test } from 'vitest';
+import {
+  addOutgoing,
+  addPage,
+  addStanding,
+  arrive,
+  emptyLog,
+  fromOutbox,
+  type Log,
+  raise,
+  readElsewhere,
+} from '../src/log.ts';
+import type { Message, Watermarks } from '../src/wire.ts';
+
+const ME = 'a'.repeat(24);
+const PEER = 'b'.repeat(24);
+const person = (_id: string) => ({ _id, username: 'somebody', isOnline: true });
+
+function message(seq: number, mine = false, more: Partial<Message> = {}): Message {
+  const [sender, receiver] = mine ? [ME, PEER] : [PEER, ME];
+  return {
+    _id: seq.toString(16).padStart(24, '0'),
+    sender: person(sender),
+    receiver: person(receiver),
+    content: `text ${seq}`,
+    isRead: false,
+    messageType: 'text',
+    createdAt: '2026-01-01T00:00:00.000Z',
+    seq,
+    ...more,
+  };
+}
+const from = (first: number, last: number, mine = false) =>
+  Array.from({ length: last - first + 1 }, (_, i) => message(first + i, mine));
+const marks = (readSeq: number, peerReadSeq = 0, peerDeliveredSeq = 0): Watermarks => ({
+  readSeq,
+  peerReadSeq,
+  peerDeliveredSeq,
+});
+const seqs = (log: Log) => log.messages.map(({ seq }) => seq);
+const arriveAll = (log: Log, ...messages: Message[]) =>
+  messages.reduce((before, each) => arrive(before, PEER, each), log);
+const sending = (tempId: string) =>
+  fromOutbox({ tempId, peerId: PEER, content: tempId, messageType: 'text', createdAt: '2026-01-01T00:00:00.000Z' });
+
+describe('a log', () => {
+  test('U4 each message stands once and by seq, in whatever order they come; none is shown before what precedes it', () => {
+    const log = arriveAll(emptyLog, message(3), message(1), message(1), message(5), message(3));
+    expect(seqs(log)).toEqual([1]);
+    expect(seqs(arriveAll(log, message(2)))).toEqual([1, 2, 3]);
+    expect(seqs(arriveAll(log, message(4), message(2)))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('U4 a hole is closed by a page, whichever of what came ahead it holds', () => {
+    const log = arriveAll(addPage(emptyLog, PEER, from(11, 20)), message(23), message(24));
+    expect(seqs(log)).toEqual(seqs(addPage(emptyLog, PEER, from(11, 20))));
+    expect(seqs(addPage(log, PEER, from(21, 22))).at(-1)).toBe(24);
+    expect(addPage(log, PEER, from(21, 23)).ahead).toEqual([]);
+  });
+
+  test('U4 pages that touch become one stretch; one that does not takes its place if it is newer', () => {
+    const log = addPage(emptyLog, PEER, from(11, 20));
+    expect(seqs(addPage(log, PEER, from(1, 10)))).toEqual(seqs(addPage(emptyLog, PEER, from(1, 20))));
+    expect(seqs(addPage(log, PEER, from(15, 25))).at(-1)).toBe(25);
+    expect(seqs(addPage(log, PEER, from(31, 33)))).toEqual([31, 32, 33]);
+    expect(seqs(addPage(log, PEER, from(1, 3)))).toEqual(seqs(log));
+  });
+
+  test('U4 an answered message takes the place of the one on its way, also when its place is not known yet', () => {
+    const log = addOutgoing(arriveAll(emptyLog, message(1)), sending('temp'));
+    const ahead = arriveAll(log, message(3, true, { tempId: 'temp' }));
+    expect(ahead.outgoing.map(({ key, state }) => [key, state])).toEqual([['temp', 'sent']]);
+    expect(raise(ahead, { peerReadSeq: 3 }).outgoing[0]?.state).toBe('read');
+    const placed = arriveAll(ahead, message(2));
+    expect(placed.outgoing).toEqual([]);
+    expect(placed.messages.map(({ key }) => key).at(-1)).toBe('temp');
+    const far = addOutgoing(addPage(emptyLog, PEER, from(90, 99)), sending('old'));
+    expect(arriveAll(far, message(5, true, { tempId: 'old' })).outgoing).toEqual([]);
+  });
+
+  test('U1 own messages are sent, delivered, read, and never go back', () => {
+    const states = (log: Log) => log.messages.map(({ state }) => state);
+    const log = raise(addPage(emptyLog, PEER, from(1, 3, true)), { peerReadSeq: 1, peerDeliveredSeq: 2 });
+    expect(states(log)).toEqual(['read', 'delivered', 'sent']);
+    expect(states(raise(log, { peerReadSeq: 0, peerDeliveredSeq: 1 }))).toEqual(['read', 'delivered', 'sent']);
+    expect(states(raise(log, { peerReadSeq: 3 }))).toEqual(['read', 'read', 'read']);
+    expect(log.messages[0]).toBe(raise(log, { peerReadSeq: 2 }).messages[0]);
+  });
+
+  test('U5 unread is counted where everything unread is known, else it goes on from what the server counted', () => {
+    const known = addStanding(emptyLog, PEER, {
+      messages: from(1, 5),
+      lastSeq: 5,
+      unreadCount: 3,
+      watermarks: marks(2),
+    });
+    expect([known.unread, arriveAll(known, message(6)).unread, raise(known, { readSeq: 5 }).unread]).toEqual([3, 4, 0]);
+    const page = { messages: from(81, 100), lastSeq: 100, unreadCount: 60, watermarks: marks(40) };
+    const long = addStanding(emptyLog, PEER, page);
+    const more = arriveAll(long, message(101), message(102, true), message(103));
+    expect([long.unread, more.unread, arriveAll(more, message(101)).unread]).toEqual([60, 62, 62]);
+    expect(addStanding(more, PEER, { ...page, messages: [] }).unread).toBe(62);
+    expect(readElsewhere(more, 60)).toBeUndefined();
+    expect(readElsewhere(more, 101)?.unread).toBe(1);
+  });
+
+  test('U5 a standing from before what was read here changes nothing', () => {
+    const log = raise(arriveAll(emptyLog, message(1), message(2)), { readSeq: 2 });
+    const stale = { messages: [], lastSeq: 2, unreadCount: 2, watermarks: marks(0) };
+    expect([addStanding(log, PEER, stale).unread, addStanding(log, PEER, stale).marks.readSeq]).toEqual([0, 2]);
+  });
+
+  test('U16 after a reset what was known is void, and what was not stored yet is still to be sent', () => {
+    const log = addOutgoing(raise(addPage(emptyLog, PEER, from(1, 9)), { readSeq: 9 }), sending('temp'));
+    const standing = { messages: from(1, 4), lastSeq: 4, unreadCount: 2, watermarks: marks(2), reset: true } as const;
+    const after = addStanding(log, PEER, standing);
+    expect([seqs(after), after.unread, after.outgoing.length]).toEqual([[1, 2, 3, 4], 2, 1]);
+  });
+});

@@ -1,0 +1,75 @@
+import { fileURLToPath } from 'node:url';
+import { PATIENCE_MS, rest, type TestUser } from '@duet/testkit';
+import {
+  type Chat,
+  type ChatMessage,
+  type ChatOptions,
+  type ChatState,
+  createChat,
+  type Runtime,
+} from '../src/index.ts';
+
+export const MAIN = fileURLToPath(new URL('../../../apps/server/src/main.ts', import.meta.url));
+
+/** A chat that runs until it is disposed. */
+export type TestChat = Chat & Disposable;
+
+export function start(url: string, { token }: Pick<TestUser, 'token'>, options: Partial<ChatOptions> = {}): TestChat {
+  const chat = createChat({ url, getToken: () => token, ...options });
+  chat.start();
+  return Object.assign(chat, { [Symbol.dispose]: chat.stop });
+}
+
+/** Resolves when the state is as expected; rejects with what it is instead. */
+export function until(chat: Chat, expected: (state: ChatState) => unknown, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      unsubscribe();
+      reject(new Error(`never happened: ${what}; ${JSON.stringify(chat.getState()).slice(0, 2_000)}`));
+    }, PATIENCE_MS);
+    const unsubscribe = chat.subscribe(look);
+    function look(): void {
+      if (!expected(chat.getState())) return;
+      clearTimeout(timer);
+      unsubscribe();
+      resolve();
+    }
+    look();
+  });
+}
+
+export const synced = (chat: Chat) => until(chat, (state) => state.synced && state.me, 'synced');
+export const messagesWith = (state: ChatState, peerId: string): readonly ChatMessage[] =>
+  state.threads[peerId]?.messages ?? [];
+export const textsWith = (state: ChatState, peerId: string): string[] =>
+  messagesWith(state, peerId).map(({ content }) => content);
+export const unreadOf = (state: ChatState): number =>
+  (state.conversations ?? []).reduce((sum, { unreadCount }) => sum + unreadCount, 0);
+
+/** Resolves when these are the texts of a conversation, all stored. */
+export function shows(chat: Chat, peerId: string, texts: string[]): Promise<void> {
+  const isStored = ({ seq }: ChatMessage, i: number) => seq === i + 1;
+  return until(
+    chat,
+    (state) => String(textsWith(state, peerId)) === String(texts) && messagesWith(state, peerId).every(isStored),
+    `texts are ${texts.slice(0, 20)}`,
+  );
+}
+
+/** What the server has of a conversation. */
+export async function stored(url: string, { token }: Pick<TestUser, 'token'>, peerId: string): Promise<string[]> {
+  const { body } = await rest(url, `/messages/${peerId}?limit=100`, { token });
+  return body.data.messages.map(({ content }: { content: string }) => content);
+}
+
+/** Time that runs faster for everything that waits. */
+export function hurried(times: number): Runtime {
+  return {
+    now: Date.now,
+    random: Math.random,
+    after(ms, task) {
+      const timer = setTimeout(task, ms / times);
+      return () => clearTimeout(timer);
+    },
+  };
+}
