@@ -23,7 +23,7 @@ function objectType({ properties = {}, required = [], additionalProperties }: Sc
       : `${comment(field)}${name}?: ${typeOf(field)} | undefined;`,
   );
   if (additionalProperties) fields.push(`[key: string]: ${typeOf(additionalProperties)};`);
-  return fields.length === 0 ? '{}' : `{\n${fields.join('\n')}\n}`;
+  return fields.length === 0 ? 'Record<string, never>' : `{\n${fields.join('\n')}\n}`;
 }
 
 /** A JSON Schema, of the kind that the contract's tables make, as a TypeScript type. @throws Error for any other */

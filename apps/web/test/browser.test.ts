@@ -90,6 +90,18 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByRole('textbox', { name: 'Message' }).fill(text);
     await page.keyboard.press('Enter');
   };
+  /** How many messages wait in the browser's storage. */
+  const keptOn = (page: Page): Promise<number> =>
+    page.evaluate(async () => {
+      const finished = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve) => {
+          request.onsuccess = () => resolve(request.result);
+        });
+      const database = await finished(indexedDB.open('duet'));
+      const count = await finished(database.transaction('outbox').objectStore('outbox').count());
+      database.close();
+      return count;
+    });
   const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
 
   /** Whether nothing of it is scrolled out of the list of messages. */
@@ -232,6 +244,41 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByRole('img', { name: 'Sending' }).waitFor({ state: 'detached' });
     const { body } = await rest(server.url, `/messages/${anna.id}`, { token: ben.token });
     expect(body.data.messages.map((message: { content: string }) => message.content)).toEqual(['before', 'meanwhile']);
+    await context.close();
+  });
+
+  test('U15 what a tab has left unsent another tab of the same browser sends, once and in order', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    const other = await context.newPage();
+    await other.goto(server.url);
+    await openChat(other, ben.user.username);
+    const { port } = new URL(server.url);
+    await server.kill();
+    for (const tab of [page, other]) await tab.getByText('You are offline').waitFor();
+    await write(page, 'one');
+    await write(page, 'two');
+    await expect.poll(() => keptOn(page)).toBe(2);
+    await page.close();
+    await write(other, 'from the other tab');
+    await bubble(other, 'two').waitFor();
+    await expect.poll(() => keptOn(other)).toBe(3);
+    await other.close();
+
+    // All tabs are closed; the next one finds it.
+    server = await startServer(MAIN, { ...environment, PORT: port });
+    const last = await context.newPage();
+    await last.goto(server.url);
+    await openChat(last, ben.user.username);
+    await bubble(last, 'from the other tab').waitFor();
+    await last.getByRole('img', { name: 'Sending' }).waitFor({ state: 'detached' });
+    await expect.poll(() => keptOn(last)).toBe(0);
+    const { body } = await rest(server.url, `/messages/${anna.id}`, { token: ben.token });
+    const texts = body.data.messages.map(({ content }: { content: string }) => content);
+    expect(texts.filter((text: string) => text !== 'from the other tab')).toEqual(['one', 'two']);
+    expect(texts).toHaveLength(3);
     await context.close();
   });
 

@@ -34,6 +34,7 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   /** Messages that were there before the first sync are no news. */
   let announces = false;
   let isListed = false;
+  let peopleMoved = false;
 
   const logOf = (peerId: string): Log => logs.get(peerId) ?? emptyLog;
   const personOf = (id: string): Person => people.get(id) ?? { id, username: '', isOnline: false, lastSeen: undefined };
@@ -42,7 +43,9 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     const known = personOf(id);
     const person = { ...known, ...news };
     const isNew = !people.has(id) || (Object.keys(news) as (keyof Person)[]).some((key) => known[key] !== person[key]);
-    if (isNew) people.set(id, person);
+    if (!isNew) return;
+    people.set(id, person);
+    peopleMoved = true;
   }
   function noteUser({ _id, username, isOnline, lastSeen }: User): Person {
     notePerson(_id, { username, isOnline, lastSeen });
@@ -70,7 +73,8 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     const threads = { ...state.threads };
     for (const peerId of changed) threads[peerId] = threadOf(logOf(peerId));
     const conversations = isListed ? listOf(logs, personOf, state.conversations) : undefined;
-    store.update({ threads, people: Object.fromEntries(people), conversations, ...patch });
+    store.update({ threads, conversations, ...(peopleMoved ? { people: Object.fromEntries(people) } : {}), ...patch });
+    peopleMoved = false;
   }
 
   function change(peerId: string, how: (log: Log) => Log): void {

@@ -7,7 +7,7 @@ import { browserLifecycle } from './lifecycle.ts';
 import { fromOutbox } from './log.ts';
 import { createPages } from './pages.ts';
 import { createReceipts } from './receipts.ts';
-import { createIds, systemRuntime } from './runtime.ts';
+import { backoff, createIds, systemRuntime } from './runtime.ts';
 import { createSending } from './sending.ts';
 import { createStore, initialState } from './state.ts';
 import { memoryStorage } from './storage.ts';
@@ -18,6 +18,7 @@ import type { Message } from './wire.ts';
 
 /** Conversations whose people are looked up on each connect. */
 const LIST = 100;
+const FIRST_RETRY_MS = 1_000;
 
 /** What failed because the server could not be reached is asked again when the connection is back. */
 const untilConnected = (): void => {};
@@ -33,6 +34,7 @@ export function createChat(options: ChatOptions): Chat {
   let user: string | undefined;
   let started = false;
   let endLifecycle = () => {};
+  let endRetry = () => {};
 
   const tokens = createTokens(async (ask) => {
     const token = (await options.getToken(ask)) ?? undefined;
@@ -81,11 +83,20 @@ export function createChat(options: ChatOptions): Chat {
   function onState(state: ConnectionState): void {
     store.update({ connection: state, ...(state === 'online' ? {} : { synced: false }) });
     sending.flush();
-    if (state === 'online') void catchUp().catch(untilConnected);
+    endRetry();
+    if (state === 'online') catchUp();
   }
 
-  /** After every connect. Live events have been coming since before it was told, so nothing lies between them and this. */
-  async function catchUp(): Promise<void> {
+  /** After every connect, until it has succeeded. */
+  function catchUp(failures = 0): void {
+    learn().catch(() => {
+      if (!connection.isOnline()) return;
+      endRetry = runtime.after(backoff(failures, FIRST_RETRY_MS, runtime.random), () => catchUp(failures + 1));
+    });
+  }
+
+  /** Live events have been coming since before the connection was told, so nothing lies between them and this. */
+  async function learn(): Promise<void> {
     if (user === undefined) await introduce();
     sync.request();
     receipts.flush();
@@ -117,7 +128,7 @@ export function createChat(options: ChatOptions): Chat {
     const peerId = book.arrived(message, user);
     if (message.sender._id === peerId) typing.heard(peerId, false);
     else if (message.tempId !== undefined) sending.settle(peerId, message.tempId);
-    if (book.hasHole()) sync.noticeHole();
+    if (book.logOf(peerId).ahead.length > 0) sync.noticeHole();
   }
 
   connection.on('receive_message', ({ message }) => arrived(message));
@@ -160,6 +171,7 @@ export function createChat(options: ChatOptions): Chat {
     connection.stop();
     started = false;
     endLifecycle();
+    endRetry();
     for (const part of [sync, receipts, pages, typing]) part.stop();
     sending.end();
   }

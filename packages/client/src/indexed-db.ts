@@ -8,7 +8,13 @@ interface Request<T> {
   onsuccess: (() => void) | null;
   onerror: (() => void) | null;
 }
+interface Transaction {
+  error: unknown;
+  oncomplete: (() => void) | null;
+  onabort: (() => void) | null;
+}
 interface ObjectStore {
+  transaction: Transaction;
   put(value: unknown): Request<unknown>;
   delete(key: unknown): Request<unknown>;
   index(name: string): { getAll(key: string): Request<unknown[]> };
@@ -28,6 +34,14 @@ function finished<T>(request: Request<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+  });
+}
+
+/** A write is there when its transaction is: a page that closes before that takes it along. */
+function committed({ transaction }: ObjectStore): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
   });
 }
 
@@ -53,10 +67,14 @@ export function indexedDbStorage(name = 'duet'): OutboxStorage {
       return (records as { message: Outgoing }[]).map(({ message }) => message);
     },
     async put(user, message) {
-      await finished((await store('readwrite')).put({ user, tempId: message.tempId, message }));
+      const outbox = await store('readwrite');
+      outbox.put({ user, tempId: message.tempId, message });
+      await committed(outbox);
     },
     async remove(user, tempId) {
-      await finished((await store('readwrite')).delete([user, tempId]));
+      const outbox = await store('readwrite');
+      outbox.delete([user, tempId]);
+      await committed(outbox);
     },
     turn: (user, onTurn) => takeTurn(`duet.${name}.${user}`, onTurn),
   };

@@ -129,17 +129,33 @@ function closeUp(log: Log, waiting: readonly Stored[]): Log {
   return settled({ ...log, messages, ahead, outgoing });
 }
 
+/** What is left when a log turns out to be another one, as after a backup was restored: what was never stored. */
+const cleared = (log: Log): Log => ({
+  ...emptyLog,
+  loaded: log.loaded,
+  outgoing: log.outgoing.filter(({ seq }) => seq === undefined),
+});
+
+/** The log, or what is left of it when another message stands at one of these places. */
+function unlessRewritten(log: Log, stored: readonly Stored[]): Log {
+  const known = new Map(log.messages.map((message) => [message.seq, message]));
+  const isOther = ({ seq, createdAt }: Stored) => (known.get(seq)?.createdAt ?? createdAt) !== createdAt;
+  return stored.some(isOther) ? cleared(log) : log;
+}
+
 /** A single message, from a live event or an answer: in whatever order they come, each stands once, at its place. */
-export function arrive(log: Log, peerId: string, message: Message): Log {
+export function arrive(before: Log, peerId: string, message: Message): Log {
   const stored = fromServer(message, peerId);
+  const log = unlessRewritten(before, [stored]);
   // The answer to a repeat: it may have its place far above what is shown.
   const known = stored.seq <= lastSeqOf(log) ? dropOutgoing(log, stored.key) : log;
   return closeUp(known, [...log.ahead, stored]);
 }
 
 /** A stretch of the log without a hole, from the store. Where it does not touch what is known, the newer one stays. */
-export function addPage(log: Log, peerId: string, page: readonly Message[]): Log {
+export function addPage(before: Log, peerId: string, page: readonly Message[]): Log {
   const stretch = page.map((message) => fromServer(message, peerId));
+  const log = unlessRewritten(before, stretch);
   const [first, last] = [stretch[0], stretch.at(-1)];
   if (!first || !last) return closeUp(log, log.ahead);
   const [from, to] = [firstSeqOf(log), lastSeqOf(log)];
@@ -162,9 +178,7 @@ export type Standing = Pick<SyncedConversation, 'messages' | 'lastSeq' | 'unread
 
 export function addStanding(log: Log, peerId: string, standing: Standing): Log {
   const { messages, lastSeq, unreadCount, watermarks, reset } = standing;
-  // What was never stored is still to be sent; what was, the server has lost.
-  const unsent = log.outgoing.filter(({ seq }) => seq === undefined);
-  const base: Log = reset ? { ...emptyLog, loaded: log.loaded, outgoing: unsent } : log;
+  const base = reset ? cleared(log) : log;
   const isNews = watermarks.readSeq >= base.marks.readSeq;
   const count = isNews ? { unread: unreadCount, unreadAt: lastSeq } : {};
   return addPage({ ...base, ...count, marks: highest(base.marks, watermarks) }, peerId, messages);

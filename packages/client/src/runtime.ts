@@ -9,8 +9,8 @@ export interface Runtime {
 }
 
 export const systemRuntime: Runtime = {
-  now: Date.now,
-  random: Math.random,
+  now: () => Date.now(),
+  random: () => Math.random(),
   after(ms, task) {
     const timer = setTimeout(task, ms);
     return () => clearTimeout(timer);

@@ -79,14 +79,20 @@ export function threadOf({ messages, outgoing, loaded, atStart }: Log): Thread {
   };
 }
 
-const newestFirst = (a: Conversation, b: Conversation): number =>
-  a.lastMessage.createdAt < b.lastMessage.createdAt ? 1 : -1;
+const sameItems = <T>(one: readonly T[], other: readonly T[]): boolean =>
+  one.length === other.length && one.every((item, i) => item === other[i]);
 
+function newestFirst(a: Conversation, b: Conversation): number {
+  const [one, other] = [a.lastMessage.createdAt, b.lastMessage.createdAt];
+  return one === other ? 0 : one < other ? 1 : -1;
+}
+
+/** The list of conversations; what did not change since `before` stays as it was, the whole list included. */
 export function listOf(
   logs: ReadonlyMap<string, Log>,
   personOf: (id: string) => Person,
   before: readonly Conversation[] = [],
-): Conversation[] {
+): readonly Conversation[] {
   const known = new Map(before.map((conversation) => [conversation.peer.id, conversation]));
   const list: Conversation[] = [];
   for (const [id, log] of logs) {
@@ -97,5 +103,6 @@ export function listOf(
     const same = old?.peer === peer && old.lastMessage === lastMessage && old.unreadCount === log.unread;
     list.push(same ? old : { peer, lastMessage, unreadCount: log.unread });
   }
-  return list.sort(newestFirst);
+  list.sort(newestFirst);
+  return sameItems(list, before) ? before : list;
 }

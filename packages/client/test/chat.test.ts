@@ -9,6 +9,7 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { memoryStorage } from '../src/index.ts';
 import { MAIN, messagesWith, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
 
 describe('two people with the SDK', () => {
@@ -113,9 +114,10 @@ describe('two people with the SDK', () => {
     }, 'both count what is left');
   });
 
-  test('U14 a message that the server does not take says why, and can be sent again or given up', async () => {
+  test('U14 a message that the server does not take says why, also after a new start, and can be sent again or given up', async () => {
     const [anna, ben] = await two();
-    using hers = start(server.url, anna);
+    const storage = memoryStorage();
+    using hers = start(server.url, anna, { storage });
     await synced(hers);
     const failed = new Promise<string>((resolve) => hers.on('failed', ({ message }) => resolve(message.key)));
     hers.send(ben.id, 'x'.repeat(4_001));
@@ -132,8 +134,12 @@ describe('two people with the SDK', () => {
     hers.retry(ben.id, key);
     expect(messagesWith(hers.getState(), ben.id)[1]?.state).toBe('sending');
     await again;
-    hers.discard(ben.id, key);
-    expect(textsWith(hers.getState(), ben.id)).toEqual(['after it']);
+    hers.stop();
+    using later = start(server.url, anna, { storage });
+    await until(later, (state) => messagesWith(state, ben.id)[1]?.problem, 'it still says why after a new start');
+    later.discard(ben.id, key);
+    expect(textsWith(later.getState(), ben.id)).toEqual(['after it']);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
   });
 
   test('U11 receipts are gathered: many messages of several people cost few events', async () => {

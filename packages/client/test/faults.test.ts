@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { cpSync, rmSync } from 'node:fs';
 import {
   collect,
   connect,
@@ -165,6 +166,36 @@ describe('the SDK when things fail', () => {
     expect(unreadOf(hers.getState())).toBe(body.data.unreadCount);
   });
 
+  test('U16 after a restored backup the client follows the server, and sends what it had not sent', async () => {
+    const [anna, ben] = await two();
+    using backups = temporaryFolder();
+    const { url } = server;
+    const restart = async (change: () => void) => {
+      await server.stop();
+      change();
+      server = await startServer(MAIN, { ...environment, PORT: new URL(url).port });
+    };
+    using hers = start(url, anna);
+    using his = start(url, ben);
+    hers.send(ben.id, 'one');
+    his.send(anna.id, 'two');
+    await until(hers, (state) => messagesWith(state, ben.id).length === 2, 'both are stored');
+    await restart(() => cpSync(folder.path, backups.path, { recursive: true }));
+    const kept = await stored(url, anna, ben.id);
+    await Promise.all([synced(hers), synced(his)]);
+    for (const text of ['lost 1', 'lost 2', 'lost 3']) hers.send(ben.id, text);
+    await shows(his, anna.id, [...kept, 'lost 1', 'lost 2', 'lost 3']);
+    await restart(() => {
+      rmSync(folder.path, { recursive: true });
+      cpSync(backups.path, folder.path, { recursive: true });
+      his.send(anna.id, 'not sent yet');
+    });
+    await Promise.all([shows(hers, ben.id, [...kept, 'not sent yet']), shows(his, anna.id, [...kept, 'not sent yet'])]);
+    await Promise.all([synced(hers), synced(his)]);
+    const { body } = await rest(url, '/messages/unread/count', { token: anna.token });
+    expect(unreadOf(hers.getState())).toBe(body.data.unreadCount);
+  });
+
   test('U5 whoever was away learns everything: messages, reads on another device, receipts', async () => {
     const [anna, ben] = await two();
     await using proxy = await startTcpProxy(server.url);
@@ -251,6 +282,25 @@ describe('the SDK when things fail', () => {
     hers.foreground();
     await shows(hers, ben.id, ['not heard']);
     expect(proxy.connections()).toBeGreaterThan(1);
+  });
+
+  test('U11 what was read while nothing got through is told when something does', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using hers = start(server.url, anna);
+    using his = start(proxy.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    hers.send(ben.id, 'one');
+    await shows(his, anna.id, ['one']);
+    const state = () => messagesWith(hers.getState(), ben.id)[0]?.state;
+    await until(hers, () => state() === 'delivered', 'delivered');
+    proxy.cut();
+    await until(his, ({ connection }) => connection === 'offline', 'offline');
+    his.read(anna.id);
+    expect(unreadOf(his.getState())).toBe(0);
+    await until(hers, () => state() === 'read', 'read');
+    await synced(his);
+    expect(unreadOf(his.getState())).toBe(0);
   });
 
   test('U9 it comes back by itself, again and again, and sends what was written meanwhile', async () => {

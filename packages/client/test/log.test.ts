@@ -115,5 +115,10 @@ describe('a log', () => {
     const standing = { messages: from(1, 4), lastSeq: 4, unreadCount: 2, watermarks: marks(2), reset: true } as const;
     const after = addStanding(log, PEER, standing);
     expect([seqs(after), after.unread, after.outgoing.length]).toEqual([[1, 2, 3, 4], 2, 1]);
+    // Nobody noticed until the log was as long as before.
+    const other = message(8, false, { createdAt: '2026-01-02T00:00:00.000Z' });
+    const rewritten = arriveAll(log, other);
+    expect([seqs(rewritten), rewritten.ahead.length, rewritten.outgoing.length]).toEqual([[], 1, 1]);
+    expect(seqs(addPage(log, PEER, [message(7), other, message(9)]))).toEqual([7, 8, 9]);
   });
 });

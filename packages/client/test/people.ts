@@ -62,6 +62,32 @@ export async function stored(url: string, { token }: Pick<TestUser, 'token'>, pe
   return body.data.messages.map(({ content }: { content: string }) => content);
 }
 
+/** Time that stands still until it is moved. */
+export function createStillTime(): Runtime & { advance(ms: number): void } {
+  let now = 1_000_000;
+  const tasks = new Set<{ at: number; task: () => void }>();
+  return {
+    now: () => now,
+    random: () => 0.5,
+    after(ms, task) {
+      const entry = { at: now + ms, task };
+      tasks.add(entry);
+      return () => void tasks.delete(entry);
+    },
+    advance(ms) {
+      const end = now + ms;
+      for (;;) {
+        const due = [...tasks].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+        if (!due) break;
+        tasks.delete(due);
+        now = due.at;
+        due.task();
+      }
+      now = end;
+    },
+  };
+}
+
 /** Time that runs faster for everything that waits. */
 export function hurried(times: number): Runtime {
   return {

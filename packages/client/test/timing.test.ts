@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest';
+import { backoff, createIds } from '../src/runtime.ts';
+import { createTyping } from '../src/typing.ts';
+import { createStillTime } from './people.ts';
+
+const PEER = 'b'.repeat(24);
+
+function setup() {
+  const time = createStillTime();
+  const told: boolean[] = [];
+  const shown: boolean[] = [];
+  const typing = createTyping({
+    runtime: time,
+    tell: (_, isTyping) => told.push(isTyping),
+    show: (_, isTyping) => shown.push(isTyping),
+  });
+  return { time, told, shown, typing };
+}
+
+describe('time in the SDK', () => {
+  test('U10 while the user types, the mark is repeated every 3 s at most; after a pause it is taken back', () => {
+    const { time, told, typing } = setup();
+    for (let ms = 0; ms < 10_000; ms += 100) {
+      typing.note(PEER);
+      time.advance(100);
+    }
+    expect(told).toEqual([true, true, true, true]);
+    time.advance(3_800);
+    expect(told).toEqual([true, true, true, true]);
+    time.advance(200);
+    expect(told).toEqual([true, true, true, true, false]);
+    typing.still(PEER);
+    expect(told).toHaveLength(5);
+    typing.note(PEER);
+    typing.still(PEER);
+    time.advance(60_000);
+    expect(told.slice(5)).toEqual([true, false]);
+  });
+
+  test("U10 a peer's mark disappears when its end got lost", () => {
+    const { time, shown, typing } = setup();
+    typing.heard(PEER, true);
+    time.advance(5_000);
+    typing.heard(PEER, true);
+    time.advance(5_000);
+    expect(shown).toEqual([true, true]);
+    time.advance(1_000);
+    expect(shown).toEqual([true, true, false]);
+    typing.stop();
+    time.advance(60_000);
+    expect(shown).toHaveLength(3);
+  });
+
+  test('U9 tries are spread over ever more time, up to 30 s, however often they fail', () => {
+    const chances = Array.from({ length: 100 }, (_, i) => i / 100);
+    const spread = (tries: number) => chances.map((chance) => backoff(tries, 2_000, () => chance));
+    for (const [tries, widest] of [
+      [0, 2_000],
+      [1, 4_000],
+      [3, 16_000],
+      [4, 30_000],
+      [5_000, 30_000],
+    ] as const) {
+      const waits = spread(tries);
+      expect(Math.min(...waits)).toBe(widest / 10);
+      expect(Math.max(...waits)).toBeGreaterThan(widest * 0.98);
+      expect(Math.max(...waits)).toBeLessThan(widest);
+      // Nobody meets anybody at the end: each tenth of the time has its share.
+      const tenths = waits.map((ms) => Math.floor((ms / widest) * 10));
+      expect(new Set(tenths).size).toBe(9);
+    }
+  });
+
+  test('U3 ids of messages are unique and rise, also within a millisecond and when the clock is set back', () => {
+    let now = 5_000;
+    const newId = createIds({ ...createStillTime(), now: () => now, random: () => 0.999_999 });
+    const ids = Array.from({ length: 300 }, (_, i) => {
+      if (i === 100) now += 1;
+      if (i === 200) now -= 4_000;
+      return newId();
+    });
+    expect(ids).toEqual([...new Set(ids)].sort());
+    expect(ids.every((id) => /^[0-9a-f]{32}$/.test(id))).toBe(true);
+  });
+});
