@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { createReceipts, type ReceiptDeps } from '../src/receipts.ts';
 import { backoff, createIds } from '../src/runtime.ts';
 import { createTyping } from '../src/typing.ts';
 import { createStillTime } from './people.ts';
@@ -69,6 +70,30 @@ describe('time in the SDK', () => {
       const tenths = waits.map((ms) => Math.floor((ms / widest) * 10));
       expect(new Set(tenths).size).toBe(9);
     }
+  });
+
+  test('U11 receipts are gathered: the newest message of each conversation, in one event; what is read is not delivered again', async () => {
+    const time = createStillTime();
+    const emitted: unknown[] = [];
+    const emit = async (name: string, payload: unknown) => void emitted.push([name, payload]);
+    const connection = { isOnline: () => true, emit } as unknown as ReceiptDeps['connection'];
+    const receipts = createReceipts({ connection, runtime: time });
+    for (let i = 1; i <= 50; i++) for (const peer of ['a', 'b', 'c']) receipts.delivered(peer, `${peer}${i}`);
+    receipts.read('c', 'c50');
+    time.advance(1_000);
+    await vi.waitFor(() => expect(emitted).toHaveLength(2));
+    expect(emitted).toEqual([
+      ['message_read', { senderId: 'c', messageId: 'c50' }],
+      [
+        'message_delivered',
+        {
+          receipts: [
+            { senderId: 'a', messageId: 'a50' },
+            { senderId: 'b', messageId: 'b50' },
+          ],
+        },
+      ],
+    ]);
   });
 
   test('U3 ids of messages are unique and rise, also within a millisecond and when the clock is set back', () => {

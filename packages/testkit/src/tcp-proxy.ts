@@ -10,6 +10,8 @@ export interface TcpProxy extends AsyncDisposable {
   lose(matches: ((text: string) => boolean) | undefined): void;
   /** Connections that exist say nothing any more, in either direction, and stay open. New ones work. */
   freeze(): void;
+  /** How often something was sent into a frozen connection. */
+  swallowed(): number;
   /** Ends all connections without a word. */
   cut(): void;
 }
@@ -19,13 +21,17 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const pairs = new Set<Socket[]>();
   let count = 0;
+  let swallowed = 0;
   let isLost: ((text: string) => boolean) | undefined;
   const server = createServer((client) => {
     count += 1;
     const upstream = connect({ host: hostname, port: Number(port) });
     const pair = [client, upstream];
     pairs.add(pair);
-    client.on('data', (chunk) => pairs.has(pair) && upstream.write(chunk));
+    client.on('data', (chunk) => {
+      if (pairs.has(pair)) upstream.write(chunk);
+      else swallowed += 1;
+    });
     upstream.on('data', (chunk) => pairs.has(pair) && !isLost?.(chunk.toString('latin1')) && client.write(chunk));
     for (const socket of pair) {
       socket.on('error', () => {}); // 'close' follows
@@ -40,6 +46,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const end = (set: Set<Socket[]>) => {
     for (const pair of [...set]) for (const socket of pair) socket.destroy();
   };
+  const cut = () => {
+    end(pairs);
+    end(frozen);
+  };
   return {
     url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
     connections: () => count,
@@ -50,10 +60,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       for (const pair of pairs) frozen.add(pair);
       pairs.clear();
     },
-    cut: () => end(pairs),
+    swallowed: () => swallowed,
+    cut,
     async [Symbol.asyncDispose]() {
-      end(pairs);
-      end(frozen);
+      cut();
       server.close();
       await once(server, 'close');
     },
