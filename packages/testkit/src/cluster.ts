@@ -4,4 +4,5 @@ export * from './deployment.ts';
 export * from './hosts.ts';
 export { lackOfNginx, startNginx } from './nginx.ts';
 export { type ServerProcess, startServer, temporaryFolder } from './server-process.ts';
+export type { ServiceProcess } from './service-process.ts';
 export { findProgram, lackOf } from './services.ts';

@@ -1,0 +1,120 @@
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { DeployedNode } from '@duet/testkit/cluster';
+import type { Device } from '../device.ts';
+import { pause } from '../random.ts';
+import { type Fault, metric, proof, type Stage, service, until } from './stage.ts';
+
+const CROWD = fileURLToPath(new URL('./crowd.ts', import.meta.url));
+
+const slow: Fault = {
+  name: 'slow-clients',
+  expect:
+    'Some clients have a narrow line (256 kbit/s) that loses every thirtieth packet. They are late, others are not, and nobody misses anything.',
+  shape: 'cluster',
+  network: true,
+  async turn({ network, short, note }) {
+    if (!network) throw new Error('no network namespaces');
+    const loss = ['-i', 'narrow', '-m', 'statistic', '--mode', 'random', '--probability', '0.033', '-j', 'DROP'];
+    note('narrow line');
+    await using _ = await network.narrow('256kbit');
+    await using rule = await network.rule('nginx', ['INPUT', ...loss]);
+    await pause(short ? 4_000 : 20_000);
+    const lost = await rule.packets();
+    return proof(lost > 0, `${lost} packets lost on a line of 256 kbit/s`);
+  },
+};
+
+const halfOpen: Fault = {
+  name: 'half-open',
+  expect:
+    'Some clients vanish without a word: nothing reaches them and nothing comes from them. Their sockets end after the ping timeout on both sides, and they come back as if from a tunnel.',
+  shape: 'cluster',
+  network: true,
+  async turn({ network, short, note }) {
+    if (!network) throw new Error('no network namespaces');
+    note('the narrow line is cut');
+    await using incoming = await network.rule('nginx', ['INPUT', '-i', 'narrow', '-j', 'DROP']);
+    await using _ = await network.rule('nginx', ['OUTPUT', '-o', 'narrow', '-j', 'DROP']);
+    await pause(short ? 4_000 : 50_000);
+    const packets = await incoming.packets();
+    return proof(packets > 0, `${packets} packets went nowhere`);
+  },
+};
+
+/** A client that is connected and does not read. */
+function stopReading(device: Device): () => void {
+  // biome-ignore lint/suspicious/noExplicitAny: the TCP socket of the stock client has no public way to it
+  const tcp = (device.socket.io.engine.transport as any).ws?._socket;
+  if (!tcp) throw new Error('the reader is not on a websocket');
+  tcp.pause();
+  return () => tcp.resume();
+}
+
+const closedForSlowness = (node: DeployedNode) => metric(node, 'duet_slow_consumers_total');
+
+const slowConsumer: Fault = {
+  name: 'slow-consumer',
+  expect:
+    'A client that stopped reading is sent thousands of messages. Its node closes it when too many wait, its memory stays flat, and the client catches up by sync.',
+  shape: 'cluster',
+  async turn(stage) {
+    const { load, random, note, acquaint } = stage;
+    const node = random.pick(stage.on.nodes);
+    const reader = await load.extra('slow', node.url);
+    const writers = load.devices.filter(
+      (device, i) => device.person.index % 4 === 0 && load.devices.findIndex((d) => d.person === device.person) === i,
+    );
+    for (const { person } of writers) acquaint(person.index, reader.person.index);
+    const before = await closedForSlowness(node);
+    const goOn = stopReading(reader);
+    note(`person ${reader.person.index} stops reading`);
+    const sent = { count: 0 };
+    let closed = false;
+    const write = async (device: Device) => {
+      while (!closed && sent.count < 20_000) {
+        sent.count += 10;
+        await Promise.all(Array.from({ length: 10 }, () => device.send(reader.person, 3_900)));
+      }
+    };
+    const writing = Promise.all(writers.map(write));
+    await until('the slow reader is closed', async () => (await closedForSlowness(node)) > before).finally(() => {
+      closed = true;
+      goOn();
+    });
+    await writing;
+    return `${sent.count} messages sent to it, then closed`;
+  },
+};
+
+/** Sockets of a process of their own. */
+async function crowdOf(stage: Stage, size: number) {
+  const people = await Promise.all(Array.from({ length: 10 }, () => stage.load.register(stage.on.url)));
+  const child = fork(CROWD);
+  let connected = 0;
+  child.on('message', (count: number) => (connected = count));
+  child.send({ url: stage.on.url, tokens: people.map(({ token }) => token), size });
+  return { connected: () => connected, [Symbol.dispose]: () => void child.kill('SIGKILL') };
+}
+
+const herd: Fault = {
+  name: 'herd',
+  expect:
+    'Five thousand clients lose their connection at the same moment and come back, spread by their jitter. Those who were writing go on within 30 s.',
+  shape: 'cluster',
+  async turn(stage) {
+    const size = stage.short ? 400 : 5_000;
+    using crowd = await crowdOf(stage, size);
+    await until('the crowd is there', () => crowd.connected() === size);
+    const nginx = service(stage, 'nginx');
+    stage.note(`${size} lose their connection`);
+    await nginx.kill();
+    await until('the crowd is gone', () => crowd.connected() === 0);
+    await nginx.start();
+    const begin = performance.now();
+    await until('the crowd is back', () => crowd.connected() === size);
+    return `${size} connections lost at once, all back after ${Math.round(performance.now() - begin)} ms`;
+  },
+};
+
+export const clients = [slow, halfOpen, slowConsumer, herd];

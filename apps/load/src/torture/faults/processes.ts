@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { pause } from '../random.ts';
+import { type Fault, isReady, nodeName, proof, type Stage, until } from './stage.ts';
+
+/** Somebody on this node who does not come back when it is gone, and whose end nobody announces. */
+async function leaver(stage: Stage, url: string): Promise<void> {
+  await stage.load.extra('leaver', url, false);
+}
+
+export const kill: Fault = {
+  name: 'kill',
+  expect:
+    'A node dies at once. What it had acknowledged is stored; its clients are at other nodes after their backoff and send again what had no answer; its users without another socket are offline within 35 s.',
+  shape: 'cluster',
+  async turn(stage) {
+    const node = stage.random.pick(stage.on.nodes);
+    await leaver(stage, node.url);
+    await pause(500);
+    const { pid } = node.process;
+    const before = stage.tally.disconnects();
+    stage.note(`kill -9 of ${nodeName(stage, node)}`);
+    await node.process.kill();
+    await until('clients notice', () => stage.tally.disconnects() > before);
+    await node.start();
+    await until('the node is back', () => isReady(node));
+    const lost = stage.tally.disconnects() - before;
+    return proof(node.process.pid !== pid, `process ${pid} became ${node.process.pid}, ${lost} connections lost`);
+  },
+};
+
+export const rolling: Fault = {
+  name: 'rolling',
+  expect:
+    'Each node in turn is told to stop: it finishes what it has begun, closes its sockets over its drain time and ends with 0. No send fails after its repeat.',
+  shape: 'cluster',
+  async turn(stage) {
+    const before = stage.tally.disconnects();
+    const ends: (number | null)[] = [];
+    for (const node of stage.on.nodes) {
+      stage.note(`SIGTERM to ${nodeName(stage, node)}`);
+      ends.push(await node.process.stop());
+      await node.start();
+      await until('the node is back', () => isReady(node));
+    }
+    const lost = stage.tally.disconnects() - before;
+    return proof(ends.every((code) => code === 0) && lost > 0, `ended with ${ends}, ${lost} connections lost`);
+  },
+};
+
+const stateOf = (pid: number) => /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+
+function sleep(seconds: number): Fault {
+  return {
+    name: `stop-${seconds}`,
+    expect: `A node stands still for ${seconds} s (SIGSTOP). The others go on. When it wakes, what it had begun is done once, and its users are shown as they are; a lease that ran out is not revived.`,
+    shape: 'cluster',
+    async turn(stage) {
+      const node = stage.random.pick(stage.on.nodes);
+      const { process } = node;
+      stage.note(`SIGSTOP to ${nodeName(stage, node)} for ${seconds} s`);
+      process.signal('SIGSTOP');
+      try {
+        const state = await until('it stands still', () => stateOf(process.pid) === 'T' && 'T');
+        const answers = await isReady(node);
+        await pause(seconds * 1_000 - 1_000);
+        return proof(!answers, `state ${state} for ${seconds} s, no answer`);
+      } finally {
+        process.signal('SIGCONT');
+        await until('it is awake', () => isReady(node));
+      }
+    },
+  };
+}
+
+export const sleeps = [sleep(5), sleep(30), sleep(60)];

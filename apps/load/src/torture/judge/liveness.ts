@@ -1,0 +1,123 @@
+import type { Operations } from '../history.ts';
+import { type Accuse, type Check, type Roster, shownBy } from './roster.ts';
+
+const P99_BELOW_MS = 2_000;
+const WITHIN_MS = 30_000;
+/** The stretch of time over which a p99 is taken. */
+const WINDOW_MS = 2_000;
+
+/** @returns NaN for nothing */
+export function quantile(values: number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
+}
+
+export interface Figures {
+  acknowledged: number;
+  /** Tries whose outcome no client ever learnt. */
+  unknown: number;
+  /** Tries that were refused for good or for now. */
+  refused: number;
+  /** Sends of what had been acknowledged before. */
+  repeated: number;
+  disconnects: number;
+  readings: number;
+  /** From the first try to the acknowledgement, in ms. */
+  sendP50: number;
+  sendP99: number;
+  sendMax: number;
+  /** From the acknowledgement until a device of the receiver shows it (0: before), in ms. */
+  lateP99: number;
+  lateMax: number;
+  /** From the end of the faults until p99 is below 2 s, in ms. */
+  recoveredAfterMs: number | undefined;
+}
+
+interface Sent {
+  at: number;
+  to: number;
+  acknowledgedAt?: number;
+}
+
+/** I11: after the faults messages go through in time again, none is stuck, and nothing of the clients is left behind. */
+export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): Check & { figures(): Figures } {
+  const sent: Sent[] = [];
+  const dropped = new Set<number>();
+  const late = new Map<number, number>();
+  const counts = { unknown: 0, refused: 0, repeated: 0, disconnects: 0, readings: 0 };
+  let healedAt: number | undefined;
+  let loadEndedAt = Number.POSITIVE_INFINITY;
+  let recoveredAfterMs: number | undefined;
+
+  function recovery(from: number): number | undefined {
+    const latencies = new Map<number, number[]>();
+    for (const { at, acknowledgedAt } of sent) {
+      if (at < from || at >= loadEndedAt) continue;
+      const window = latencies.getOrInsertComputed(Math.floor((at - from) / WINDOW_MS), () => []);
+      window.push((acknowledgedAt ?? Number.POSITIVE_INFINITY) - at);
+    }
+    const good = [...latencies].filter(([, window]) => quantile(window, 0.99) < P99_BELOW_MS).map(([i]) => i);
+    return good.length === 0 ? undefined : Math.min(...good) * WINDOW_MS;
+  }
+
+  return {
+    see(event) {
+      const { line, person, args } = event;
+      if (line.type === 'ok' && line.f !== 'send') counts.readings++;
+      if (line.f === 'disconnect') counts.disconnects++;
+      if (line.f === 'phase' && line.val === 'healed') healedAt = line.t;
+      if (line.f === 'phase' && line.val === 'quiet') loadEndedAt = line.t;
+      if (line.f === 'leftover' && line.val.sockets > 0)
+        accuse(`${line.val.node} still counts ${line.val.sockets} sockets when all clients have gone`);
+      for (const { row } of shownBy(event, roster)) {
+        const message = sent[row[2]];
+        if (message?.to === person && !late.has(row[2])) late.set(row[2], line.t);
+      }
+      if (line.f !== 'send') return;
+      if (line.type === 'invoke') {
+        const before = sent[line.args.tag];
+        if (before?.acknowledgedAt !== undefined) counts.repeated++;
+        sent[line.args.tag] ??= { at: line.t, to: line.args.to };
+        dropped.delete(line.args.tag);
+        return;
+      }
+      const { tag } = args as Operations['send']['args'];
+      const message = sent[tag] as Sent;
+      if (line.type === 'ok') message.acknowledgedAt ??= line.t;
+      if (line.type === 'info') counts.unknown++;
+      if (line.type === 'fail') {
+        counts.refused++;
+        dropped.add(tag);
+      }
+    },
+    end() {
+      const stuck = sent.flatMap(({ acknowledgedAt }, tag) =>
+        acknowledgedAt === undefined && !dropped.has(tag) ? [tag] : [],
+      );
+      if (stuck.length > 0) accuse(`${stuck.length} messages never got an answer, the first is ${stuck[0]}`);
+      if (healedAt === undefined) return;
+      recoveredAfterMs = recovery(healedAt);
+      if (recoveredAfterMs === undefined || recoveredAfterMs > WITHIN_MS)
+        accuse(`sends did not come below ${P99_BELOW_MS} ms (p99) within ${WITHIN_MS / 1000} s after the faults`);
+    },
+    figures() {
+      const took = sent.flatMap(({ at, acknowledgedAt }) =>
+        acknowledgedAt === undefined ? [] : [acknowledgedAt - at],
+      );
+      const lag = sent.flatMap(({ acknowledgedAt }, tag) => {
+        const seen = late.get(tag);
+        return acknowledgedAt === undefined || seen === undefined ? [] : [Math.max(0, seen - acknowledgedAt)];
+      });
+      return {
+        ...counts,
+        acknowledged: took.length,
+        sendP50: quantile(took, 0.5),
+        sendP99: quantile(took, 0.99),
+        sendMax: quantile(took, 1),
+        lateP99: quantile(lag, 0.99),
+        lateMax: quantile(lag, 1),
+        recoveredAfterMs,
+      };
+    },
+  };
+}

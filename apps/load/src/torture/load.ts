@@ -1,0 +1,186 @@
+import { createDevice, type Device } from './device.ts';
+import type { History } from './history.ts';
+import { atMost, pause, type Random } from './random.ts';
+import type { People, Person } from './wire.ts';
+
+const PASSWORD = 'password123';
+const AT_ONCE = 4;
+
+export interface LoadOptions {
+  run: string;
+  history: History;
+  random: Random;
+  /** Where device number `i` connects; the same device always to the same place. */
+  urlOf: (i: number) => string;
+  /** People who write, each with the next `peers` of them. */
+  people: number;
+  peers: number;
+  /** The longest pause between two things that a device does, in ms. */
+  thinkMs: number;
+}
+
+/** People who chat all the time, each with one device or two. */
+export interface Load extends Disposable {
+  people: People;
+  devices: Device[];
+  /** Who writes with whom. */
+  peersOf(person: Person): Person[];
+  /** Who has a socket now, as far as clients know. */
+  online(): Set<number>;
+  /** Makes an account that has no device. */
+  register(url: string): Promise<Person>;
+  /** Somebody new with one device, who only watches; `reconnection: false` for one who does not come back. */
+  extra(name: string, url: string, reconnection?: boolean): Promise<Device>;
+  /** Nobody begins anything new; resolves when all that was begun is answered, or after `ms`. */
+  stop(ms: number): Promise<void>;
+}
+
+/** An account of its own. @throws Error when the server refuses */
+async function register(url: string, name: string): Promise<{ id: string; token: string }> {
+  const body = JSON.stringify({ username: name, email: `${name}@example.org`, password: PASSWORD });
+  const headers = { 'content-type': 'application/json' };
+  const response = await fetch(new URL('/api/auth/register', url), { method: 'POST', headers, body });
+  const { data, message } = (await response.json()) as {
+    message: string;
+    data?: { token: string; user: { _id: string } };
+  };
+  if (!data) throw new Error(`registration failed: ${message}`);
+  return { id: data.user._id, token: data.token };
+}
+
+/** Accounts, numbered in the order in which they are made. */
+function createPeople(run: string, history: History) {
+  const all: Person[] = [];
+  const index = new Map<string, number>();
+  async function add(url: string): Promise<Person> {
+    const number = all.length;
+    const person = { index: number, id: '', token: '' };
+    all.push(person);
+    Object.assign(person, await register(url, `${run}-${number}`));
+    index.set(person.id, number);
+    history.info('', 'person', { person: number, id: person.id });
+    return person;
+  }
+  return { people: { all, indexOf: (id: string) => index.get(id) ?? -1 }, add };
+}
+
+/** What a device does next, and how often of a hundred times. */
+const HABITS = [
+  ['write', 62],
+  ['read', 16],
+  ['type', 8],
+  ['page', 4],
+  ['repeat', 3],
+  ['list', 3],
+  ['unread', 3],
+  ['drop', 0.6],
+  ['anew', 0.4],
+] as const;
+type Habit = (typeof HABITS)[number][0];
+
+function choose(random: Random): Habit {
+  let left = random.next() * 100;
+  for (const [habit, weight] of HABITS) {
+    left -= weight;
+    if (left < 0) return habit;
+  }
+  return 'write';
+}
+
+async function live(device: Device, peers: Person[], { random, thinkMs, running }: Life): Promise<void> {
+  /** Some send the next message before the last is answered; the order in which those arrive is nobody's promise. */
+  const burst = random.chance(0.5) ? 1 : 4;
+  const deeds: Record<Habit, (peer: Person) => unknown> = {
+    write: (peer) => Promise.all(Array.from({ length: 1 + random.below(burst) }, () => device.send(peer))),
+    read: device.read,
+    type: device.typing,
+    page: (peer) => device.page(peer),
+    repeat: device.repeat,
+    list: () => device.list(),
+    unread: () => device.unread(),
+    drop: device.drop,
+    anew: () => device.syncFromZero(),
+  };
+  while (running()) {
+    await deeds[choose(random)](random.pick(peers));
+    await pause(random.next() * thinkMs);
+  }
+}
+
+interface Life {
+  random: Random;
+  thinkMs: number;
+  running: () => boolean;
+}
+
+/** Registers people and lets them chat until `stop`. */
+export async function startLoad(options: LoadOptions): Promise<Load> {
+  const { run, history, random, urlOf, thinkMs } = options;
+  const { people, add } = createPeople(run, history);
+  const devices: Device[] = [];
+  const others: Device[] = [];
+  let tags = 0;
+  let running = true;
+
+  function deviceOf(person: Person, name: string, at: { url: string; reconnection?: boolean }): Device {
+    const own = random.fork(name);
+    const transports = own.chance(0.12) ? ['polling'] : own.chance(0.1) ? ['polling', 'websocket'] : ['websocket'];
+    return createDevice({ ...at, person, people, name, transports, run, history, random: own, nextTag: () => tags++ });
+  }
+
+  const writers: Person[] = [];
+  for (let first = 0; first < options.people; first += AT_ONCE) {
+    const group = Array.from({ length: Math.min(AT_ONCE, options.people - first) }, (_, i) => add(urlOf(first + i)));
+    writers.push(...(await Promise.all(group)));
+  }
+  const peersOf = (person: Person) =>
+    [...new Set(Array.from({ length: options.peers }, (_, i) => [i + 1, -i - 1]).flat())].map(
+      (step) => writers[(person.index + step + writers.length) % writers.length] as Person,
+    );
+  for (const { index } of writers) {
+    for (let step = 1; step <= options.peers; step++) {
+      history.info('', 'conversation', { users: [index, (index + step) % writers.length] });
+    }
+  }
+  for (const person of writers) {
+    for (let d = 0; d < 1 + (person.index % 3 === 0 ? 1 : 0); d++) {
+      devices.push(deviceOf(person, `${person.index}.${d}`, { url: urlOf(devices.length) }));
+    }
+  }
+  for (const { socket } of devices) socket.connect();
+  await Promise.all(devices.map((device) => device.connected()));
+  const lives = devices.map((device) =>
+    live(device, peersOf(device.person), {
+      random: random.fork(`life ${device.name}`),
+      thinkMs,
+      running: () => running,
+    }),
+  );
+  const ended = Promise.all(lives);
+  ended.catch(() => {});
+
+  return {
+    people,
+    devices,
+    peersOf,
+    online: () =>
+      new Set([...devices, ...others].filter(({ socket }) => socket.connected).map(({ person }) => person.index)),
+    register: add,
+    async extra(name, url, reconnection = true) {
+      const person = await add(url);
+      const device = deviceOf(person, `${person.index}.${name}`, { url, reconnection });
+      others.push(device);
+      device.socket.connect();
+      await device.connected();
+      return device;
+    },
+    async stop(ms) {
+      running = false;
+      await atMost(ms, ended);
+    },
+    [Symbol.dispose]() {
+      running = false;
+      for (const device of [...devices, ...others]) device.close();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+// `npm run torture`: breaks a cluster under load, records what its clients see, and judges it.
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { lackOfMongo, lackOfNginx, lackOfRedis } from '@duet/testkit/cluster';
+import { faults } from './faults/index.ts';
+import type { Fault } from './faults/stage.ts';
+import { lackOfNetwork } from './network.ts';
+import { failed, print } from './report.ts';
+import { type Report, type RunOptions, torture } from './run.ts';
+import { type Shape, startSubject } from './start.ts';
+
+const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 40] [--out data/torture]
+npm run torture -- --short [--seed 1]
+
+Three nodes behind nginx, with Redis and MongoDB, each in a network namespace of its own, under load; then one fault
+after the other, or 'mix'. Clients write down what they see, and a judge says whether every promise was kept.
+--secs is how long at least, --acks how many acknowledged messages at least; --short is all faults in a few minutes.
+
+Faults: mix, ${[...faults.keys()].join(', ')}`;
+
+/** Faults that share a run in the short form: related ones, so that a failure still says where to look. */
+const SHORT: string[][] = [
+  ['kill', 'stop-5'],
+  ['rolling'],
+  ['redis-restart', 'redis-flush', 'redis-gone'],
+  ['redis-silent', 'redis-loud', 'redis-oneway'],
+  ['db-restart', 'db-silent', 'db-loud', 'db-oneway'],
+  ['nginx-reload', 'nginx-kill', 'slow-clients', 'half-open'],
+  ['slow-consumer', 'herd'],
+  ['clock-skew'],
+  ['disk-full'],
+];
+
+const { values } = parseArgs({
+  options: {
+    fault: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    secs: { type: 'string', default: '60' },
+    acks: { type: 'string' },
+    people: { type: 'string' },
+    out: { type: 'string', default: 'data/torture' },
+    short: { type: 'boolean', default: false },
+    tamper: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+/** @throws Error naming what is not there */
+function faultsNamed(names: string[]): Fault[] {
+  return names.map((name) => {
+    const fault = faults.get(name);
+    if (!fault) throw new Error(`there is no fault ${name}; --help names them`);
+    return fault;
+  });
+}
+
+function plan(): { faults: Fault[]; options: RunOptions }[] {
+  const { short, seed, secs } = values;
+  const groups = short ? SHORT : [values.fault?.split(',') ?? []];
+  return groups.map((names) => {
+    const mix = names[0] === 'mix';
+    const chosen = mix ? [...faults.values()].filter(({ shape }) => shape === 'cluster') : faultsNamed(names);
+    return {
+      faults: chosen,
+      options: {
+        name: names.join('+'),
+        faults: chosen,
+        mix,
+        seed: Number(seed),
+        secs: Number(secs),
+        acknowledgements: Number(values.acks ?? (short ? 500 : 20 * Number(secs))),
+        short,
+        people: Number(values.people ?? (short ? 12 : 40)),
+        folder: values.out,
+      },
+    };
+  });
+}
+
+/** What this machine lacks for these faults. */
+function lacks(all: Fault[]): string[] {
+  const cluster = all.some(({ shape }) => shape !== 'disk');
+  return [
+    ...(cluster ? [lackOfMongo(), lackOfRedis(), lackOfNginx()] : []),
+    ...(all.some(({ network }) => network) ? [lackOfNetwork()] : []),
+    ...(process.getuid?.() !== 0 && all.some(({ shape }) => shape === 'disk') ? ['A small disk needs root'] : []),
+  ].filter((lack) => lack !== undefined);
+}
+
+async function main(): Promise<number> {
+  if (values.help || (!values.short && !values.fault)) {
+    console.log(HELP);
+    return values.help ? 0 : 1;
+  }
+  const runs = plan();
+  const missing = lacks(runs.flatMap((run) => run.faults));
+  if (missing.length > 0) {
+    console.error(`This needs what the machine has not:\n${missing.map((lack) => `  ${lack}`).join('\n')}`);
+    return 1;
+  }
+  const reports: Report[] = [];
+  // What was started is ended in any case.
+  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(() => undefined);
+  await using stack = new AsyncDisposableStack();
+  let subject: Awaited<ReturnType<typeof startSubject>> | undefined;
+  let shape: Shape | undefined;
+  for (const run of runs) {
+    const wanted = run.faults[0]?.shape ?? 'cluster';
+    if (wanted !== shape) {
+      await subject?.[Symbol.asyncDispose]();
+      // What nodes print is the first thing that one wants to see after a failure.
+      const output: string[] = [];
+      subject = await startSubject({
+        shape: wanted,
+        network: lackOfNetwork() === undefined,
+        tamper: values.tamper,
+        onOutput: (text) => output.push(text),
+      });
+      const mine = subject;
+      stack.defer(async () => {
+        await mine[Symbol.asyncDispose]();
+        writeFileSync(join(values.out, `nodes-${wanted}.log`), output.join(''));
+      });
+      shape = wanted;
+    }
+    console.log(`${run.options.name} ...`);
+    const report = await Promise.race([torture(subject as NonNullable<typeof subject>, run.options), interrupted]);
+    if (!report) return 130;
+    print(report);
+    reports.push(report);
+  }
+  return reports.some(failed) ? 1 : 0;
+}
+
+process.exit(await main());

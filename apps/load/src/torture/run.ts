@@ -1,0 +1,165 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Fault, Stage } from './faults/stage.ts';
+import { metric } from './faults/stage.ts';
+import { awaitPresence, type FinalDeps, readEverything } from './final.ts';
+import { createHistory, createHistoryFile, type History, readHistory } from './history.ts';
+import { judge, type Verdict } from './judge/index.ts';
+import { type Load, startLoad } from './load.ts';
+import { createRandom, pause } from './random.ts';
+import type { Subject } from './start.ts';
+import { createTally, type Tally } from './tally.ts';
+
+const WARM_UP_MS = 1_500;
+const HEAL_WITHIN_MS = 30_000;
+const GOOD_P99_MS = 1_500;
+const DRAIN_WITHIN_MS = 90_000;
+const PRESENCE_WITHIN_MS = 36_000;
+/** Until then nodes must have noticed that all clients are gone, half-open ones included. */
+const LEFT_WITHIN_MS = 45_000;
+/** A run that has not come to its end by then is broken. */
+const LONGEST_S = 3_600;
+
+export interface RunOptions {
+  name: string;
+  /** In this order, over and over; `mix` in any. */
+  faults: Fault[];
+  mix: boolean;
+  seed: number;
+  /** At least so long, in seconds, and at least so many acknowledgements. */
+  secs: number;
+  acknowledgements: number;
+  /** Short turns, each fault once. */
+  short: boolean;
+  people: number;
+  /** Where the history is written. */
+  folder: string;
+}
+
+export interface Report {
+  name: string;
+  seed: number;
+  seconds: number;
+  traces: string[];
+  /** Why this run proves nothing; empty for a good one. */
+  failures: string[];
+  verdict: Verdict;
+  file: string;
+}
+
+/** Some devices come by the narrow line, some to a node itself, the others through nginx. */
+function routes({ on, network }: Subject): (i: number) => string {
+  return (i) => {
+    if (network && i % 6 === 5) return `http://${network.slowAddress}:${on.nginx?.port}`;
+    if (on.nodes.length > 1 && i % 5 === 3) return (on.nodes[i % on.nodes.length] as { url: string }).url;
+    return on.url;
+  };
+}
+
+/** Lets faults happen until there is enough. @returns what proves them */
+async function breakThings(stage: Stage, options: RunOptions): Promise<string[]> {
+  const { faults, mix, secs, acknowledgements, short } = options;
+  const traces: string[] = [];
+  const begin = performance.now();
+  const passed = () => (performance.now() - begin) / 1_000;
+  const enough = () =>
+    traces.length >= faults.length &&
+    (short || (passed() >= secs && stage.tally.acknowledged() >= acknowledgements) || passed() > LONGEST_S);
+  while (!enough()) {
+    const fault = mix ? stage.random.pick(faults) : (faults[traces.length % faults.length] as Fault);
+    traces.push(`${fault.name}: ${await fault.turn(stage)}`);
+    await pause(short ? 500 : 2_000 + stage.random.next() * 6_000);
+  }
+  return traces;
+}
+
+/** Until sends are quick again, or it is for the judge to say that they are not. */
+async function recover(tally: Tally, history: History, short: boolean): Promise<void> {
+  const begin = performance.now();
+  const passed = () => performance.now() - begin;
+  const good = () => (tally.recentP99(history.now()) ?? Number.POSITIVE_INFINITY) < GOOD_P99_MS;
+  while (passed() < HEAL_WITHIN_MS && (passed() < (short ? 1_000 : 10_000) || !good())) await pause(250);
+  // A whole window of the judge's, after the moment at which it looked good.
+  await pause(short ? 2_500 : 4_000);
+}
+
+/** Waits until the nodes have noticed that everybody has gone. */
+async function leave(load: Load, { nodes, history }: FinalDeps): Promise<void> {
+  load[Symbol.dispose]();
+  const end = performance.now() + LEFT_WITHIN_MS;
+  for (const [node, url] of nodes) {
+    const left = () => metric({ url } as never, 'duet_connected_sockets').catch(() => Number.NaN);
+    let sockets = await left();
+    for (; sockets !== 0 && performance.now() < end; sockets = await left()) await pause(250);
+    history.info('', 'leftover', { node, sockets });
+  }
+}
+
+async function record(subject: Subject, options: RunOptions, write: Parameters<typeof createHistory>[0]) {
+  const tally = createTally();
+  const history = createHistory((line) => {
+    tally.see(line);
+    write(line);
+  });
+  const random = createRandom(options.seed);
+  const run = `t${Math.floor(performance.now()).toString(36)}${options.seed}`;
+  const { short, people } = options;
+  const load = await startLoad({
+    run,
+    history,
+    random,
+    urlOf: routes(subject),
+    people,
+    peers: short ? 2 : 4,
+    thinkMs: short ? 60 : 30,
+  });
+  const nodes = new Map(subject.on.nodes.map(({ url }, i) => [`node${i}`, url]));
+  const final: FinalDeps = { run, history, load, watcher: await load.register(subject.on.url), nodes };
+  const stage: Stage = {
+    ...subject,
+    load,
+    tally,
+    random: random.fork('faults'),
+    short,
+    note: (what) => history.info('', 'fault', { name: options.name, what }),
+    acquaint: (one, other) => history.info('', 'conversation', { users: [one, other] }),
+  };
+  const traces: string[] = [];
+  const failures: string[] = [];
+  try {
+    // Somebody who leaves: in the end nobody may take him for online.
+    (await load.extra('guest', subject.on.url, false)).close();
+    await pause(WARM_UP_MS);
+    await breakThings(stage, options).then(
+      (proofs) => traces.push(...proofs),
+      (error) => failures.push(String(error)),
+    );
+    history.info('', 'phase', 'healed');
+    await recover(tally, history, short);
+    history.info('', 'phase', 'quiet');
+    await load.stop(DRAIN_WITHIN_MS);
+    await awaitPresence(final, PRESENCE_WITHIN_MS);
+    await readEverything(final).catch((error) => failures.push(String(error)));
+    history.info('', 'phase', 'end');
+  } finally {
+    await leave(load, final);
+  }
+  return { traces, failures };
+}
+
+/** One run: load, faults, healing, the last readings, the judge. */
+export async function torture(subject: Subject, options: RunOptions): Promise<Report> {
+  mkdirSync(options.folder, { recursive: true });
+  const file = join(options.folder, `${options.name}-${options.seed}.jsonl`);
+  const begin = performance.now();
+  const { traces, failures } = await (async () => {
+    using lines = createHistoryFile(file);
+    return await record(subject, options, lines.write);
+  })();
+  const seconds = (performance.now() - begin) / 1_000;
+  const verdict = judge(readHistory(file));
+  const { acknowledged } = verdict.figures;
+  if (acknowledged < options.acknowledgements)
+    failures.push(`${acknowledged} messages were acknowledged, ${options.acknowledgements} are needed`);
+  return { name: options.name, seed: options.seed, seconds, traces, failures, verdict, file };
+}

@@ -1,0 +1,229 @@
+import { describe, expect, test } from 'vitest';
+import { createHistory, type History, type Line, type Marks, type Row } from '../src/torture/history.ts';
+import { INVARIANTS, type Invariant, judge } from '../src/torture/judge/index.ts';
+
+const ANNE = '0.0';
+const BEN = '1.0';
+const CRC = 1;
+const row = (seq: number, from: number, tag = seq - 1): Row => [`id-${tag}`, seq, tag, from, CRC, 0];
+
+/** What a conversation of two people with four messages looks like when all is well; each part may be told otherwise. */
+interface Story {
+  /** What happens before the end, beyond the messages that were sent and acknowledged. */
+  meanwhile: (history: History) => void;
+  /** What each reads at the end. */
+  pages: [anne: Row[], ben: Row[]];
+  synced: [anne: Row[], ben: Row[]];
+  models: [anne: Row[], ben: Row[]];
+  marks: [anne: Marks, ben: Marks];
+  unread: [anne: number, ben: number];
+}
+
+const messages = [row(1, 0), row(2, 0), row(3, 1), row(4, 0)];
+const good: Story = {
+  meanwhile: () => {},
+  pages: [messages, messages],
+  synced: [messages, messages],
+  models: [messages, messages],
+  marks: [
+    [0, 0, 0],
+    [0, 0, 0],
+  ],
+  unread: [1, 3],
+};
+
+function send(history: History, proc: string, { to, answer }: { to: number; answer: Row }): void {
+  history.invoke(proc, 'send', { to, tag: answer[2], crc: CRC }).ok(answer);
+}
+
+/** A whole history, with a clock that moves by 1 ms a line. */
+function tell(changes: Partial<Story> = {}): Line[] {
+  const story = { ...good, ...changes };
+  const lines: Line[] = [];
+  const history = createHistory((line) => lines.push(line));
+  history.info('', 'person', { person: 0, id: 'anne' });
+  history.info('', 'person', { person: 1, id: 'ben' });
+  history.info('', 'conversation', { users: [0, 1] });
+  for (const proc of [ANNE, BEN]) history.info(proc, 'connect', { transport: 'websocket' });
+  send(history, ANNE, { to: 1, answer: row(1, 0) });
+  send(history, ANNE, { to: 1, answer: row(2, 0) });
+  send(history, BEN, { to: 0, answer: row(3, 1) });
+  history.info('', 'phase', 'healed');
+  send(history, ANNE, { to: 1, answer: row(4, 0) });
+  story.meanwhile(history);
+  for (const [person, proc] of [ANNE, BEN].entries()) {
+    const peer = 1 - person;
+    const [pages, synced, model] = [story.pages[person], story.synced[person], story.models[person]] as Row[][];
+    const [marks, unread] = [story.marks[person] as Marks, story.unread[person] as number];
+    history.info(proc, 'model', { peer, rows: (model as Row[]).map(([id, , tag]) => [id, tag]) });
+    const thread = { peer, rows: synced as Row[], lastSeq: synced?.at(-1)?.[1] ?? 0, unread, marks };
+    history.invoke(proc, 'sync', { chain: 1, known: {}, final: true }).ok({ threads: [thread], complete: true });
+    history.invoke(proc, 'page', { peer, after: 0, limit: 100, final: true }).ok({ rows: pages as Row[], marks });
+    history.invoke(proc, 'list', { final: true }).ok([{ peer, lastSeq: thread.lastSeq, unread, marks }]);
+    history.invoke(proc, 'unread', { final: true }).ok(unread);
+  }
+  history.invoke('', 'presence', { node: 'node0' }).ok([0, 1]);
+  return lines.map((line, i) => ({ ...line, t: i }));
+}
+
+const both = (rows: Row[]): [Row[], Row[]] => [rows, rows];
+const everywhere = (rows: Row[]): Partial<Story> => ({ pages: both(rows), synced: both(rows), models: both(rows) });
+const read = (rows: Row[], tags: number[]): Row[] =>
+  rows.map((each) => (tags.includes(each[2]) ? ([...each.slice(0, 5), 1] as unknown as Row) : each));
+const marksOf = (seq: number): Partial<Story> => ({
+  marks: [
+    [0, seq, seq],
+    [seq, 0, 0],
+  ],
+});
+const broken = (lines: Line[]): string[] => Object.keys(judge(lines).violations).sort();
+
+/** Histories that break a promise, each by one change of what the good one tells. */
+const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
+  [
+    'I1',
+    'an acknowledged message that one side does not read',
+    () => tell({ pages: [messages, messages.slice(0, 3)] }),
+  ],
+  ['I1', 'an acknowledged message that sync does not tell', () => tell({ synced: [messages.slice(0, 3), messages] })],
+  ['I2', 'a message that is there twice', () => tell(everywhere([...messages, ['id-x', 5, 0, 0, CRC, 0]]))],
+  ['I2', 'a message that nobody wrote', () => tell(everywhere([...messages, row(5, 0)]))],
+  ['I2', 'a text that was changed', () => tell({ pages: [messages, messages.map((each) => each.with(4, 9) as Row)] })],
+  [
+    'I3',
+    'two messages that changed places',
+    () => tell(everywhere([row(1, 0, 1), row(2, 0, 0), row(3, 1), row(4, 0)])),
+  ],
+  ['I3', 'a hole', () => tell(everywhere([row(1, 0), row(2, 0), row(4, 1, 2), row(5, 0, 3)]))],
+  [
+    'I3',
+    'another order for the other side',
+    () => tell({ pages: [messages, [row(1, 0), row(2, 1, 2), row(3, 0, 1), row(4, 0)]] }),
+  ],
+  [
+    'I4',
+    'an answer that stands before what it answers',
+    () =>
+      tell({
+        ...everywhere([...messages, row(5, 1, 5), row(6, 0, 4)]),
+        unread: [2, 4],
+        meanwhile(history) {
+          send(history, ANNE, { to: 1, answer: row(6, 0, 4) });
+          history.info(BEN, 'live', { peer: 0, row: row(6, 0, 4) });
+          send(history, BEN, { to: 0, answer: row(5, 1, 5) });
+        },
+      }),
+  ],
+  [
+    'I5',
+    'a reading that is behind what was shown before it began',
+    () =>
+      tell({
+        meanwhile: (history) => history.invoke(BEN, 'page', { peer: 0, limit: 100 }).ok({ rows: messages.slice(0, 3) }),
+      }),
+  ],
+  [
+    'I5',
+    'a sync that says it is complete and is not',
+    () =>
+      tell({
+        meanwhile: (history) =>
+          history.invoke(BEN, 'sync', { chain: 7, known: { 0: 3 } }).ok({ threads: [], complete: true }),
+      }),
+  ],
+  ['I6', 'a client that shows less than the store has', () => tell({ models: [messages, messages.slice(0, 3)] })],
+  [
+    'I6',
+    'a sync that passes one over',
+    () =>
+      tell({
+        meanwhile(history) {
+          const thread = { peer: 0, rows: [row(1, 0), row(3, 1)], lastSeq: 4, unread: 3, marks: [0, 0, 0] as Marks };
+          history.invoke(BEN, 'sync', { chain: 7, known: {} }).ok({ threads: [thread], complete: true });
+        },
+      }),
+  ],
+  ['I7', 'an unread count that is not what is unread', () => tell({ unread: [1, 2] })],
+  ['I7', 'a message that is shown as read and is not', () => tell({ pages: [messages, read(messages, [0])] })],
+  [
+    'I8',
+    'a mark that nobody has set',
+    () => tell({ ...marksOf(2), unread: [1, 1], pages: both(read(messages, [0, 1])) }),
+  ],
+  [
+    'I8',
+    'a mark that falls',
+    () =>
+      tell({
+        meanwhile(history) {
+          history.invoke(BEN, 'read', { peer: 0, seq: 2 }).ok({ seq: 2 });
+        },
+      }),
+  ],
+  [
+    'I9',
+    'somebody who is shown online without a socket',
+    () => {
+      const lines = tell({ meanwhile: (history) => history.info(BEN, 'disconnect', { reason: 'transport close' }) });
+      return lines.map((line) => (line.f === 'presence' ? { ...line, t: 40_000 + line.t } : line));
+    },
+  ],
+  [
+    'I10',
+    'a message of other people',
+    () => tell({ meanwhile: (history) => history.info(BEN, 'live', { peer: -1, row: row(9, -1) }) }),
+  ],
+  [
+    'I11',
+    'a message that never gets an answer',
+    () =>
+      tell({
+        meanwhile: (history) => history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).info('no answer'),
+      }),
+  ],
+  [
+    'I11',
+    'a socket that is left behind',
+    () => tell({ meanwhile: (history) => history.info('', 'leftover', { node: 'node0', sockets: 1 }) }),
+  ],
+];
+
+describe('the judge', () => {
+  test('T1 a history in which all is well breaks no promise', () => {
+    expect(judge(tell()).violations).toEqual({});
+  });
+
+  test('T1 marks that were set, and are shown as set, break no promise', () => {
+    const lines = tell({
+      ...marksOf(2),
+      pages: both(read(messages, [0, 1])),
+      unread: [1, 1],
+      meanwhile(history) {
+        history.invoke(BEN, 'read', { peer: 0, seq: 2 }).ok({ seq: 2 });
+        history.info(ANNE, 'read_receipt', { peer: 1, seq: 2 });
+      },
+    });
+    expect(judge(lines).violations).toEqual({});
+  });
+
+  test('T1 a try without an outcome may have happened, and a repeat is answered with the same message', () => {
+    const lines = tell({
+      ...everywhere([...messages, row(5, 0)]),
+      unread: [1, 4],
+      meanwhile(history) {
+        history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).info('no answer');
+        send(history, ANNE, { to: 1, answer: row(5, 0) });
+        send(history, ANNE, { to: 1, answer: row(5, 0) });
+      },
+    });
+    expect(judge(lines)).toMatchObject({ violations: {}, figures: { acknowledged: 5, unknown: 1, repeated: 1 } });
+  });
+
+  test.for(bad)('T2 %s is broken by %s', ([promise, , lines]) => {
+    expect(broken(lines())).toContain(promise);
+  });
+
+  test('T2 every promise has a history that breaks it', () => {
+    expect(new Set(bad.map(([promise]) => promise))).toEqual(new Set(Object.keys(INVARIANTS)));
+  });
+});
