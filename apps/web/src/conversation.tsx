@@ -87,7 +87,7 @@ function Messages({ peer }: { peer: Person }) {
     });
     observer.observe(element);
     return () => observer.disconnect();
-  }, [thread?.loading]);
+  }, [loading]);
 
   useEffect(() => {
     const read = () => document.visibilityState === 'visible' && markRead();
