@@ -76,7 +76,7 @@ async function readAll(device: Device, peer: Person): Promise<boolean> {
  * learns all and says what it shows; then everybody reads everything anew, by sync and page by page.
  */
 export async function readEverything({ history, load }: FinalDeps): Promise<void> {
-  const devices = load.devices;
+  const devices = load.talkers();
   const one = devices.filter((device, i) => devices.findIndex(({ person }) => person === device.person) === i);
   await inGroups(devices, async (device) => device.settle().then(() => true));
   await inGroups(devices, async (device) => device.settle().then(() => true));

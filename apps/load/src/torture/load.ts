@@ -22,9 +22,14 @@ export interface LoadOptions {
 /** People who chat all the time, each with one device or two. */
 export interface Load extends Disposable {
   people: People;
+  /** Those that chat. */
   devices: Device[];
-  /** Who writes with whom. */
+  /** Every device that is in a conversation. */
+  talkers(): Device[];
+  /** With whom somebody has a conversation. */
   peersOf(person: Person): Person[];
+  /** From now on these two have one as well. */
+  acquaint(one: Person, other: Person): void;
   /** Who has a socket now, as far as clients know. */
   online(): Set<number>;
   /** Makes an account that has no device. */
@@ -122,10 +127,18 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   let tags = 0;
   let running = true;
 
-  function deviceOf(person: Person, name: string, at: { url: string; reconnection?: boolean }): Device {
+  /** Some devices know no websockets, some begin without; most are as the SDK is. */
+  const transportsOf = (own: Random) =>
+    own.pick([['polling'], ['polling', 'websocket'], ...Array(8).fill(['websocket'])]);
+
+  function deviceOf(
+    person: Person,
+    name: string,
+    at: { url: string; transports?: string[]; reconnection?: boolean },
+  ): Device {
     const own = random.fork(name);
-    const transports = own.chance(0.12) ? ['polling'] : own.chance(0.1) ? ['polling', 'websocket'] : ['websocket'];
-    return createDevice({ ...at, person, people, name, transports, run, history, random: own, nextTag: () => tags++ });
+    const transports = transportsOf(own);
+    return createDevice({ transports, ...at, person, people, name, run, history, random: own, nextTag: () => tags++ });
   }
 
   const writers: Person[] = [];
@@ -133,14 +146,16 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     const group = Array.from({ length: Math.min(AT_ONCE, options.people - first) }, (_, i) => add(urlOf(first + i)));
     writers.push(...(await Promise.all(group)));
   }
-  const peersOf = (person: Person) =>
-    [...new Set(Array.from({ length: options.peers }, (_, i) => [i + 1, -i - 1]).flat())].map(
-      (step) => writers[(person.index + step + writers.length) % writers.length] as Person,
-    );
-  for (const { index } of writers) {
-    for (let step = 1; step <= options.peers; step++) {
-      history.info('', 'conversation', { users: [index, (index + step) % writers.length] });
-    }
+  const peers = new Map<Person, Person[]>();
+  const peersOf = (person: Person) => peers.getOrInsertComputed(person, () => []);
+  function acquaint(one: Person, other: Person): void {
+    history.info('', 'conversation', { users: [one.index, other.index] });
+    peersOf(one).push(other);
+    peersOf(other).push(one);
+  }
+  for (const person of writers) {
+    for (let step = 1; step <= options.peers; step++)
+      acquaint(person, writers[(person.index + step) % writers.length] as Person);
   }
   for (const person of writers) {
     for (let d = 0; d < 1 + (person.index % 3 === 0 ? 1 : 0); d++) {
@@ -150,7 +165,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   for (const { socket } of devices) socket.connect();
   await Promise.all(devices.map((device) => device.connected()));
   const lives = devices.map((device) =>
-    live(device, peersOf(device.person), {
+    live(device, [...peersOf(device.person)], {
       random: random.fork(`life ${device.name}`),
       thinkMs,
       running: () => running,
@@ -162,13 +177,15 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   return {
     people,
     devices,
+    talkers: () => [...devices, ...others].filter(({ person }) => peers.has(person)),
     peersOf,
+    acquaint,
     online: () =>
       new Set([...devices, ...others].filter(({ socket }) => socket.connected).map(({ person }) => person.index)),
     register: add,
     async extra(name, url, reconnection = true) {
       const person = await add(url);
-      const device = deviceOf(person, `${person.index}.${name}`, { url, reconnection });
+      const device = deviceOf(person, `${person.index}.${name}`, { url, reconnection, transports: ['websocket'] });
       others.push(device);
       device.socket.connect();
       await device.connected();

@@ -87,12 +87,14 @@ async function recover(tally: Tally, history: History, short: boolean): Promise<
 async function leave(load: Load, { nodes, history }: FinalDeps): Promise<void> {
   load[Symbol.dispose]();
   const end = performance.now() + LEFT_WITHIN_MS;
-  for (const [node, url] of nodes) {
-    const left = () => metric({ url } as never, 'duet_connected_sockets').catch(() => Number.NaN);
-    let sockets = await left();
-    for (; sockets !== 0 && performance.now() < end; sockets = await left()) await pause(250);
-    history.info('', 'leftover', { node, sockets });
-  }
+  await Promise.all(
+    [...nodes].map(async ([node, url]) => {
+      const left = () => metric(url, 'duet_connected_sockets').catch(() => Number.NaN);
+      let sockets = await left();
+      for (; sockets !== 0 && performance.now() < end; sockets = await left()) await pause(250);
+      history.info('', 'leftover', { node, sockets });
+    }),
+  );
 }
 
 async function record(subject: Subject, options: RunOptions, write: Parameters<typeof createHistory>[0]) {
@@ -122,7 +124,6 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
     random: random.fork('faults'),
     short,
     note: (what) => history.info('', 'fault', { name: options.name, what }),
-    acquaint: (one, other) => history.info('', 'conversation', { users: [one, other] }),
   };
   const traces: string[] = [];
   const failures: string[] = [];
@@ -135,7 +136,7 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
       (error) => failures.push(String(error)),
     );
     history.info('', 'phase', 'healed');
-    await recover(tally, history, short);
+    await Promise.all([recover(tally, history, short), awaitPresence(final, PRESENCE_WITHIN_MS)]);
     history.info('', 'phase', 'quiet');
     await load.stop(DRAIN_WITHIN_MS);
     await awaitPresence(final, PRESENCE_WITHIN_MS);

@@ -51,7 +51,7 @@ function stopReading(device: Device): () => void {
   return () => tcp.resume();
 }
 
-const closedForSlowness = (node: DeployedNode) => metric(node, 'duet_slow_consumers_total');
+const closedForSlowness = (node: DeployedNode) => metric(node.url, 'duet_slow_consumers_total');
 
 const slowConsumer: Fault = {
   name: 'slow-consumer',
@@ -59,13 +59,13 @@ const slowConsumer: Fault = {
     'A client that stopped reading is sent thousands of messages. Its node closes it when too many wait, its memory stays flat, and the client catches up by sync.',
   shape: 'cluster',
   async turn(stage) {
-    const { load, random, note, acquaint } = stage;
+    const { load, random, note } = stage;
     const node = random.pick(stage.on.nodes);
     const reader = await load.extra('slow', node.url);
     const writers = load.devices.filter(
       (device, i) => device.person.index % 4 === 0 && load.devices.findIndex((d) => d.person === device.person) === i,
     );
-    for (const { person } of writers) acquaint(person.index, reader.person.index);
+    for (const { person } of writers) load.acquaint(person, reader.person);
     const before = await closedForSlowness(node);
     const goOn = stopReading(reader);
     note(`person ${reader.person.index} stops reading`);

@@ -1,5 +1,6 @@
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { pause } from '../random.ts';
 import { type Fault, proof, until } from './stage.ts';
 
 const MIB = Buffer.alloc(1024 * 1024);
@@ -42,23 +43,32 @@ export const diskFull: Fault = {
   },
 };
 
+const HOUR_MS = 3_600_000;
+
+/** The times that a node with a clock that can be moved has said, one for each jump. */
+const clocksIn = (output: string): number[] =>
+  [...output.matchAll(/^the clock shows (\S+)$/gm)].map(([, time]) => Date.parse(time as string));
+
 export const clockSkew: Fault = {
   name: 'clock-skew',
   expect:
     "The nodes' clocks differ by up to two hours and jump. Order is by seq, so nobody notices but in the times that are shown; presence goes by Redis' clock.",
   shape: 'clocks',
-  async turn({ on, note }) {
+  async turn({ on, note, short }) {
     note('clocks jump');
-    // Each signal moves the clock of a node to its next offset.
-    for (const [i, { process }] of on.nodes.entries()) for (let n = 0; n < i; n++) process.signal('SIGUSR2');
-    const hours = await until('clocks differ', async () => {
-      const dates = await Promise.all(
-        on.nodes.map(async ({ url }) => (await fetch(`${url}/health`)).headers.get('date')),
-      );
-      const times = dates.map((date) => Date.parse(date ?? ''));
-      const apart = (Math.max(...times) - Math.min(...times)) / 3_600_000;
-      return apart > 0.5 ? apart : undefined;
-    });
-    return `clocks ${hours.toFixed(1)} h apart`;
+    const before = on.nodes.map(({ process }) => clocksIn(process.output()).length);
+    // Each signal moves the clock of a node to its next offset, and the node says what time it is then.
+    for (const [i, { process }] of on.nodes.entries()) {
+      for (let jump = 0; jump <= i; jump++) {
+        process.signal('SIGUSR2');
+        await until('the clock has jumped', () => clocksIn(process.output()).length > (before[i] as number) + jump);
+      }
+    }
+    const hours = on.nodes.map(({ process }) => ((clocksIn(process.output()).at(-1) as number) - Date.now()) / HOUR_MS);
+    await pause(short ? 2_000 : 5_000);
+    return proof(
+      new Set(hours.map(Math.round)).size > 1,
+      `clocks off by ${hours.map((h) => h.toFixed(1)).join(', ')} h`,
+    );
   },
 };

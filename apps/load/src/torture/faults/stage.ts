@@ -20,8 +20,6 @@ export interface Stage {
   short: boolean;
   /** Writes a step of a fault into the history. */
   note(what: string): void;
-  /** Tells the judge of two people who are going to write to each other. */
-  acquaint(one: number, other: number): void;
 }
 
 export interface Fault {
@@ -40,7 +38,7 @@ export interface Fault {
   turn(stage: Stage): Promise<string>;
 }
 
-const WAIT_MS = 30_000;
+const WAIT_MS = 60_000;
 
 /** Asks until there is an answer. @throws Error when there is none in time */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
@@ -74,9 +72,9 @@ export async function isReady(node: DeployedNode): Promise<boolean> {
 export const allReady = (stage: Stage): Promise<unknown> =>
   until('all nodes are ready', async () => (await Promise.all(stage.on.nodes.map(isReady))).every(Boolean));
 
-/** One number of a node's metrics. */
-export async function metric(node: DeployedNode, name: string): Promise<number> {
-  const answer = await fetch(`${node.url}/metrics`, { signal: AbortSignal.timeout(5_000) });
+/** One number of the metrics of a node. */
+export async function metric(url: string, name: string): Promise<number> {
+  const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) });
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await answer.text())?.[1] ?? Number.NaN);
 }
 

@@ -67,7 +67,7 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
       if (line.f === 'disconnect') counts.disconnects++;
       if (line.f === 'phase' && line.val === 'healed') healedAt = line.t;
       if (line.f === 'phase' && line.val === 'quiet') loadEndedAt = line.t;
-      if (line.f === 'leftover' && line.val.sockets > 0)
+      if (line.f === 'leftover' && line.val.sockets !== 0)
         accuse(`${line.val.node} still counts ${line.val.sockets} sockets when all clients have gone`);
       for (const { row } of shownBy(event, roster)) {
         const message = sent[row[2]];
