@@ -39,17 +39,15 @@ export function createConnections(url: string, report: Report): Connections {
     enableOfflineQueue: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SILENCE_MS,
-    // One write for all commands of a turn of the event loop: a group commit publishes many messages at once.
-    enableAutoPipelining: true,
   };
   const pub = new Redis(url, impatient);
   const sub = new Redis(url, common);
-  const state = new Redis(url, impatient);
+  // One write for all commands of a turn of the event loop.
+  const state = new Redis(url, { ...impatient, enableAutoPipelining: true });
   const all = [pub, sub, state];
   watch(sub, report);
   // Every failure is the affair of whoever asked; without a listener it would end the process.
   for (const client of all) client.on('error', () => {});
-  ignoreOutcome(sub);
 
   return {
     pub,
@@ -80,20 +78,6 @@ function watch(client: Redis, report: Report): void {
     if (lost) report('redis back');
     lost = false;
   });
-}
-
-/**
- * The Socket.IO adapter looks at the outcome of no subscription (socketio/socket.io-redis-adapter#569). They fail only
- * when the connection is closed for good, which must not end the process.
- */
-function ignoreOutcome(sub: Redis): void {
-  const quietly =
-    <A extends unknown[]>(command: (...args: A) => Promise<unknown>) =>
-    (...args: A) =>
-      command.apply(sub, args).catch(() => {});
-  const commands = sub as unknown as Record<'ssubscribe' | 'sunsubscribe', (...args: unknown[]) => Promise<unknown>>;
-  commands.ssubscribe = quietly(commands.ssubscribe);
-  commands.sunsubscribe = quietly(commands.sunsubscribe);
 }
 
 /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. */

@@ -1,11 +1,11 @@
 import { DuetError } from '@duet/contract';
 import { BEAT_MS, type Clock, type Cluster } from '@duet/core';
-import { createShardedAdapter } from '@socket.io/redis-adapter';
-import type { Redis } from 'ioredis';
+import { createChannels, oncePerTurn } from './channels.ts';
 import { COMMAND_TIMEOUT_MS, createConnections, type Report } from './connections.ts';
 import { createLimiter } from './limiter.ts';
 import { createPresence } from './presence.ts';
 import { createScripts } from './scripts.ts';
+import { createSocketAdapter } from './socket-adapter.ts';
 
 export interface RedisClusterOptions {
   /** One Redis server of version 7 or newer, `redis://` or `rediss://`. */
@@ -27,10 +27,10 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   const { pub, sub, state } = connections;
   const run = createScripts(state, { prefix: `${prefix}:`, now });
   const presence = createPresence(run, clock);
+  const channels = createChannels(pub, sub);
   const gapListeners: (() => void)[] = [];
 
-  /** Subscriptions and the ping share a connection, on which Redis answers in order (and publishes to whom it has answered). */
-  const fence = () => inTime(sub);
+  const fence = oncePerTurn(() => inTime(channels.fence()));
 
   let wasReady = false;
   sub.on('ready', () => {
@@ -49,7 +49,7 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   });
 
   return {
-    socketAdapter: createShardedAdapter(pub, sub, { channelPrefix: prefix, subscriptionMode: 'dynamic' }),
+    socketAdapter: createSocketAdapter(channels, prefix),
     presence,
     limiter: createLimiter(run, clock),
     fence,
@@ -64,13 +64,10 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
 }
 
 /** @throws DuetError UNAVAILABLE when Redis does not answer in time */
-function inTime(sub: Redis): Promise<void> {
+function inTime(answer: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(new DuetError('UNAVAILABLE', { cause }));
     const timer = setTimeout(() => fail(new Error('no answer to a ping')), COMMAND_TIMEOUT_MS);
-    sub
-      .ping()
-      .then(() => resolve(), fail)
-      .finally(() => clearTimeout(timer));
+    answer.then(resolve, fail).finally(() => clearTimeout(timer));
   });
 }

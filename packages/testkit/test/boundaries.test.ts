@@ -21,7 +21,7 @@ const boundaries: Boundary[] = [
   },
   {
     folder: 'packages/cluster-redis',
-    mayImport: [...contract, '@duet/core', '@socket.io/redis-adapter', 'ioredis', 'socket.io-adapter'],
+    mayImport: [...contract, '@duet/core', 'ioredis', 'socket.io-adapter'],
     builtins: ['node:crypto'],
     never: clocks,
   },

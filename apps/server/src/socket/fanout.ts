@@ -1,10 +1,7 @@
 import type { Fanout } from '@duet/core';
 import type { Server } from 'socket.io';
 
-/**
- * The room of a user's sockets. Never 20 characters long: the sharded adapter would take such a name for a socket id and
- * send its messages to every node.
- */
+/** The room of a user's sockets. */
 export const roomOf = (user: string): string => `user:${user}`;
 
 /**
@@ -25,7 +22,7 @@ export function createFanout(io: Server, alone: boolean): Fanout {
     toUser(user, { name, payload }, { except } = { except: undefined }) {
       const room = roomOf(user);
       if (alone && isEmpty(room, except)) return;
-      // One room and no acknowledgement: the only form that the sharded adapter sends to that room's nodes alone.
+      // One room and no acknowledgement: what costs the nodes of that room alone.
       const target = except === undefined ? io.to(room) : io.to(room).except(except);
       target.emit(name, payload);
     },

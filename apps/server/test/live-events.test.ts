@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createRedisCluster } from '@duet/cluster-redis';
+import { type BackingService, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
+import { io as connect } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createFanout, roomOf } from '../src/socket/fanout.ts';
+import { createSocketServer } from '../src/socket/server.ts';
+
+describe.skipIf(!hasRedis())('live events between nodes', () => {
+  let redis: BackingService;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis[Symbol.asyncDispose]());
+
+  /** Socket.IO and the fan-out of a node, without rules; whoever comes says who he is. */
+  async function startNode(prefix: string) {
+    const cluster = createRedisCluster({ url: redis.url, prefix, clock: createManualClock() });
+    await eventually(
+      () =>
+        cluster.ready().then(
+          () => true,
+          () => false,
+        ),
+      'the cluster is ready',
+    );
+    const http = createServer();
+    const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall: () => true });
+    io.use((socket, next) => {
+      void socket.join(roomOf(socket.handshake.auth.user));
+      cluster.fence().then(() => next(), next);
+    });
+    await once(http.listen(0, '127.0.0.1'), 'listening');
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const close = async () => {
+      await io.close();
+      await cluster.close();
+    };
+    return { url, fanout: createFanout(io, false), [Symbol.asyncDispose]: close };
+  }
+
+  async function arrive(url: string, user: string) {
+    const socket = connect(url, { auth: { user }, forceNew: true, reconnection: false });
+    const heard: unknown[] = [];
+    socket.onAny((name, payload) => heard.push([name, payload]));
+    await new Promise<void>((resolve) => socket.once('connect', resolve));
+    return { socket, heard, id: socket.id as string, [Symbol.dispose]: () => void socket.disconnect() };
+  }
+
+  const typing = (userId: string) => ({ name: 'user_typing', payload: { userId, isTyping: true } }) as const;
+  const heardTyping = (userId: string) => ['user_typing', { userId, isTyping: true }];
+
+  test('C5 an event for somebody reaches all his sockets on any node, once, and nobody else', async () => {
+    const prefix = randomUUID();
+    await using one = await startNode(prefix);
+    await using two = await startNode(prefix);
+    using here = await arrive(one.url, 'ann');
+    using alsoHere = await arrive(one.url, 'ann');
+    using there = await arrive(two.url, 'ann');
+    using other = await arrive(two.url, 'bob');
+    one.fanout.toUser('ann', typing('1'));
+    one.fanout.toUser('ann', typing('2'), { except: here.id });
+    one.fanout.toLocal(typing('3'));
+    one.fanout.toAll(typing('end'));
+    const all = [here, alsoHere, there, other];
+    await eventually(() => all.every(({ heard }) => JSON.stringify(heard).includes('end')), 'the last has come');
+    expect(here.heard).toEqual(['1', '3', 'end'].map(heardTyping));
+    expect(alsoHere.heard).toEqual(['1', '2', '3', 'end'].map(heardTyping));
+    expect(there.heard).toEqual(['1', '2', 'end'].map(heardTyping));
+    expect(other.heard).toEqual(['end'].map(heardTyping));
+  });
+
+  test('C6 all connections of somebody can be ended, on every node', async () => {
+    const prefix = randomUUID();
+    await using one = await startNode(prefix);
+    await using two = await startNode(prefix);
+    using here = await arrive(one.url, 'ann');
+    using there = await arrive(two.url, 'ann');
+    using other = await arrive(two.url, 'bob');
+    one.fanout.closeUser('ann');
+    await eventually(() => here.socket.disconnected && there.socket.disconnected, 'both are gone');
+    expect(other.socket.connected).toBe(true);
+  });
+
+  test('B9 while Redis is away, people on one node reach each other all the same', async () => {
+    await using node = await startNode(randomUUID());
+    using ann = await arrive(node.url, 'ann');
+    redis.process?.pause();
+    try {
+      node.fanout.toUser('ann', typing('1'));
+      await eventually(() => ann.heard.length > 0, 'it has come');
+      expect(ann.heard).toEqual([heardTyping('1')]);
+    } finally {
+      redis.process?.resume();
+    }
+  });
+});

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { type BackingService, eventually, hasRedis, startRedis } from '@duet/testkit';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createChannels } from '../src/channels.ts';
+import { createConnections } from '../src/connections.ts';
+
+describe.skipIf(!hasRedis())('channels', () => {
+  let server: BackingService;
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  /** A node, and everything that Redis has sent to it, wanted or not. */
+  async function node(url = server.url) {
+    const connections = createConnections(url, () => {});
+    const { pub, sub } = connections;
+    const received: string[] = [];
+    sub.on('smessage', (_, message) => received.push(message));
+    const channels = createChannels(pub, sub);
+    const ready = () =>
+      eventually(
+        () =>
+          connections.ready().then(
+            () => true,
+            () => false,
+          ),
+        'the node is ready',
+      );
+    await ready();
+    return { ...channels, received, ready, sub, [Symbol.dispose]: connections.close };
+  }
+
+  test('B7 a message reaches the nodes that listen, once each, and costs the others nothing', async () => {
+    using one = await node();
+    using two = await node();
+    using three = await node();
+    const channel = randomUUID();
+    one.listen(channel);
+    two.listen(channel);
+    three.listen(`${channel}:end`);
+    await Promise.all([one.fence(), two.fence(), three.fence()]);
+    for (let i = 0; i < 1_000; i++) one.send(channel, String(i), false);
+    three.send(`${channel}:nobody`, 'nobody', false);
+    one.send(`${channel}:end`, 'end', false);
+    await eventually(() => three.received.length > 0 && two.received.length >= 1_000, 'all has come');
+    expect(three.received).toEqual(['end']);
+    const all = Array.from({ length: 1_000 }, (_, i) => String(i));
+    expect(two.received).toEqual(all);
+    expect(one.received).toEqual(all);
+  });
+
+  test("B8 what is for a sender's other devices is sent when another node has one, and costs nothing when none has", async () => {
+    using one = await node();
+    using two = await node();
+    const channel = randomUUID();
+    one.listen(channel);
+    await one.fence();
+    one.send(channel, 'alone', true);
+    one.send(channel, 'end', false);
+    await eventually(() => one.received.includes('end'), 'all has come');
+    expect(one.received).toEqual(['end']);
+    two.listen(channel);
+    await two.fence();
+    one.send(channel, 'both', true);
+    await eventually(() => two.received.length > 0, 'the other node has it');
+    expect(two.received).toEqual(['both']);
+    two.forget(channel);
+    await two.fence();
+    one.send(channel, 'alone again', true);
+    one.send(channel, 'end', false);
+    await eventually(() => one.received.filter((message) => message === 'end').length === 2, 'all has come');
+    expect(one.received).toEqual(['end', 'both', 'end']);
+  });
+
+  test('B8 a node that Redis has forgotten spares nothing: the count would be wrong', async () => {
+    using one = await node();
+    using two = await node();
+    const channel = randomUUID();
+    for (const each of [one, two]) {
+      each.listen(channel);
+      await each.fence();
+    }
+    // The subscriptions of the first are gone, its other connections stay.
+    const lost = new Promise((resolve) => one.sub.once('close', resolve));
+    const killer = new Redis(server.url);
+    await killer.client('KILL', 'ID', String(await one.sub.client('ID')));
+    await lost;
+    one.send(channel, 'while it is away', true);
+    await eventually(() => two.received.length > 0, 'the other node has it');
+    await one.ready();
+    await one.fence();
+    await killer.quit();
+    one.send(channel, 'when it is back', true);
+    await eventually(() => one.received.length > 0, 'it listens again by itself');
+    expect(two.received).toEqual(['while it is away', 'when it is back']);
+  });
+});
