@@ -30,8 +30,8 @@ export interface UserStore {
   byEmail(emailKey: string): Promise<UserRecord | undefined>;
   /** Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. */
   list(query: { prefix?: string; after?: string; limit: number; except: string }): Promise<UserRecord[]>;
-  /** Moves lastSeen forward to `at`; an earlier time changes nothing. */
-  seen(id: string, at: number): Promise<void>;
+  /** Moves each user's lastSeen forward to `at`, all in one go; an earlier time changes nothing. */
+  seen(users: { id: string; at: number }[]): Promise<void>;
 }
 
 /** A message that wants a place in the log. */

@@ -73,10 +73,10 @@ export function createPresenceRules(deps: PresenceDeps) {
       if (untold.get(user) === payload) untold.delete(user);
       unseen.set(user, Date.parse(payload.lastSeen));
     }
-    for (const [user, at] of unseen) {
-      await deps.users.seen(user, at);
-      if (unseen.get(user) === at) unseen.delete(user);
-    }
+    // All of a round in one write: when a node dies its users come back together.
+    const seen = [...unseen].map(([id, at]) => ({ id, at }));
+    if (seen.length > 0) await deps.users.seen(seen);
+    for (const { id, at } of seen) if (unseen.get(id) === at) unseen.delete(id);
   }
 
   function note(user: string, isOnline: boolean, at: number): void {

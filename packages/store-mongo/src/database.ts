@@ -12,6 +12,8 @@ export const BOUNDED = { maxTimeMS: TIMEOUT_MS };
  * server stays unknown for ever.
  */
 const DEAF_AFTER_MS = 10_000;
+/** Updates that travel together. */
+export const MAX_UPDATES = 64;
 const DUPLICATE_KEY = 11_000;
 
 const options: ConnectOptions = {

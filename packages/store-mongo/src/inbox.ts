@@ -1,9 +1,7 @@
 import type { Entry } from '@duet/core';
-import { type Database, duplicates } from './database.ts';
+import { type Database, duplicates, MAX_UPDATES } from './database.ts';
 import { type InboxDocument, rowId } from './schemas.ts';
 
-/** Updates that travel together. */
-const MAX_UPDATES = 64;
 /** Two first messages of a conversation race for its rows; the loser finds them at its next try. */
 const MAX_TRIES = 5;
 

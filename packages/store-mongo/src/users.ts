@@ -1,6 +1,6 @@
 import { DuetError } from '@duet/contract';
 import type { UserRecord, UserStore } from '@duet/core';
-import { BOUNDED, type Database, isDuplicate } from './database.ts';
+import { BOUNDED, type Database, isDuplicate, MAX_UPDATES } from './database.ts';
 import type { UserDocument } from './schemas.ts';
 
 /** Sorts after every string that continues the prefix. */
@@ -50,13 +50,19 @@ export function createUsers(database: Database): UserStore {
           .toArray();
         return users.map(toRecord);
       }),
-    seen(_id, at) {
-      // One at a time: servers exist (FerretDB 1) that lose one of two updates that race.
-      lastSeen = lastSeen.then(() =>
-        database.answer(async () => {
-          await collection().updateOne({ _id }, { $max: { lastSeen: at } });
-        }),
-      );
+    seen(users) {
+      const updates = users.map(({ id: _id, at }) => ({
+        updateOne: { filter: { _id }, update: { $max: { lastSeen: at } } },
+      }));
+      // One after the other: servers exist (FerretDB 1) that lose one of two updates that race.
+      for (let start = 0; start < updates.length; start += MAX_UPDATES) {
+        const some = updates.slice(start, start + MAX_UPDATES);
+        lastSeen = lastSeen.then(() =>
+          database.answer(async () => {
+            await collection().bulkWrite(some, { ordered: false });
+          }),
+        );
+      }
       const noted = lastSeen;
       lastSeen = noted.catch(() => {});
       return noted;

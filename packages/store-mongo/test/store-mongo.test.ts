@@ -75,7 +75,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await createReceipts(database).advance([{ kind: 'read', user: HIGH, conversation, n: 1, seq: 1, at: 5 }]);
     await users.get([LOW]);
     await users.byEmail('somebody@example.org');
-    await users.seen(LOW, 5);
+    await users.seen([{ id: LOW, at: 5 }]);
 
     const queries = commands.flatMap(({ find, update, filter, sort, updates }) => {
       if (find) return [{ find, filter, ...(sort ? { sort } : {}) }];

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { DuetError } from '@duet/contract';
 import type { UserRecord, UserStore } from '@duet/core';
-import { answer, isConstraint } from './database.ts';
+import { answer, inTransaction, isConstraint } from './database.ts';
 
 /** Sorts after every string that continues the prefix. */
 const AFTER_ALL = '\u{10FFFF}';
@@ -38,9 +38,11 @@ export function createUsers(db: DatabaseSync): UserStore {
     byEmail: (emailKey) => answer(() => byEmail.get(emailKey) as UserRecord | undefined),
     list: ({ prefix = '', after = '', limit, except }) =>
       answer(() => list.all({ prefix, after, limit, except }) as unknown as UserRecord[]),
-    seen: (id, at) =>
-      answer(() => {
-        seen.run({ id, at });
-      }),
+    seen: (users) =>
+      answer(() =>
+        inTransaction(db, () => {
+          for (const { id, at } of users) seen.run({ id, at });
+        }),
+      ),
   };
 }

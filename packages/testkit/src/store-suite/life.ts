@@ -19,7 +19,7 @@ export function lifeTests(createStore: () => Promise<StoreUnderTest>): void {
       const [one, other] = [user({ id: low }), user({ id: high })];
       const { store } = under;
       await Promise.all([store.users.create(one), store.users.create(other)]);
-      await store.users.seen(low, START + 77);
+      await store.users.seen([{ id: low, at: START + 77 }]);
       const drafts = [draft(low), draft(high), draft(high)];
       const entries = (await store.messages.append(drafts)).map(({ entry }) => entry);
       await store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 1, seq: 2, at: START + 50 }]);

@@ -88,18 +88,29 @@ export function usersTests(under: () => StoreUnderTest): void {
     const { users } = under().store;
     const one = user();
     await users.create(one);
-    await users.seen(one.id, START + 5000);
+    const seen = (ms: number) => users.seen([{ id: one.id, at: START + ms }]);
+    await seen(5000);
     expect((await users.get([one.id]))[0]?.lastSeen).toBe(START + 5000);
-    await users.seen(one.id, START + 4999);
+    await seen(4999);
     expect(await users.get([one.id])).toEqual([{ ...one, lastSeen: START + 5000 }]);
-    await Promise.all([9, 7, 8].map((s) => users.seen(one.id, START + s * 1000)));
+    await Promise.all([9, 7, 8].map((s) => seen(s * 1000)));
     expect((await users.get([one.id]))[0]?.lastSeen).toBe(START + 9000);
+  });
+
+  it('[S3] many are seen in one go', async () => {
+    const { users } = under().store;
+    const many = Array.from({ length: 150 }, () => user());
+    await Promise.all(many.map((each) => users.create(each)));
+    await users.seen(many.map(({ id }, i) => ({ id, at: START + i })));
+    const found = new Map((await users.get(many.map(({ id }) => id))).map(({ id, lastSeen }) => [id, lastSeen]));
+    expect(many.map(({ id }) => found.get(id))).toEqual(many.map((_, i) => START + i));
+    await users.seen([]);
   });
 
   it('[S3] seen of somebody unknown makes nobody', async () => {
     const { users } = under().store;
     const id = newId();
-    await users.seen(id, START);
+    await users.seen([{ id, at: START }]);
     expect(await users.get([id])).toEqual([]);
   });
 }
