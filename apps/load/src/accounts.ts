@@ -7,9 +7,15 @@ export interface Account {
   auth: Record<string, string>;
 }
 
+export interface RegisteredAccount extends Account {
+  email: string;
+}
+
 const AT_ONCE = 8;
 export const PASSWORD = 'password123';
-export const emailOf = (i: number): string => `bench${i}@example.org`;
+const nameOf = (i: number): string => `bench ${i}`;
+export const emailOf = (i: number): string => addressOf(nameOf(i));
+const addressOf = (name: string): string => `${name.replace(' ', '')}@example.org`;
 
 /** Makes accounts: the relay takes any name; Duet registers them as it would anybody. */
 export async function createAccounts(kind: Kind, url: string, count: number): Promise<Account[]> {
@@ -21,16 +27,22 @@ export async function createAccounts(kind: Kind, url: string, count: number): Pr
   }
   const accounts: Account[] = [];
   for (let start = 0; start < count; start += AT_ONCE) {
-    const group = Array.from({ length: Math.min(AT_ONCE, count - start) }, (_, i) => register(url, start + i));
+    const group = Array.from({ length: Math.min(AT_ONCE, count - start) }, (_, i) => register(url, nameOf(start + i)));
     accounts.push(...(await Promise.all(group)));
   }
   return accounts;
 }
 
-async function register(url: string, i: number): Promise<Account> {
-  const body = JSON.stringify({ username: `bench ${i}`, email: emailOf(i), password: PASSWORD });
+/** Registers somebody. @throws Error with the server's own words when it refuses */
+export async function register(url: string, name: string): Promise<RegisteredAccount> {
+  const email = addressOf(name);
+  const body = JSON.stringify({ username: name, email, password: PASSWORD });
   const headers = { 'content-type': 'application/json' };
   const response = await fetch(`${url}/api/auth/register`, { method: 'POST', headers, body });
-  const { data } = (await response.json()) as { data: { token: string; user: { _id: string } } };
-  return { id: data.user._id, auth: { token: data.token } };
+  const { data, message } = (await response.json()) as {
+    data?: { token: string; user: { _id: string } };
+    message: string;
+  };
+  if (!data) throw new Error(`${url} refused a registration: ${message}`);
+  return { id: data.user._id, auth: { token: data.token }, email };
 }

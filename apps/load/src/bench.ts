@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { history, type Line, login, memory, throughput } from './parts.ts';
 import { pinned } from './subject.ts';
+import { print } from './table.ts';
 
 const parts = { throughput, memory, history, login };
 type Part = keyof typeof parts;
@@ -21,18 +22,6 @@ Compares Duet (embedded store) with a bare Socket.IO relay that stores nothing.
 Server and generator each have a core of their own; figures are ratios within one run.
 --quick is short and rough; --json prints the lines as JSON as well.`;
 
-function print(lines: Line[]): void {
-  const table = [['', 'relay / first', 'Duet / then', 'ratio', 'to reach'], ...lines];
-  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of table) {
-    console.log(
-      row
-        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-        .join('  '),
-    );
-  }
-}
-
 if (values.help || (values.only !== undefined && !(values.only in parts))) {
   console.log(HELP);
   process.exit(values.help ? 0 : 1);
@@ -45,5 +34,5 @@ for (const name of values.only ? [values.only as Part] : (Object.keys(parts) as 
   lines.push(...(await parts[name]((text) => console.log(`  ${text}`), values.quick)));
 }
 console.log();
-print(lines);
+print([['', 'relay / first', 'Duet / then', 'ratio', 'to reach'], ...lines]);
 if (values.json) console.log(JSON.stringify(lines));

@@ -1,0 +1,113 @@
+// `npm run load`: Artillery with one of the scenarios, against a cluster that it starts, or any address.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { lackOfMongo, lackOfNginx, lackOfRedis, startCluster, temporaryFolder } from '@duet/testkit/cluster';
+import { prepare } from './prepare.ts';
+import { counts, type LoadResult, latencies, page } from './report.ts';
+import { print } from './table.ts';
+
+const FOLDER = fileURLToPath(new URL('../artillery', import.meta.url));
+const ARTILLERY = join(FOLDER, 'node_modules/artillery/bin/run');
+const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
+const scenarios = readdirSync(FOLDER).flatMap((file) => (file.endsWith('.yml') ? [basename(file, '.yml')] : []));
+
+const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
+                [--accounts file.csv] [--full] [--nodes 3] [--out file.html]
+npm run load -- --prepare file.csv --target http://... [--pairs 20] [--messages 60]
+npm run load -- --from run.json [--out file.html]
+
+Runs a scenario with Artillery, prints a table and writes a page with plots. Without --target it starts nginx, nodes,
+Redis and MongoDB for it. The short form takes some 15 seconds; --full that of the scenario's file, with its limits.
+--prepare only makes accounts, for Artillery by hand; --from makes the page of a file that artillery run --output wrote.
+The target has to run with RATE_LIMITS=off. The first run installs Artillery, 400 MB, into apps/load/artillery.`;
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: 'string', default: 'mixed' },
+    target: { type: 'string' },
+    pairs: { type: 'string', default: '20' },
+    messages: { type: 'string', default: '60' },
+    accounts: { type: 'string' },
+    full: { type: 'boolean', default: false },
+    nodes: { type: 'string', default: '3' },
+    prepare: { type: 'string' },
+    from: { type: 'string' },
+    out: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const amount = { pairs: Number(values.pairs), messages: Number(values.messages) };
+
+/** Runs a program to its end. @returns its exit code */
+async function run(command: string, args: string[], cwd?: string): Promise<number> {
+  const env = { ...process.env, ARTILLERY_DISABLE_TELEMETRY: 'true' };
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const [code] = await once(child, 'exit');
+  return code ?? 1;
+}
+
+async function install(): Promise<void> {
+  if (existsSync(ARTILLERY)) return;
+  console.log('Installing Artillery ...');
+  const code = await run('npx', ['-y', 'pnpm@12', 'install', '--frozen-lockfile', '--prefer-offline'], FOLDER);
+  if (code !== 0) throw new Error('Artillery could not be installed');
+}
+
+async function startTarget() {
+  const missing = [lackOfMongo(), lackOfRedis(), lackOfNginx()].filter((lack) => lack !== undefined);
+  if (missing.length > 0) throw new Error(`A cluster needs what this machine has not:\n  ${missing.join('\n  ')}`);
+  console.log(`Starting MongoDB, Redis, ${values.nodes} nodes and nginx ...`);
+  return startCluster({ main: SERVER, nodes: Number(values.nodes), mongo: true, redis: true, nginx: true });
+}
+
+function report(file: string, name: string): void {
+  const result = JSON.parse(readFileSync(file, 'utf8')) as LoadResult;
+  const out = values.out ?? join(tmpdir(), `duet-load-${name}.html`);
+  writeFileSync(out, page(result, name));
+  console.log();
+  print(latencies(result));
+  console.log();
+  print(counts(result));
+  console.log(`\nPlots: ${out}`);
+}
+
+/** @returns the exit code: 1 when a limit of the scenario's file was passed */
+async function load(name: string): Promise<number> {
+  await install();
+  await using stack = new AsyncDisposableStack();
+  const url = values.target ?? stack.use(await startTarget()).url;
+  const folder = stack.use(temporaryFolder());
+  const accounts = values.accounts ?? join(folder.path, 'accounts.csv');
+  if (!values.accounts) {
+    console.log(`Registering ${amount.pairs} pairs with ${amount.messages} messages each ...`);
+    await prepare({ url, ...amount, file: accounts });
+  }
+  const output = join(folder.path, 'run.json');
+  const form = values.full ? [] : ['--environment', 'short'];
+  const options = ['--target', url, '--payload', accounts, '--output', output, '--quiet', ...form];
+  const code = await run(process.execPath, [ARTILLERY, 'run', ...options, join(FOLDER, `${name}.yml`)]);
+  report(output, name);
+  return code;
+}
+
+async function main(): Promise<number> {
+  if (values.help || !scenarios.includes(values.scenario) || (values.prepare && !values.target)) {
+    console.log(HELP);
+    return values.help ? 0 : 1;
+  }
+  if (values.from) report(values.from, basename(values.from, '.json'));
+  else if (values.prepare) await prepare({ url: values.target as string, ...amount, file: values.prepare });
+  else return load(values.scenario);
+  return 0;
+}
+
+process.exitCode = await main().catch((error: Error) => {
+  console.error(error.message);
+  return 1;
+});
