@@ -38,6 +38,8 @@ type Envelope<T> =
   | { success: true; data: T }
   | { success: false; message: string; code: string; errors?: FieldError[]; retryAfterMs?: number };
 
+const PATIENCE_MS = 15_000;
+
 interface Request {
   method: 'GET' | 'POST' | 'PUT';
   path: string;
@@ -57,12 +59,16 @@ async function request<T>(url: string, { method, path, body }: Request, token: s
   const headers: Record<string, string> = {};
   if (token !== undefined) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
-  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-  const envelope = await fetch(`${url}/api${path}`, init)
+  // The platform would wait for ever on a connection that only looks open.
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
+  const init = { method, headers, signal: patience.signal };
+  const envelope = await fetch(`${url}/api${path}`, body === undefined ? init : { ...init, body: JSON.stringify(body) })
     .then((response) => response.json() as Promise<Envelope<T>>)
     .catch((cause: unknown) => {
       throw new DuetError('UNAVAILABLE', { cause, message: 'The server cannot be reached' });
-    });
+    })
+    .finally(() => clearTimeout(timer));
   if (envelope.success) return envelope.data;
   throw new DuetError(codeOf(envelope.code), {
     message: envelope.message,

@@ -16,8 +16,11 @@ import { createTokens, userOf } from './tokens.ts';
 import { createTyping } from './typing.ts';
 import type { Message } from './wire.ts';
 
-/** Conversations whose people are looked up on each connect. */
-const LIST = 100;
+/** Conversations of a page of the list, and how many are listed in all: as many as a sync names. */
+const PAGE = 100;
+const MAX_LISTED = 1_000;
+/** The first sync waits this long for the list: what the list has said, it need not. */
+const LIST_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
 
 /** What failed because the server could not be reached is asked again when the connection is back. */
@@ -33,6 +36,7 @@ export function createChat(options: ChatOptions): Chat {
   const events = createEmitter<ChatEvents>();
   let user: string | undefined;
   let started = false;
+  let isListed = false;
   let endLifecycle = () => {};
   let endRetry = () => {};
 
@@ -98,16 +102,36 @@ export function createChat(options: ChatOptions): Chat {
   /** Live events have been coming since before the connection was told, so nothing lies between them and this. */
   async function learn(): Promise<void> {
     if (user === undefined) await introduce();
-    sync.request();
     receipts.flush();
     pages.flush();
-    const [{ conversations }] = await Promise.all([api.conversations({ limit: LIST }), introduce()]);
-    book.stand(
-      conversations.map(({ peer, lastMessage, unreadCount, watermarks }) => {
-        const messages = book.logOf(peer._id).messages.length === 0 ? [lastMessage] : [];
-        return { userId: peer._id, peer, standing: { messages, lastSeq: lastMessage.seq, unreadCount, watermarks } };
-      }),
-    );
+    const listed = list();
+    if (!isListed) {
+      let cancel = () => {};
+      const enough = new Promise<void>((resolve) => {
+        cancel = runtime.after(LIST_MS, resolve);
+      });
+      await Promise.race([listed.catch(untilConnected), enough]);
+      cancel();
+    }
+    sync.request();
+    await Promise.all([listed, introduce()]);
+  }
+
+  /** All conversations with their newest message, once; later the first page again, for who is online. */
+  async function list(): Promise<void> {
+    let cursor: string | undefined;
+    for (let count = 0; count < MAX_LISTED; count += PAGE) {
+      const page = await api.conversations(cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor });
+      book.stand(
+        page.conversations.map(({ peer, lastMessage, unreadCount, watermarks }) => {
+          const messages = book.logOf(peer._id).messages.length === 0 ? [lastMessage] : [];
+          return { userId: peer._id, peer, standing: { messages, lastSeq: lastMessage.seq, unreadCount, watermarks } };
+        }),
+      );
+      cursor = page.nextCursor;
+      if (cursor === undefined || isListed) break;
+    }
+    isListed = true;
   }
 
   async function introduce(): Promise<void> {
@@ -134,7 +158,9 @@ export function createChat(options: ChatOptions): Chat {
   connection.on('receive_message', ({ message }) => arrived(message));
   connection.on('resync', sync.request);
   connection.on('user_typing', ({ userId, isTyping }) => typing.heard(userId, isTyping));
-  connection.on('user_status', ({ userId, isOnline, lastSeen }) => book.notePerson(userId, { isOnline, lastSeen }));
+  connection.on('user_status', ({ userId, isOnline, lastSeen }) => {
+    if (userId !== user) book.notePerson(userId, { isOnline, lastSeen });
+  });
   connection.on('message_read_receipt', ({ readerId, seq }) => book.raise(readerId, { peerReadSeq: seq }));
   connection.on('message_delivered_receipt', ({ receiverId, seq }) =>
     book.raise(receiverId, { peerDeliveredSeq: seq }),

@@ -8,8 +8,10 @@ const HOLE_MS = 1_000;
 /** A lost event that nothing follows is found by asking now and then. */
 const POLL_MS = 120_000;
 const FIRST_RETRY_MS = 1_000;
-/** An answer to a sync is small and quick; without one the connection is dead. */
-const PATIENCE_MS = 6_000;
+/** Without an answer in this time the connection is dead, or too slow for so much at once: then less is asked for. */
+const PATIENCE_MS = 8_000;
+const MOST = 200;
+const LEAST = 5;
 
 export interface SyncDeps {
   connection: Pick<Connection, 'emit' | 'isOnline'>;
@@ -22,6 +24,8 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
   let running = false;
   let again = false;
   let failures = 0;
+  /** Messages that an answer may hold. */
+  let limit = MOST;
   /** Syncs in a row that did not close a hole. */
   let vain = 0;
   let cancelHole: (() => void) | undefined;
@@ -31,11 +35,13 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
   async function pull(): Promise<void> {
     let cursor: string | undefined;
     for (;;) {
+      const request = { conversations: book.known(), unnamed: 'newest' as const, limit };
       const answer = await connection.emit(
         'sync',
-        { conversations: book.known(), unnamed: 'newest', ...(cursor === undefined ? {} : { cursor }) },
+        cursor === undefined ? request : { ...request, cursor },
         PATIENCE_MS,
       );
+      limit = Math.min(limit * 2, MOST);
       book.stand(answer.conversations.map((standing) => ({ userId: standing.userId, standing })));
       // Without a cursor, what has been learnt since is what takes it further.
       const gotMore = answer.conversations.some(({ messages }) => messages.length > 0);
@@ -67,6 +73,7 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
     } catch (thrown) {
       const { code, retryAfterMs = 0 } = toDuetError(thrown);
       failures += 1;
+      if (code === 'UNAVAILABLE') limit = Math.max(LEAST, Math.floor(limit / 4));
       // What can never succeed is not repeated at once; the next connect or event asks again.
       const wait = errorTable[code].retry === 'never' ? POLL_MS : backoff(failures, FIRST_RETRY_MS, runtime.random);
       if (connection.isOnline()) next(retryAfterMs + wait);

@@ -32,6 +32,7 @@ describe('two people with the SDK', () => {
     using his = start(server.url, ben);
     await shows(his, anna.id, ['one', 'two', 'three']);
     await until(hers, () => stateOfLast(ben.id) === 'delivered', 'delivered');
+    await synced(his);
     expect(his.getState().conversations?.map(({ peer, unreadCount }) => [peer.username, unreadCount])).toEqual([
       [anna.user.username, 3],
     ]);

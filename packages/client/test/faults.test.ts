@@ -280,7 +280,7 @@ describe('the SDK when things fail', () => {
     await writer.emitWithAck('send_message', { receiverId: anna.id, content: 'not heard' });
     expect(hers.getState().connection).toBe('online');
     hers.foreground();
-    await shows(hers, ben.id, ['not heard']);
+    await until(hers, (state) => String(textsWith(state, ben.id)) === 'not heard', 'it is there');
     expect(proxy.connections()).toBeGreaterThan(1);
   });
 

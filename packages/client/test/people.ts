@@ -46,8 +46,9 @@ export const textsWith = (state: ChatState, peerId: string): string[] =>
 export const unreadOf = (state: ChatState): number =>
   (state.conversations ?? []).reduce((sum, { unreadCount }) => sum + unreadCount, 0);
 
-/** Resolves when these are the texts of a conversation, all stored. */
-export function shows(chat: Chat, peerId: string, texts: string[]): Promise<void> {
+/** Looks at a conversation; resolves when these are its texts, all stored. */
+export async function shows(chat: Chat, peerId: string, texts: string[]): Promise<void> {
+  await chat.open(peerId);
   const isStored = ({ seq }: ChatMessage, i: number) => seq === i + 1;
   return until(
     chat,
