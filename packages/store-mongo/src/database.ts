@@ -36,9 +36,20 @@ const options: ConnectOptions = {
   bufferCommands: false,
 };
 
+export interface FirstQuery {
+  filter: mongo.Document;
+  sort?: Record<string, 1 | -1>;
+  projection?: Record<string, 0 | 1>;
+}
+
 export interface Database {
   /** The driver's own collection: no path hydrates documents. */
   collection<T extends mongo.Document>(name: keyof Models): mongo.Collection<T>;
+  /**
+   * The first document by an equality on an index, if there is one: what `find(…).limit(1)` gives, by the bare command, which
+   * costs the node half as much. When that fails, once more the driver's way, with its repeats.
+   */
+  first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;
   /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. `close` waits for it. */
   answer<T>(work: () => Promise<T>): Promise<T>;
   /** Connects if need be, makes missing indexes once, and asks the server. @throws DuetError UNAVAILABLE */
@@ -122,6 +133,21 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
     return db;
   }
 
+  async function first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined> {
+    const { filter, ...how } = query;
+    // A bare command takes nothing from the connection's options.
+    const options = { ...BOUNDED, ...how, readConcern: { level: 'majority' as const } };
+    try {
+      const { cursor } = await connected().command({ find: name, filter, limit: 1, singleBatch: true, ...options });
+      return cursor.firstBatch[0];
+    } catch {
+      const found = connected()
+        .collection<T>(name)
+        .findOne(filter as mongo.Filter<T>, options);
+      return ((await found) as T | null) ?? undefined;
+    }
+  }
+
   async function open(): Promise<void> {
     await connection.openUri(uri, { ...options, ...extra });
     listen(connection.getClient());
@@ -130,9 +156,8 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
 
   return {
     answer,
-    collection<T extends mongo.Document>(name: keyof Models) {
-      return connected().collection<T>(name);
-    },
+    first,
+    collection: <T extends mongo.Document>(name: keyof Models) => connected().collection<T>(name),
     ready: () =>
       answer(async () => {
         opening ??= open().catch(async (error) => {

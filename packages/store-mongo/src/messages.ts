@@ -3,13 +3,24 @@ import { nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { MessageDocument } from './schemas.ts';
-import { createTails } from './tails.ts';
+import { createTails, readTail, type Tail } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
   draft: Draft;
   done: (appended: Appended) => void;
 }
+
+/** Drafts of one conversation that are yet to be stored, in their order. */
+interface Chain {
+  conversation: string;
+  pending: Pending[];
+  /** Where the first of them was refused, and how often. */
+  refused?: { seq: number; times: number };
+}
+
+/** A draft that has been refused as often as that may be a repeat. */
+const LOOK_AT = 3;
 
 const toEntry = ({ _id, ...entry }: MessageDocument): Entry => ({ id: _id, ...entry });
 const toDocument = ({ id: _id, ...entry }: Entry): MessageDocument => ({ _id, ...entry });
@@ -44,59 +55,44 @@ export function createMessages(database: Database): MessageStore {
 }
 
 /**
- * Compare-and-set against the unique index (conversation, seq), as one group commit: the conversations of a group are
- * written side by side, the drafts of one conversation one behind the other, so that none stands without the one before.
+ * Compare-and-set against the unique index (conversation, seq), as one group commit. Drafts of one conversation go one
+ * behind the other, so that none stands without the one before; those of different conversations share commands, because
+ * a command costs as much as twenty messages in it.
  */
 function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended[]> {
   const collection = () => database.collection<MessageDocument>('messages');
   const tails = createTails(database);
 
-  /** Lets each pending draft know its fate as far as it is known. @returns those that another writer was faster than */
-  async function settle(chain: Pending[], entries: Entry[], refused: number): Promise<Pending[]> {
-    for (const [i, { done }] of chain.slice(0, refused).entries()) done({ entry: entries[i] as Entry, fresh: true });
-    const [lost, ...rest] = chain.slice(refused);
-    const inserted = entries[refused - 1];
-    if (!lost) {
-      if (inserted) tails.set(inserted);
-      return [];
+  const find = ({ conversation, sender, tempId }: Draft) =>
+    database.first<MessageDocument>('messages', { filter: { conversation, sender, tempId } });
+
+  /**
+   * The tail after a refusal: another writer was faster, or the first draft is a repeat, which then leaves the chain.
+   * Which of the two indexes refused it is found by reading: the error's text is nobody's contract.
+   */
+  async function readAgain(chain: Chain, { seq, times }: { seq: number; times: number }): Promise<Tail | undefined> {
+    const [{ draft, done }] = chain.pending as [Pending];
+    const tail = await readTail(database, chain.conversation);
+    // Where the place is taken it is hardly a repeat; if it is one, it will be refused again and again.
+    const isTaken = tail !== undefined && tail.seq >= seq;
+    const stored = isTaken && times % LOOK_AT !== 0 ? undefined : await find(draft);
+    if (stored) {
+      done({ entry: toEntry(stored), fresh: false });
+      chain.pending.shift();
+      delete chain.refused;
     }
-    // Which of the two indexes refused it is found by reading: the error's text is nobody's contract.
-    const { conversation, sender, tempId } = lost.draft;
-    const stored = await collection().findOne({ conversation, sender, tempId }, BOUNDED);
-    if (stored) lost.done({ entry: toEntry(stored), fresh: false });
-    tails.forget(conversation);
-    return stored ? rest : [lost, ...rest];
+    return tail;
   }
 
-  /** The entries that drafts become behind the tail of their conversation. */
-  async function place(chain: Pending[]): Promise<Entry[]> {
-    let tail = await tails.get(chain[0]?.draft.conversation as string);
-    return chain.map(({ draft }) => (tail = nextEntry(draft, tail)));
-  }
-
-  /** Ordered: it stops at the first that is refused, so a hole is never left. */
-  async function appendChain(chain: Pending[], deadline: number): Promise<void> {
-    for (let rest = chain; rest.length > 0; ) {
-      if (performance.now() > deadline) throw new Error('other writers were faster all the time');
-      const entries = await place(rest);
-      rest = await settle(rest, entries, await insert(entries, true).then(([first = entries.length]) => first));
-    }
-  }
-
-  /** The first drafts of many conversations, in one command. */
-  async function appendSingles(singles: Pending[], deadline: number): Promise<void> {
-    const entries = (await Promise.all(singles.map((single) => place([single])))).flat();
-    const refused = new Set(await insert(entries, false));
-    await Promise.all(
-      singles.map(async (single, i) => {
-        const rest = await settle([single], [entries[i] as Entry], refused.has(i) ? 0 : 1);
-        await appendChain(rest, deadline);
-      }),
-    );
+  /** The entries that the first drafts of a chain, or all, become behind the tail of their conversation. */
+  async function place(chain: Chain, count: number): Promise<Entry[]> {
+    let tail = await (chain.refused ? readAgain(chain, chain.refused) : tails.get(chain.conversation));
+    return chain.pending.slice(0, count).map(({ draft }) => (tail = nextEntry(draft, tail)));
   }
 
   /** @returns the indexes of the entries that a unique index refused */
   async function insert(entries: Entry[], ordered: boolean): Promise<number[]> {
+    if (entries.length === 0) return [];
     try {
       await collection().insertMany(entries.map(toDocument), { ordered });
       return [];
@@ -106,21 +102,61 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
     }
   }
 
+  /** Lets the first drafts of a chain know that they are stored; the one behind them was refused, unless all are. */
+  function settle(chain: Chain, entries: Entry[], stored: number): void {
+    for (const [i, { done }] of chain.pending.splice(0, stored).entries())
+      done({ entry: entries[i] as Entry, fresh: true });
+    const refused = entries[stored];
+    const last = entries[stored - 1];
+    if (refused) chain.refused = { seq: refused.seq, times: stored > 0 ? 1 : (chain.refused?.times ?? 0) + 1 };
+    else delete chain.refused;
+    if (!refused && last) tails.set(last);
+  }
+
+  /** The first draft of each conversation, in one command. */
+  async function appendHeads(chains: Chain[]): Promise<void> {
+    const placed = await Promise.all(chains.map((chain) => place(chain, 1)));
+    const entries = placed.flat();
+    const refused = new Set((await insert(entries, false)).map((index) => entries[index]));
+    for (const [i, [entry]] of placed.entries()) {
+      if (entry) settle(chains[i] as Chain, [entry], refused.has(entry) ? 0 : 1);
+    }
+  }
+
+  /** A whole conversation. Ordered: it stops at the first that is refused, so a hole is never left. */
+  async function appendWhole(chain: Chain): Promise<void> {
+    const entries = await place(chain, chain.pending.length);
+    const [stored = entries.length] = await insert(entries, true);
+    settle(chain, entries, stored);
+  }
+
+  /**
+   * A round, in whichever way takes fewer commands. Conversations in which another writer was faster wait until the others
+   * are done: by then that one is done too, and reading its tail is worth while.
+   */
+  async function appendSome(chains: Chain[]): Promise<void> {
+    const untroubled = chains.filter(({ refused }) => !refused);
+    const now = untroubled.length > 0 ? untroubled : chains;
+    const longest = Math.max(...now.map(({ pending }) => pending.length));
+    if (now.length > longest) await appendHeads(now);
+    else await Promise.all(now.map(appendWhole));
+  }
+
   return async (drafts) => {
     const results: Appended[] = [];
-    const chains = new Map<string, Pending[]>();
+    const chains = new Map<string, Chain>();
     for (const [i, draft] of drafts.entries()) {
       const pending: Pending = { draft, done: (appended) => (results[i] = appended) };
-      const chain = chains.get(draft.conversation);
-      if (chain) chain.push(pending);
-      else chains.set(draft.conversation, [pending]);
+      const { conversation } = draft;
+      const chain = chains.get(conversation);
+      if (chain) chain.pending.push(pending);
+      else chains.set(conversation, { conversation, pending: [pending] });
     }
     const deadline = performance.now() + TIMEOUT_MS;
-    const singles = [...chains.values()].filter(({ length }) => length === 1).flat();
-    await Promise.all([
-      ...(singles.length > 0 ? [appendSingles(singles, deadline)] : []),
-      ...[...chains.values()].filter(({ length }) => length > 1).map((chain) => appendChain(chain, deadline)),
-    ]);
+    for (let left = [...chains.values()]; left.length > 0; left = left.filter(({ pending }) => pending.length > 0)) {
+      if (performance.now() > deadline) throw new Error('other writers were faster all the time');
+      await appendSome(left);
+    }
     const newest = new Map<string, Entry>();
     for (const { entry } of results) {
       if (entry.seq > (newest.get(entry.conversation)?.seq ?? 0)) newest.set(entry.conversation, entry);

@@ -1,5 +1,5 @@
 import type { Entry } from '@duet/core';
-import { BOUNDED, type Database } from './database.ts';
+import type { Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
 
 /** Conversations whose last entry is remembered. */
@@ -8,19 +8,12 @@ const MAX_TAILS = 50_000;
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 
 /** The last entry of a conversation that is durable. */
-export async function readTail(
-  database: Database,
-  conversation: string,
-): Promise<(Tail & Pick<MessageDocument, 'sender' | 'receiver'>) | undefined> {
-  const projection = { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 };
-  const [last] = await database
-    .collection<MessageDocument>('messages')
-    .find({ conversation }, { ...BOUNDED, projection })
-    .sort({ seq: -1 })
-    .limit(1)
-    .toArray();
-  return last;
-}
+export const readTail = (database: Database, conversation: string) =>
+  database.first<Tail & Pick<MessageDocument, 'sender' | 'receiver'>>('messages', {
+    filter: { conversation },
+    sort: { seq: -1 },
+    projection: { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 },
+  });
 
 /**
  * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
@@ -31,7 +24,7 @@ export function createTails(database: Database) {
 
   return {
     /** undefined: the conversation has no entry. */
-    get: (conversation: string): Tail | undefined | Promise<Tail | undefined> =>
+    get: (conversation: string): Tail | Promise<Tail | undefined> =>
       // Never what has not reached a majority: a failover may take it back, and an entry behind it would stand behind a
       // hole for ever. It holds its place all the same, so an insert there is refused and tried again.
       tails.get(conversation) ?? readTail(database, conversation),
