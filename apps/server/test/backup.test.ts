@@ -23,7 +23,7 @@ async function duet(dataDir: string, ...args: string[]): Promise<{ code: number;
 const contents = (messages: { content: string }[]) => messages.map(({ content }) => content);
 
 describe('backups', () => {
-  test('U1 a backup under load is one moment: everything acknowledged before it, without a hole', async () => {
+  test('Z1 a backup under load is one moment: everything acknowledged before it, without a hole', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path });
     const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
@@ -51,7 +51,7 @@ describe('backups', () => {
     await again.kill();
   });
 
-  test('U2 a restore under a running server: what was kept is there, sends go on, and clients are told', async () => {
+  test('Z2 a restore under a running server: what was kept is there, sends go on, and clients are told', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
     const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
@@ -70,7 +70,7 @@ describe('backups', () => {
     await server.stop();
   });
 
-  test('U3 what is no backup is refused, and so is writing over a file', async () => {
+  test('Z3 what is no backup is refused, and so is writing over a file', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path });
     const alice = await register(server.url);

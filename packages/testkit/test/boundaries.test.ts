@@ -131,7 +131,7 @@ describe('the house', () => {
   });
 
   test('H5 every promise of docs/rules.md has a test, and every test a promise', () => {
-    const promised = readFileSync(join(root, 'docs/rules.md'), 'utf8').matchAll(/^\| ([A-Z]\d+)\s*\|/gm);
+    const promised = [...readFileSync(join(root, 'docs/rules.md'), 'utf8').matchAll(/^\| ([A-Z]\d+)\s*\|/gm)];
     const suites = sources(join(root, 'packages/testkit/src'));
     const tests = [...suites, ...boundaries.flatMap(({ folder }) => testsOf(join(root, folder, 'test')))];
     const named = tests.flatMap((file) => [
@@ -139,5 +139,6 @@ describe('the house', () => {
     ]);
     const idsOf = (matches: Iterable<RegExpMatchArray>) => [...new Set([...matches].map(([, id]) => id))].sort();
     expect(idsOf(named)).toEqual(idsOf(promised));
+    expect(promised).toHaveLength(idsOf(promised).length);
   });
 });
