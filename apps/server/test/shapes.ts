@@ -68,3 +68,9 @@ export const behindNginx = shape(
   { mongo: true, redis: true, nginx: true },
   deviceOnEach,
 );
+
+/** What docker-compose.yml makes, started by somebody else. */
+export const composed = (address: string): Shape => ({
+  name: 'docker-compose.yml',
+  start: async () => ({ url: (i) => `${address}/?k=device-${i}`, async [Symbol.asyncDispose]() {} }),
+});
