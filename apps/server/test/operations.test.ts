@@ -202,6 +202,10 @@ describe('a node', () => {
       'duet_connected_sockets 2',
       'duet_presence_changes_total{status="online"} 2',
       'duet_errors_total{code="UNAUTHORIZED"} 1',
+      // Not happened yet, and there.
+      'duet_errors_total{code="INTERNAL"} 0',
+      'duet_event_seconds_count{event="typing_start",outcome="ok"} 0',
+      'duet_http_request_seconds_count{route="login"} 0',
     ]) {
       expect(metrics).toContain(line);
     }

@@ -136,12 +136,20 @@ export function createMetrics(sockets: CountSockets): Metrics {
   gauge('duet_polling_sockets', 'Those of them that use long polling', () => transports().polling);
 
   // Children with their labels bound, so that the message path builds no label object; and every series is there from
-  // the start, so that a first error shows as a rise.
-  const eventTimers = bind(eventNames, (event) => bind(outcomes, (outcome) => events.labels(event, outcome)));
-  const requestTimers = bind(Object.keys(routes) as RouteName[], (route) => requests.labels(route));
-  const errorCounters = bind(Object.keys(errorTable) as ErrorCode[], (code) => errors.labels(code));
-  const limitCounters = bind(Object.keys(limits) as LimitName[], (limit) => limited.labels(limit));
-  const presenceCounters = bind(['online', 'offline'], (status) => presence.labels(status));
+  // the start, at zero, so that a first error shows as a rise.
+  const eventTimers = bind(eventNames, (event) =>
+    bind(outcomes, (outcome) => {
+      events.zero({ event, outcome });
+      return events.labels(event, outcome);
+    }),
+  );
+  const requestTimers = bind(Object.keys(routes) as RouteName[], (route) => {
+    requests.zero({ route });
+    return requests.labels(route);
+  });
+  const errorCounters = bind(Object.keys(errorTable) as ErrorCode[], (code) => atZero(errors.labels(code)));
+  const limitCounters = bind(Object.keys(limits) as LimitName[], (limit) => atZero(limited.labels(limit)));
+  const presenceCounters = bind(['online', 'offline'], (status) => atZero(presence.labels(status)));
 
   return {
     accepted: () => accepted.inc(),
@@ -177,6 +185,12 @@ function counted(sockets: CountSockets): CountSockets {
     });
     return last;
   };
+}
+
+/** A child of a counter exists for Prometheus once it was counted. */
+function atZero(child: Counter.Internal): Counter.Internal {
+  child.inc(0);
+  return child;
 }
 
 function bind<K extends string, V>(names: K[], make: (name: K) => V): Record<K, V> {
