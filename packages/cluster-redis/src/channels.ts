@@ -1,3 +1,4 @@
+import { perTurn } from '@duet/core';
 import type { Redis } from 'ioredis';
 
 /** Named channels between the nodes: what is sent on one reaches the nodes that listen to it, and no other. */
@@ -28,19 +29,6 @@ end`;
 type Send = (...args: string[]) => Promise<unknown>;
 
 /**
- * Does `work` once at the end of the running turn of the event loop for all who ask for it in that turn: a thousand
- * clients that come at once need one question, not a thousand.
- */
-export function oncePerTurn<T>(work: () => T | Promise<T>): () => Promise<T> {
-  let asked: Promise<T> | undefined;
-  return () =>
-    (asked ??= new Promise<void>((resolve) => process.nextTick(resolve)).then(() => {
-      asked = undefined;
-      return work();
-    }));
-}
-
-/**
  * Channels are those of Redis' sharded publish/subscribe. What one turn of the event loop sends, and what it listens to,
  * travels as one command each: after a group commit that is the rule, and a command costs more than its contents.
  */
@@ -51,15 +39,9 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   /** Those that Redis is known to send to this node. Only then may a message be spared on its account. */
   const settled = new Set<string>();
   const changed = new Set<string>();
-  let outgoing: string[] = [];
 
-  const flush = oncePerTurn(() => {
-    const batch = outgoing;
-    outgoing = [];
-    // A hint that is lost: the store has it, and listeners hear of the gap when Redis is back.
-    send(...batch).catch(() => {});
-  });
-
+  // A hint that is lost: the store has it, and listeners hear of the gap when Redis is back.
+  const publish = perTurn<string, unknown>((batch) => send(...batch).catch(() => {}));
   function settle(channels: string[]): void {
     for (const channel of channels) if (listened.has(channel)) settled.add(channel);
   }
@@ -77,7 +59,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
       () => {},
     );
   }
-  const change = oncePerTurn(applyChanges);
+  const change = perTurn<never, void>(applyChanges);
 
   sub.on('close', () => settled.clear());
   sub.on('ready', () => {
@@ -102,8 +84,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
       void change();
     },
     send(channel, message, spare) {
-      outgoing.push(channel, spare && settled.has(channel) ? '1' : '0', message);
-      void flush();
+      void publish(channel, spare && settled.has(channel) ? '1' : '0', message);
     },
     onMessage(listener) {
       sub.on('smessage', listener);

@@ -1,6 +1,6 @@
 import { DuetError } from '@duet/contract';
-import { BEAT_MS, type Clock, type Cluster } from '@duet/core';
-import { createChannels, oncePerTurn } from './channels.ts';
+import { BEAT_MS, type Clock, type Cluster, perTurn } from '@duet/core';
+import { createChannels } from './channels.ts';
 import { COMMAND_TIMEOUT_MS, createConnections, type Report } from './connections.ts';
 import { createLimiter } from './limiter.ts';
 import { createPresence } from './presence.ts';
@@ -30,7 +30,7 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   const channels = createChannels(pub, sub);
   const gapListeners: (() => void)[] = [];
 
-  const fence = oncePerTurn(() => inTime(channels.fence()));
+  const fence = perTurn<never, void>(() => inTime(channels.fence()));
 
   let wasReady = false;
   sub.on('ready', () => {

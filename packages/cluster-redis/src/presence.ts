@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, LEASE_MS, PRESENCE_GRACE_MS, type Presence } from '@duet/core';
+import { type Clock, LEASE_MS, PRESENCE_GRACE_MS, type Presence, perTurn } from '@duet/core';
 import { answer } from './connections.ts';
 import type { Run } from './scripts.ts';
 
@@ -54,12 +54,13 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
     return came;
   }
 
-  async function tellDrops(): Promise<void> {
-    for (const batch of batches([...untold].map(([socket, user]) => ({ user, socket })))) {
+  async function unregister(connections: Connection[]): Promise<void> {
+    for (const batch of batches(connections)) {
       await run('drop', node, ...flat(batch));
       for (const { socket } of batch) untold.delete(socket);
     }
   }
+  const drop = perTurn(unregister);
 
   return {
     beat: (connections) =>
@@ -73,7 +74,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
         behind = false;
         try {
           const { lost, came } = await register(connections);
-          await tellDrops();
+          await unregister([...untold].map(([socket, user]) => ({ user, socket })));
           if (lost || wasBehind) came.push(...(await registerAll()));
           return came;
         } catch (error) {
@@ -87,7 +88,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
         left.delete(user);
         left.set(user, clock.now());
         try {
-          await run('drop', node, user, socket);
+          await drop({ user, socket });
         } catch (error) {
           untold.set(socket, user);
           throw error;

@@ -1,3 +1,5 @@
+import { endOfTurn } from './turn.ts';
+
 /**
  * The most that is committed together. A commit writes each page of the database once, however many of its messages lie
  * there: measured with 100 busy conversations, 512 cost half the CPU of 64 each. Small loads never fill it.
@@ -16,8 +18,6 @@ interface Waiting<T, R> {
   resolve: (result: R) => void;
   reject: (error: unknown) => void;
 }
-
-const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /**
  * Group commit: items that arrive while a commit is under way share the next one, so the cost of durability is paid
@@ -45,8 +45,8 @@ export function createGroupCommit<T, R>(
 
   async function run(): Promise<void> {
     while (queue.length > 0) {
-      // One turn of the event loop: what other sockets have already sent joins this group.
-      await nextTurn();
+      // What other sockets have already sent joins this group.
+      await endOfTurn();
       await commit(queue.splice(0, MAX_GROUP));
     }
     running = undefined;

@@ -15,6 +15,7 @@ export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
 export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
+export { perTurn } from './turn.ts';
 
 export interface CoreDeps {
   store: Store;

@@ -1,6 +1,7 @@
 import type { Participant } from '@duet/contract';
 import { createCache } from './cache.ts';
 import type { Clock, Presence, UserStore } from './ports.ts';
+import { perTurn } from './turn.ts';
 
 const NAME_TTL_MS = 60_000;
 const ONLINE_TTL_MS = 1_000;
@@ -26,7 +27,9 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
     return username === undefined || isOnline === undefined ? undefined : { _id: id, username, isOnline };
   }
 
-  async function load(ids: string[]): Promise<Participant[]> {
+  /** Fills the caches. @returns those of the people that exist */
+  async function load(asked: string[]): Promise<Map<string, Participant>> {
+    const ids = [...new Set(asked)];
     const usernames = new Map(ids.map((id) => [id, names.get(id)]));
     const unnamed = ids.filter((id) => usernames.get(id) === undefined);
     const [users, present] = await Promise.all([
@@ -37,13 +40,15 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
       usernames.set(user.id, user.username);
       names.set(user.id, user.username);
     }
-    return ids.flatMap((id) => {
-      const username = usernames.get(id);
-      if (username === undefined) return [];
+    const found = new Map<string, Participant>();
+    for (const [id, username] of usernames) {
+      if (username === undefined) continue;
       online.set(id, present.has(id));
-      return { _id: id, username, isOnline: present.has(id) };
-    });
+      found.set(id, { _id: id, username, isOnline: present.has(id) });
+    }
+    return found;
   }
+  const lookUp = perTurn(load);
 
   return {
     async get(ids) {
@@ -54,7 +59,12 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
         if (person) found.set(id, person);
         else missing.push(id);
       }
-      if (missing.length > 0) for (const person of await load(missing)) found.set(person._id, person);
+      if (missing.length === 0) return found;
+      const loaded = await lookUp(...missing);
+      for (const id of missing) {
+        const person = loaded.get(id);
+        if (person) found.set(id, person);
+      }
       return found;
     },
     cached(one, other) {

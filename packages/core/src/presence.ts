@@ -1,6 +1,7 @@
 import type { ServerEvent } from '@duet/contract';
 import type { People } from './people.ts';
 import type { Clock, ConversationStore, Fanout, Presence, UserStore } from './ports.ts';
+import { perTurn } from './turn.ts';
 import { iso } from './views.ts';
 
 /** Renewal of a node's lease; adapters let it live for LEASE_MS. */
@@ -24,6 +25,8 @@ export interface PresenceDeps {
   changed: (isOnline: boolean) => void;
   failed: (error: unknown) => void;
 }
+
+type Connection = { user: string; socket: string };
 
 export function createPresenceRules(deps: PresenceDeps) {
   let allowance = deps.budget;
@@ -86,7 +89,7 @@ export function createPresenceRules(deps: PresenceDeps) {
   }
 
   /** Waits for nobody to be told: a slow store must not cost this node its lease. */
-  async function beat(sockets: { user: string; socket: string }[]): Promise<void> {
+  async function beat(sockets: Connection[]): Promise<void> {
     for (const user of await deps.port.beat(sockets)) note(user, true, deps.clock.now());
   }
 
@@ -109,12 +112,13 @@ export function createPresenceRules(deps: PresenceDeps) {
     });
   }
 
+  const arrive = perTurn(beat);
   const stops = [periodically(BEAT_MS, () => beat([])), periodically(REAP_MS, reap)];
 
   return {
     /** Resolves when the socket counts; whom it concerns is told soon after. */
     async connected(user: string, socket: string): Promise<void> {
-      await beat([{ user, socket }]);
+      await arrive({ user, socket });
       tellAll().catch(deps.failed);
     },
     async disconnected(user: string, socket: string): Promise<void> {
