@@ -133,13 +133,13 @@ describe('presence', () => {
     await core.presence.connected(b, 's1');
     await settled();
     setup.told.length = 0;
-    const { list } = store.conversations;
-    store.conversations.list = () => Promise.reject(new Error('away'));
+    const { peers } = store.conversations;
+    store.conversations.peers = () => Promise.reject(new Error('away'));
     await core.presence.connected(a, 's2');
     await settled();
     expect(failures).toMatchObject([{ message: 'away' }]);
     expect(statuses()).toEqual([]);
-    store.conversations.list = list;
+    store.conversations.peers = peers;
     await clock.advance(1_000);
     await settled();
     await settled();

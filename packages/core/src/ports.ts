@@ -120,6 +120,8 @@ export interface ConversationStore {
   list(query: { user: string; after?: { lastAt: number; conversation: string }; limit: number }): Promise<InboxRow[]>;
   /** All rows of a user in an order that never changes: by conversation id, those greater than `after`. */
   walk(query: { user: string; after?: string; limit: number }): Promise<InboxRow[]>;
+  /** Those whom a user talks to, the newest conversations first. */
+  peers(user: string, limit: number): Promise<string[]>;
   /** Sum of peerSent - read.n over all rows of the user. */
   unread(user: string): Promise<number>;
 }

@@ -49,8 +49,8 @@ export function createPresenceRules(deps: PresenceDeps) {
   async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
     const event = { name: 'user_status', payload } as const;
     if (mayTellAll()) return deps.fanout.toAll(event);
-    const rows = await deps.conversations.list({ user: payload.userId, limit: MAX_CONTACTS });
-    for (const contact of await deps.port.online(rows.map((row) => row.peer))) deps.fanout.toUser(contact, event);
+    const contacts = await deps.conversations.peers(payload.userId, MAX_CONTACTS);
+    for (const contact of await deps.port.online(contacts)) deps.fanout.toUser(contact, event);
   }
 
   /** When people were last seen, as far as the store does not know it yet. */

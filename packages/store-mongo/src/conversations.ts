@@ -88,6 +88,16 @@ export function createConversations(database: Database): ConversationStore {
           .toArray();
         return rows.complete(found);
       }),
+    peers: (user, limit) =>
+      database.answer(async () => {
+        if (limit === 0) return [];
+        const found = await collection()
+          .find({ user }, { ...BOUNDED, projection: { _id: 0, peer: 1 } })
+          .sort({ lastAt: -1, conversation: -1 })
+          .limit(limit)
+          .toArray();
+        return found.map(({ peer }) => peer);
+      }),
     unread: (user) =>
       database.answer(async () => {
         let unread = 0;

@@ -69,6 +69,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await messages.page({ conversation, after: 1, limit: 10 });
     await messages.get([{ conversation, seq: 2 }]);
     await conversations.get([{ user: LOW, conversation }]);
+    await conversations.peers(LOW, 10);
     await conversations.list({ user: LOW, after: { lastAt: 9, conversation }, limit: 10 });
     await conversations.unread(LOW);
     await conversations.walk({ user: LOW, after: '0', limit: 10 });

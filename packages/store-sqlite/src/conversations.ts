@@ -30,6 +30,9 @@ export function createConversations(db: DatabaseSync): ConversationStore {
     ORDER BY lastAt DESC, conversation DESC LIMIT :limit`);
   const walk = db.prepare(`
     SELECT * FROM inbox_rows WHERE user = :user AND conversation > :after ORDER BY conversation LIMIT :limit`);
+  const peers = db.prepare(
+    'SELECT peer FROM inbox_rows WHERE user = ? ORDER BY lastAt DESC, conversation DESC LIMIT ?',
+  );
   const unread = db.prepare('SELECT coalesce(sum(peerSent - readN), 0) AS unread FROM inbox_rows WHERE user = ?');
 
   return {
@@ -40,6 +43,7 @@ export function createConversations(db: DatabaseSync): ConversationStore {
         return toInboxRows(list.all({ user, lastAt, conversation, limit }));
       }),
     walk: ({ user, after = '', limit }) => answer(() => toInboxRows(walk.all({ user, after, limit }))),
+    peers: (user, limit) => answer(() => (peers.all(user, limit) as { peer: string }[]).map(({ peer }) => peer)),
     unread: (user) => answer(() => (unread.get(user) as { unread: number }).unread),
   };
 }

@@ -43,6 +43,15 @@ export function conversationTests(under: () => StoreUnderTest): void {
     expect(found).toEqual(whole);
   });
 
+  it('[S18] peers: those of the newest conversations first', async () => {
+    const { peers } = under().store.conversations;
+    const all = (await list({ limit: 100 })).map(({ peer }) => peer);
+    expect(await peers(me, 100)).toEqual(all);
+    expect(await peers(me, 5)).toEqual(all.slice(0, 5));
+    expect(await peers(me, 0)).toEqual([]);
+    expect(await peers(newId(), 5)).toEqual([]);
+  });
+
   it('[S12] a cursor need not be a row', async () => {
     const rows = await list({ limit: 100 });
     const after = { lastAt: START + 1500, conversation: '8' };
