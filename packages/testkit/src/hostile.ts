@@ -14,8 +14,20 @@ export const hostilePayloads: Record<string, unknown> = {
     content: { $gt: '' },
     email: { $ne: null },
     password: { $regex: '.*' },
+    conversations: { $ne: null },
+    cursor: { $gt: '' },
+    receipts: { $ne: null },
   },
-  'lists for text': { receiverId: ['a'], content: ['a'], messageId: [], senderId: [], email: ['a@b.c'], password: [] },
+  'lists for text': {
+    receiverId: ['a'],
+    content: ['a'],
+    messageId: [],
+    senderId: [],
+    email: ['a@b.c'],
+    password: [],
+    conversations: ['a'],
+    cursor: ['a'],
+  },
   'numbers for text': {
     receiverId: 1,
     content: 2,
@@ -25,20 +37,36 @@ export const hostilePayloads: Record<string, unknown> = {
     email: 6,
     password: 7,
     username: 8,
+    cursor: 9,
+    receipts: 10,
   },
-  'object with toString': { receiverId: { toString: 'x' }, content: { toString: 'x' } },
+  'object with toString': { receiverId: { toString: 'x' }, content: { toString: 'x' }, cursor: { toString: 'x' } },
   'prototype pollution': JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}'),
   'very deep': deep(5_000),
   'very wide': Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`key${i}`, i])),
-  'very long': { receiverId: 'a'.repeat(10_000), content: 'x'.repeat(20_000), messageId: 'b'.repeat(10_000) },
-  'ids of the wrong form': { receiverId: 'Z'.repeat(24), messageId: '../../etc', senderId: '0'.repeat(23) },
+  'very long': {
+    receiverId: 'a'.repeat(10_000),
+    content: 'x'.repeat(20_000),
+    messageId: 'b'.repeat(10_000),
+    cursor: 'c'.repeat(10_000),
+  },
+  'ids of the wrong form': {
+    receiverId: 'Z'.repeat(24),
+    messageId: '../../etc',
+    senderId: '0'.repeat(23),
+    cursor: '../../etc',
+  },
   'NUL and lone surrogates': {
     receiverId: '\0'.repeat(24),
     content: 'a\0b',
     tempId: '\ud800',
     username: '\udfff\ud800',
+    cursor: '\0\ud800',
   },
 };
+
+/** Those of them that name no field of any request: to one that requires none they are an empty request, and harmless. */
+export const emptyPayloads = ['empty object', 'prototype pollution', 'very deep', 'very wide'];
 
 function deep(levels: number): unknown {
   let value: unknown = 'bottom';
