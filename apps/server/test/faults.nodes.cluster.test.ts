@@ -9,6 +9,7 @@ import {
   hasNginx,
   hasRedis,
   next,
+  open,
   register,
   rest,
   type ServiceProcess,
@@ -116,6 +117,22 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
     expect(ack.ok).toBe(true);
     expect((await got).message.content).toBe('awake?');
     await traffic.finish();
+  });
+
+  test('F9 a node that hangs does not keep its clients: their next try is at another one', async () => {
+    const user = await register(on.url);
+    nodes[1].process.signal('SIGSTOP');
+    try {
+      const sockets = Array.from({ length: 8 }, (_, i) =>
+        // A client that gives a try up early, so that the test need not wait as long as the library would.
+        open(device(i), user.token, { transports: ['websocket'], timeout: 1_000 }),
+      );
+      await eventually(() => sockets.every(({ connected }) => connected), 'every client is connected');
+      for (const socket of sockets) socket.disconnect();
+    } finally {
+      nodes[1].process.signal('SIGCONT');
+    }
+    await eventually(async () => (await fetch(`${nodes[1].url}/ready`)).ok, 'it is ready again');
   });
 
   test('F4 Redis restarts under load: acknowledgements go on, and live delivery is back', async () => {
