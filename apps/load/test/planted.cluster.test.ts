@@ -10,7 +10,7 @@ import { startSubject } from '../src/torture/start.ts';
 async function run(tamper: string | undefined, chosen: Fault[] = []): Promise<Report> {
   using folder = temporaryFolder();
   await using subject = await startSubject({ shape: 'one', network: false, tamper });
-  return torture(subject, {
+  return await torture(subject, {
     name: tamper ?? 'clean',
     faults: chosen,
     mix: false,

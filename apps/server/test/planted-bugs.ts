@@ -1,6 +1,6 @@
 import { type Appended, type Cluster, type Draft, type Entry, MAX_GROUP, nextEntry, type Store } from '@duet/core';
 
-const LATER_MS = 300;
+const LATER_MS = 1_000;
 
 interface Parts {
   store: Store;

@@ -51,7 +51,13 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
   if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid as number), name);
 }
 process.once('exit', () => {
-  for (const child of running) signal(child, 'SIGKILL');
+  for (const child of running) {
+    try {
+      signal(child, 'SIGKILL');
+    } catch {
+      // It has just gone by itself; the others have not.
+    }
+  }
 });
 
 /**

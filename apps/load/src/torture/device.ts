@@ -10,9 +10,11 @@ import { type People, type Person, rowOf, textOf } from './wire.ts';
 
 const DELIVERED_AFTER_MS = 500;
 const HOLE_AFTER_MS = 300;
+/** The first pause after a sync that failed; it doubles. */
 const AGAIN_AFTER_MS = 1_000;
+const LONGEST_PAUSE_MS = 15_000;
 const COME_BACK_MS = 500;
-const POLL_MS = 10_000;
+const POLL_MS = 30_000;
 /** Sent messages that may be sent once more. */
 const REMEMBERED = 50;
 
@@ -65,15 +67,18 @@ function createTimers() {
   let closed = false;
   return {
     /** `work`, some time after it was first asked for. */
-    soon(ms: number, work: () => unknown): () => void {
+    soon(ms: number | (() => number), work: () => unknown): () => void {
       let timer: NodeJS.Timeout | undefined;
       return () => {
         if (timer || closed) return;
-        const mine = setTimeout(() => {
-          timers.delete(mine);
-          timer = undefined;
-          work();
-        }, ms);
+        const mine = setTimeout(
+          () => {
+            timers.delete(mine);
+            timer = undefined;
+            work();
+          },
+          typeof ms === 'number' ? ms : ms(),
+        );
         timer = mine;
         timers.add(mine);
       };
@@ -133,13 +138,17 @@ export function createDevice(options: DeviceOptions): Device {
   const connected = (): Promise<void> =>
     socket.connected ? Promise.resolve() : new Promise((resolve) => socket.once('connect', () => resolve()));
 
+  let failures = 0;
   const sync = oneAtATime(async () => {
     if (timers.closed()) return;
-    if (!(await asks.sync(threads, threadOf))) syncAgain();
+    failures = (await asks.sync(threads, threadOf)) ? 0 : failures + 1;
+    if (failures > 0) syncAgain();
     tellDelivered();
   });
   const fillHole = timers.soon(HOLE_AFTER_MS, sync);
-  const syncAgain = timers.soon(AGAIN_AFTER_MS, sync);
+  // What is overloaded must not be asked more often for it.
+  const pauseOf = () => Math.min(AGAIN_AFTER_MS * 2 ** failures, LONGEST_PAUSE_MS) * (0.5 + random.next());
+  const syncAgain = timers.soon(pauseOf, sync);
   const tellDelivered = timers.soon(DELIVERED_AFTER_MS, () => receipts.delivered(threads.values()));
   const comeBack = timers.soon(COME_BACK_MS, () => socket.connect());
   timers.every(POLL_MS * (0.5 + random.next()), () => socket.connected && void sync());

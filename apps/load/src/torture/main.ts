@@ -1,5 +1,4 @@
 // `npm run torture`: breaks a cluster under load, records what its clients see, and judges it.
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -107,8 +106,10 @@ async function main(): Promise<number> {
     return 1;
   }
   const reports: Report[] = [];
-  // What was started is ended in any case.
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(() => undefined);
+  // What was started is ended in any case, however often that is asked for.
+  const interrupted = new Promise<undefined>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(undefined));
+  });
   await using stack = new AsyncDisposableStack();
   let subject: Awaited<ReturnType<typeof startSubject>> | undefined;
   let shape: Shape | undefined;

@@ -7,7 +7,7 @@ import { checksum, type Person } from './wire.ts';
 /** Longer than a node waits for its store. */
 const ACK_WITHIN_MS = 6_000;
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 5_000;
 
 export interface Letter {
   to: Person;

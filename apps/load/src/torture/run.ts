@@ -15,6 +15,7 @@ const HEAL_WITHIN_MS = 30_000;
 const GOOD_P99_MS = 1_500;
 const DRAIN_WITHIN_MS = 90_000;
 const PRESENCE_WITHIN_MS = 36_000;
+const LAST_LOOK_MS = 3_000;
 /** Until then nodes must have noticed that all clients are gone, half-open ones included. */
 const LEFT_WITHIN_MS = 45_000;
 /** A run that has not come to its end by then is broken. */
@@ -112,7 +113,7 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
     random,
     urlOf: routes(subject),
     people,
-    peers: short ? 2 : 4,
+    peers: 2,
     thinkMs: short ? 60 : 30,
   });
   const nodes = new Map(subject.on.nodes.map(({ url }, i) => [`node${i}`, url]));
@@ -136,10 +137,11 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
       (error) => failures.push(String(error)),
     );
     history.info('', 'phase', 'healed');
+    const healedAt = performance.now();
     await Promise.all([recover(tally, history, short), awaitPresence(final, PRESENCE_WITHIN_MS)]);
     history.info('', 'phase', 'quiet');
     await load.stop(DRAIN_WITHIN_MS);
-    await awaitPresence(final, PRESENCE_WITHIN_MS);
+    await awaitPresence(final, Math.max(LAST_LOOK_MS, PRESENCE_WITHIN_MS - (performance.now() - healedAt)));
     await readEverything(final).catch((error) => failures.push(String(error)));
     history.info('', 'phase', 'end');
   } finally {
