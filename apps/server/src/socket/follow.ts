@@ -47,8 +47,9 @@ export function followConversations(
   }
 
   socket.onAnyOutgoing((event: ServerEventName, payload: unknown) => {
-    const peer = tells[event]?.(payload as never, caller.user);
-    if (peer !== undefined) changed(peer);
+    const peerIn = tells[event];
+    // From another node it comes as a function that reads it.
+    if (peerIn) changed(peerIn((typeof payload === 'function' ? payload() : payload) as never, caller.user));
   });
   // What this socket reads itself is told to its user's other devices alone.
   socket.onAny((event: string, payload: { senderId?: unknown } | undefined) => {
