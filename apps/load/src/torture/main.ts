@@ -10,7 +10,7 @@ import { failed, print } from './report.ts';
 import { type Report, type RunOptions, torture } from './run.ts';
 import { type Shape, startSubject } from './start.ts';
 
-const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 40] [--out data/torture]
+const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 60] [--out data/torture]
 npm run torture -- --short [--fault NAME[,NAME]] [--seed 1]
 
 Three nodes behind nginx, with Redis and MongoDB, each in a network namespace of its own, under load; then one fault
@@ -71,9 +71,9 @@ function plan(): { faults: Fault[]; options: RunOptions }[] {
         mix,
         seed: Number(seed),
         secs: Number(secs),
-        acknowledgements: Number(values.acks ?? (short ? 500 : 20 * Number(secs))),
+        acknowledgements: Number(values.acks ?? (short ? 200 : 20 * Number(secs))),
         short,
-        people: Number(values.people ?? (short ? 12 : 40)),
+        people: Number(values.people ?? (short ? 12 : 60)),
         folder: values.out,
       },
     };

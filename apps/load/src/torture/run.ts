@@ -113,8 +113,8 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
     random,
     urlOf: routes(subject),
     people,
-    peers: 2,
-    thinkMs: short ? 60 : 30,
+    peers: short ? 2 : 4,
+    thinkMs: short ? 100 : 30,
   });
   const nodes = new Map(subject.on.nodes.map(({ url }, i) => [`node${i}`, url]));
   const final: FinalDeps = { run, history, load, watcher: await load.register(subject.on.url), nodes };

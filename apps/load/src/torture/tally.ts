@@ -2,6 +2,8 @@ import type { Line } from './history.ts';
 import { quantile } from './judge/liveness.ts';
 
 const RECENT_MS = 2_000;
+/** Fewer say nothing of a p99. */
+const ENOUGH = 15;
 
 /** What the clients have met so far, counted while it happens: faults prove themselves by it, and runs pace themselves. */
 export interface Tally {
@@ -43,7 +45,7 @@ export function createTally(): Tally {
     resyncs: () => resyncs,
     recentP99(now) {
       recent = recent.filter(({ t }) => t > now - RECENT_MS);
-      return recent.length < 50
+      return recent.length < ENOUGH
         ? undefined
         : quantile(
             recent.map(({ took }) => took),

@@ -5,6 +5,9 @@ import type { Device } from '../device.ts';
 import { pause } from '../random.ts';
 import { type Fault, metric, proof, type Stage, service, until } from './stage.ts';
 
+const MIB = 1024 ** 2;
+/** What the packets that may wait for a socket take, and room for the rest of the work. */
+const MOST_MIB = 300;
 const CROWD = fileURLToPath(new URL('./crowd.ts', import.meta.url));
 
 const slow: Fault = {
@@ -67,6 +70,7 @@ const slowConsumer: Fault = {
     );
     for (const { person } of writers) load.acquaint(person, reader.person);
     const before = await closedForSlowness(node);
+    const memory = await metric(node.url, 'process_resident_memory_bytes');
     const goOn = stopReading(reader);
     note(`person ${reader.person.index} stops reading`);
     const sent = { count: 0 };
@@ -83,7 +87,11 @@ const slowConsumer: Fault = {
       goOn();
     });
     await writing;
-    return `${sent.count} messages sent to it, then closed`;
+    const grown = ((await metric(node.url, 'process_resident_memory_bytes')) - memory) / MIB;
+    return proof(
+      grown < MOST_MIB,
+      `${sent.count} messages sent to it, then closed; memory ${grown.toFixed(0)} MiB more`,
+    );
   },
 };
 

@@ -38,7 +38,7 @@ async function cut(
 
 function partitionsOf(backing: Backing, meanwhile: string): Fault[] {
   const name = backing === 'mongo' ? 'db' : 'redis';
-  const title = backing === 'mongo' ? 'the database' : 'Redis';
+  const title = backing === 'mongo' ? 'MongoDB' : 'Redis';
   const common = { shape: 'cluster', network: true } as const;
   return [
     {
