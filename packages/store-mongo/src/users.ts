@@ -30,8 +30,9 @@ export function createUsers(database: Database): UserStore {
       }),
     get: (ids) =>
       database.answer(async () => {
-        const found = await Promise.all([...new Set(ids)].map((_id) => collection().findOne({ _id }, BOUNDED)));
-        return found.filter((user) => user !== null).map(toRecord);
+        const find = (_id: string) => database.first<UserDocument>('users', { filter: { _id } });
+        const found = await Promise.all([...new Set(ids)].map(find));
+        return found.filter((user) => user !== undefined).map(toRecord);
       }),
     byEmail: (emailKey) =>
       database.answer(async () => {
