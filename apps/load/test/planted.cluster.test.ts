@@ -9,7 +9,7 @@ import { startSubject } from '../src/torture/start.ts';
 /** A short run against one node, with a bug in it or without. */
 async function run(tamper: string | undefined, chosen: Fault[] = []): Promise<Report> {
   using folder = temporaryFolder();
-  await using subject = await startSubject({ shape: 'one', network: false, tamper });
+  await using subject = await startSubject({ shape: 'one', network: false, store: 'sqlite', tamper });
   return await torture(subject, {
     name: tamper ?? 'clean',
     faults: chosen,

@@ -39,6 +39,8 @@ export interface StartOptions {
   shape: Shape;
   /** Whether every process gets a network namespace. */
   network: boolean;
+  /** Messages in MongoDB, or in one SQLite file that the nodes share. */
+  store: 'mongo' | 'sqlite';
   /** A bug to plant. */
   tamper?: string | undefined;
   onOutput?: (text: string) => unknown;
@@ -48,6 +50,7 @@ export interface StartOptions {
 export async function startSubject({
   shape,
   network: apart,
+  store,
   tamper,
   onOutput = () => {},
 }: StartOptions): Promise<Subject> {
@@ -68,7 +71,7 @@ export async function startSubject({
     on = stack.use(
       await startCluster({
         main,
-        mongo: true,
+        mongo: store === 'mongo',
         redis: true,
         nginx: true,
         environment,

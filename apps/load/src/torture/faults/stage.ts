@@ -38,7 +38,8 @@ export interface Fault {
   turn(stage: Stage): Promise<string>;
 }
 
-const WAIT_MS = 60_000;
+/** Long: machines are slow, and whoever finds what he waits for does not wait. */
+const WAIT_MS = 180_000;
 
 /** Asks until there is an answer. @throws Error when there is none in time */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
