@@ -23,7 +23,7 @@ describe('npm run cluster', () => {
   });
 
   test.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('O13 nodes behind nginx, and all ends with it', async () => {
-    const port = await freePort();
+    const port = await freePort(3);
     const { child, output, exit } = run(['--nodes', '2', '--port', String(port)]);
     await eventually(() => output().includes('Ctrl-C ends all'), 'the cluster runs');
     expect((await fetch(`http://127.0.0.1:${port}/ready`)).status).toBe(200);

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Host, thisMachine } from './hosts.ts';
+import { freePort } from './service-process.ts';
 
 const START_WITHIN_MS = 30_000;
 const LISTENING = /http:\/\/localhost:(\d+)/;
@@ -47,7 +48,8 @@ export async function startServer(
   const env = {
     PATH: process.env.PATH,
     HOME: process.env.HOME,
-    PORT: '0',
+    // Its own also when it is started again: not one that the system may give away meanwhile.
+    PORT: String(await freePort()),
     RATE_LIMITS: 'off',
     LOG_LEVEL: 'warn',
     ...environment,

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -22,14 +23,26 @@ export interface ServiceProcess extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
 }
 
-/** A TCP port of this machine that nobody uses now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+/** Below the ports that systems give to outgoing connections, one of which could take a port between two starts. */
+const PORTS = { from: 15_000, to: 32_000 };
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const free = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => resolve(true));
+  });
+  if (free) await new Promise((resolve) => server.close(resolve));
+  return free;
+}
+
+/** The first of so many TCP ports in a row that nobody uses now. */
+export async function freePort(count = 1): Promise<number> {
+  for (;;) {
+    const first = randomInt(PORTS.from, PORTS.to - count);
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
+    if (free.every(Boolean)) return first;
+  }
 }
 
 /** Whether something takes connections there. */
