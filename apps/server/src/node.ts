@@ -18,6 +18,7 @@ import { measuredLimiter, measuredPresence, measuredStore } from './ops/measured
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { createOriginRule, type OriginRule } from './origins.ts';
 import { createEventBinder } from './socket/bind-events.ts';
+import { createDoor } from './socket/door.ts';
 import { createFanout } from './socket/fanout.ts';
 import { createEventHandlers } from './socket/handlers.ts';
 import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
@@ -100,7 +101,8 @@ export async function createNode(options: NodeOptions): Promise<Node> {
 
 /** Puts the rules behind HTTP and sockets. */
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
-  const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall });
+  const door = createDoor();
+  const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall, door });
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;
@@ -131,7 +133,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     fanout.toLocal({ name: 'resync', payload: {} });
   });
   const bindEvents = createEventBinder({ handlers: createEventHandlers(core), limiter: limits, metrics, log });
-  admitUsers(io, { core, cluster, bindEvents, metrics, log });
+  admitUsers(io, { core, cluster, door, bindEvents, metrics, log });
   const { authenticate } = core.accounts;
   const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
   return { io, core, passwords, api };

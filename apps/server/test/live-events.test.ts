@@ -6,6 +6,7 @@ import { createRedisCluster } from '@duet/cluster-redis';
 import { type BackingService, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
 import { io as connect } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDoor } from '../src/socket/door.ts';
 import { createFanout, roomOf } from '../src/socket/fanout.ts';
 import { createSocketServer } from '../src/socket/server.ts';
 
@@ -28,7 +29,7 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
       'the cluster is ready',
     );
     const http = createServer();
-    const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall: () => true });
+    const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall: () => true, door: createDoor() });
     io.use((socket, next) => {
       void socket.join(roomOf(socket.handshake.auth.user));
       cluster.fence().then(() => next(), next);

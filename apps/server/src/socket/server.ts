@@ -6,6 +6,7 @@ import type { Log } from '../ops/log.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
 import { coalesceWrites } from './coalesce.ts';
+import type { Door } from './door.ts';
 import { roomOf } from './fanout.ts';
 import { followConversations } from './follow.ts';
 
@@ -19,9 +20,14 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_WAITING_PACKETS = 2_000;
 const SLOW_CHECK_MS = 1_000;
 
+export interface SocketServerOptions {
+  adapter: unknown;
+  mayCall: OriginRule;
+  door: Door;
+}
+
 /** The Socket.IO server of a node, not yet open for users: `admitUsers` does that. */
-export function createSocketServer(http: HttpServer, options: { adapter: unknown; mayCall: OriginRule }): Server {
-  const { adapter, mayCall } = options;
+export function createSocketServer(http: HttpServer, { adapter, mayCall, door }: SocketServerOptions): Server {
   return new Server(http, {
     ...(adapter === undefined ? {} : { adapter: adapter as NonNullable<ServerOptions['adapter']> }),
     maxHttpBufferSize: MAX_PACKET,
@@ -33,7 +39,8 @@ export function createSocketServer(http: HttpServer, options: { adapter: unknown
     cors: (req: { headers: { origin?: string; host?: string } }, done: (error: null, options: object) => void) =>
       done(null, { origin: mayCall(req.headers.origin, req.headers.host) }),
     // CORS does not hold for WebSockets, so the origin is checked here for both transports.
-    allowRequest: (req, done) => done(null, mayCall(req.headers.origin, req.headers.host)),
+    allowRequest: (req, done) =>
+      mayCall(req.headers.origin, req.headers.host) ? door.knock(() => done(null, true)) : done(null, false),
   } as Partial<ServerOptions>);
 }
 
@@ -48,16 +55,21 @@ export function countSockets(io: Server | undefined): { websocket: number; polli
 export interface AdmitDeps {
   core: Core;
   cluster: Cluster;
+  door: Door;
   bindEvents: (socket: Socket) => void;
   metrics: Metrics;
   log: Log;
 }
 
 /** Lets users in: authentication, their room, their events, their presence. */
-export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log }: AdmitDeps): void {
+export function admitUsers(io: Server, { core, cluster, door, bindEvents, metrics, log }: AdmitDeps): void {
   io.use((socket, next) => {
-    authenticate(core, socket).then(
-      () => enter(socket).then(() => next()),
+    const enter = async () => {
+      await authenticate(core, socket);
+      await join(socket);
+    };
+    door.pass(enter).then(
+      () => next(),
       (thrown: unknown) => {
         const error = toDuetError(thrown);
         metrics.error(error.code);
@@ -70,7 +82,7 @@ export function admitUsers(io: Server, { core, cluster, bindEvents, metrics, log
   });
 
   /** The room is known to all nodes before the client hears that it is connected: what it reads then misses nothing. */
-  async function enter(socket: Socket): Promise<void> {
+  async function join(socket: Socket): Promise<void> {
     await socket.join(roomOf(socket.data.user));
     // Without it live events may be missed, but the store answers: better than no chat. The gap is told when it ends.
     const start = performance.now();
