@@ -36,11 +36,13 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
     });
     await once(http.listen(0, '127.0.0.1'), 'listening');
     const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const outgoing: unknown[] = [];
+    io.on('connection', (socket) => socket.onAnyOutgoing((name, payload) => outgoing.push([name, payload])));
     const close = async () => {
       await io.close();
       await cluster.close();
     };
-    return { url, fanout: createFanout(io, false), [Symbol.asyncDispose]: close };
+    return { url, outgoing, fanout: createFanout(io, false), [Symbol.asyncDispose]: close };
   }
 
   async function arrive(url: string, user: string) {
@@ -72,6 +74,8 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
     expect(alsoHere.heard).toEqual(['1', '2', '3', 'end'].map(heardTyping));
     expect(there.heard).toEqual(['1', '2', 'end'].map(heardTyping));
     expect(other.heard).toEqual(['end'].map(heardTyping));
+    // Those who listen at a node to what goes out hear the same, whoever sent it.
+    expect(two.outgoing).toEqual([...there.heard.slice(0, -1), ...['end', 'end'].map(heardTyping)]);
   });
 
   test('C6 all connections of somebody can be ended, on every node', async () => {

@@ -47,9 +47,8 @@ export function followConversations(
   }
 
   socket.onAnyOutgoing((event: ServerEventName, payload: unknown) => {
-    const peerIn = tells[event];
-    // From another node it comes as a function that reads it.
-    if (peerIn) changed(peerIn((typeof payload === 'function' ? payload() : payload) as never, caller.user));
+    const peer = tells[event]?.(payload as never, caller.user);
+    if (peer !== undefined) changed(peer);
   });
   // What this socket reads itself is told to its user's other devices alone.
   socket.onAny((event: string, payload: { senderId?: unknown } | undefined) => {
