@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Kind } from './subject.ts';
 
-/** Somebody who can connect: the handshake's auth, and the id others send to. */
+/** Somebody who can connect: where, the handshake's auth, and the id others send to. */
 export interface Account {
   id: string;
+  url: string;
   auth: Record<string, string>;
 }
 
@@ -17,14 +18,15 @@ const nameOf = (i: number): string => `bench ${i}`;
 export const emailOf = (i: number): string => addressOf(nameOf(i));
 const addressOf = (name: string): string => `${name.replace(' ', '')}@example.org`;
 
+/** The relay takes any name. */
+export const anybody = (url: string): Account => {
+  const user = randomBytes(12).toString('hex');
+  return { id: user, url, auth: { user } };
+};
+
 /** Makes accounts: the relay takes any name; Duet registers them as it would anybody. */
 export async function createAccounts(kind: Kind, url: string, count: number): Promise<Account[]> {
-  if (kind === 'relay') {
-    return Array.from({ length: count }, () => {
-      const user = randomBytes(12).toString('hex');
-      return { id: user, auth: { user } };
-    });
-  }
+  if (kind === 'relay') return Array.from({ length: count }, () => anybody(url));
   const accounts: Account[] = [];
   for (let start = 0; start < count; start += AT_ONCE) {
     const group = Array.from({ length: Math.min(AT_ONCE, count - start) }, (_, i) => register(url, nameOf(start + i)));
@@ -44,5 +46,5 @@ export async function register(url: string, name: string): Promise<RegisteredAcc
     message: string;
   };
   if (!data) throw new Error(`${url} refused a registration: ${message}`);
-  return { id: data.user._id, auth: { token: data.token }, email };
+  return { id: data.user._id, url, auth: { token: data.token }, email };
 }

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Job, Measured, Signal } from './generator.ts';
 import { GENERATOR_CORE, pinned, type Subject } from './subject.ts';
@@ -12,11 +12,15 @@ export interface Driven extends Measured {
   cpuMicros: number;
 }
 
-/** Starts a generator on its own core, gives it a job, and calls `onSignal` until that says it is enough. */
-export function generate(job: Job, onSignal: (signal: Signal) => boolean | Promise<boolean>): Promise<void> {
+/** Starts a program on the generator's core, with a channel to it. */
+export function forkOnOwnCore(program: string): ChildProcess {
   const [exec, ...args] = pinned(GENERATOR_CORE);
-  const options = exec ? { execPath: exec, execArgv: [...args, process.execPath] } : {};
-  const child = fork(GENERATOR, options);
+  return fork(program, exec ? { execPath: exec, execArgv: [...args, process.execPath] } : {});
+}
+
+/** Starts a generator, gives it a job, and calls `onSignal` until that says it is enough. */
+export function generate(job: Job, onSignal: (signal: Signal) => boolean | Promise<boolean>): Promise<void> {
+  const child = forkOnOwnCore(GENERATOR);
   child.send(job);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => finish(new Error('the generator took too long')), MAX_MS);
@@ -34,7 +38,7 @@ export function generate(job: Job, onSignal: (signal: Signal) => boolean | Promi
 }
 
 /** Runs a load and reads the server's CPU at the moments at which the generator begins and ends to measure. */
-export async function drive(subject: Subject, job: Job): Promise<Driven> {
+export async function drive(subject: Pick<Subject, 'cpuSeconds'>, job: Job): Promise<Driven> {
   let cpuBefore = 0;
   let driven: Driven | undefined;
   await generate(job, (signal) => {

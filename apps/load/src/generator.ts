@@ -1,12 +1,17 @@
 // A process of its own, so that it can be pinned: takes a job on its channel, answers with what it measured.
-import { randomUUID } from 'node:crypto';
-import { io, type Socket } from 'socket.io-client';
 import type { Account } from './accounts.ts';
+import { connectAll, newTempId, pause, quantile, TEXT } from './sockets.ts';
 
 export type Job =
-  | { what: 'closed'; url: string; accounts: Account[]; inFlight: number; warmUpMs: number; measureMs: number }
-  | { what: 'open'; url: string; accounts: Account[]; perSecond: number; measureMs: number }
-  | { what: 'idle'; url: string; accounts: Account[]; sockets: number };
+  | { what: 'closed'; accounts: Account[]; inFlight: number; warmUp: Span; measure: Span }
+  | { what: 'open'; accounts: Account[]; perSecond: number; measureMs: number }
+  | { what: 'idle'; accounts: Account[]; sockets: number };
+
+/** Lasts at least that long, and at least so many messages; code that has run little is slow. */
+export interface Span {
+  ms: number;
+  messages: number;
+}
 
 export interface Measured {
   messages: number;
@@ -19,33 +24,13 @@ export interface Measured {
 /** Sent when measuring begins and ends, so that the server's CPU can be read at the same moments. */
 export type Signal = { signal: 'begin' } | { signal: 'end'; measured: Measured } | { signal: 'connected' };
 
-const TEXT = 'The quick brown fox jumps over the lazy dog, and nobody knows why it does.';
-/** As the SDK makes them: rising with time. */
-const newTempId = (): string => `${Date.now().toString(16)}-${randomUUID().slice(0, 13)}`;
 const say = (signal: Signal) => process.send?.(signal);
-
-async function connectAll(url: string, accounts: Account[]): Promise<Socket[]> {
-  const sockets: Socket[] = [];
-  for (const { auth } of accounts) {
-    const socket = io(url, { auth, transports: ['websocket'], forceNew: true });
-    sockets.push(socket);
-    if (sockets.length % 50 === 0) await connected(socket);
-  }
-  await Promise.all(sockets.map(connected));
-  return sockets;
-}
-
-const connected = (socket: Socket): Promise<void> | void =>
-  socket.connected ? undefined : new Promise((resolve) => socket.once('connect', () => resolve()));
-
-function quantile(sorted: number[], q: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
-}
 
 /** Counts a message as done when its sender knows it is stored and its receiver has it. */
 function createMeter() {
   const halves = new Map<string, number>();
   const latencies: number[] = [];
+  let total = 0;
   let done = 0;
   let measuring = false;
   let startedAt = 0;
@@ -55,13 +40,18 @@ function createMeter() {
       startedAt = performance.now();
       say({ signal: 'begin' });
     },
+    /** Messages done since the start. */
+    total: () => total,
     acknowledged: (sentAt: number) => measuring && latencies.push(performance.now() - sentAt),
     /** @returns true at the second half */
     half(id: string): boolean {
       const count = (halves.get(id) ?? 0) + 1;
       if (count === 1) halves.set(id, count);
       else halves.delete(id);
-      if (count === 2 && measuring) done += 1;
+      if (count === 2) {
+        total += 1;
+        if (measuring) done += 1;
+      }
       return count === 2;
     },
     end() {
@@ -75,11 +65,15 @@ function createMeter() {
   };
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function lasts(span: Span, total: () => number): Promise<void> {
+  const end = total() + span.messages;
+  await pause(span.ms);
+  while (total() < end) await pause(100);
+}
 
 /** Sockets are paired; each keeps `inFlight` messages under way to its partner. */
 async function closedLoop(job: Job & { what: 'closed' }): Promise<void> {
-  const sockets = await connectAll(job.url, job.accounts);
+  const sockets = await connectAll(job.accounts);
   const meter = createMeter();
   const sentAt = new Map<string, { at: number; again: () => void }>();
   let stopped = false;
@@ -110,16 +104,16 @@ async function closedLoop(job: Job & { what: 'closed' }): Promise<void> {
     socket.on('receive_message', ({ message }) => finish(message._id, ''));
     for (let k = 0; k < job.inFlight; k++) send();
   }
-  await pause(job.warmUpMs);
+  await lasts(job.warmUp, meter.total);
   meter.begin();
-  await pause(job.measureMs);
+  await lasts(job.measure, meter.total);
   meter.end();
   stopped = true;
 }
 
 /** A steady stream, whatever the server does: what users feel while something else happens. */
 async function openLoop(job: Job & { what: 'open' }): Promise<void> {
-  const sockets = await connectAll(job.url, job.accounts);
+  const sockets = await connectAll(job.accounts);
   const meter = createMeter();
   const sentAt = new Map<string, number>();
   for (const socket of sockets) {
@@ -151,7 +145,7 @@ async function openLoop(job: Job & { what: 'open' }): Promise<void> {
 /** Sockets that do nothing, several for each account. */
 async function idle(job: Job & { what: 'idle' }): Promise<void> {
   const many = Array.from({ length: job.sockets }, (_, i) => job.accounts[i % job.accounts.length] as Account);
-  await connectAll(job.url, many);
+  await connectAll(many);
   say({ signal: 'connected' });
 }
 

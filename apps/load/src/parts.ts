@@ -8,6 +8,7 @@ export type Progress = (text: string) => void;
 
 const SOCKETS = 200;
 const IN_FLIGHT = 4;
+const WARM_UP = 20_000;
 
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
@@ -31,11 +32,10 @@ export async function throughput(progress: Progress, quick: boolean): Promise<Li
     const accounts = await createAccounts(kind, subject.url, SOCKETS);
     const driven = await drive(subject, {
       what: 'closed',
-      url: subject.url,
       accounts,
       inFlight: IN_FLIGHT,
-      warmUpMs: 4_000,
-      measureMs,
+      warmUp: { ms: 4_000, messages: WARM_UP },
+      measure: { ms: measureMs, messages: 0 },
     });
     progress(
       `throughput ${round} ${kind}: ${(driven.messages / driven.seconds).toFixed(0)}/s, ${driven.cpuMicros.toFixed(0)} µs CPU each`,
@@ -74,7 +74,7 @@ export async function memory(progress: Progress, quick: boolean): Promise<Line[]
     const accounts = await createAccounts(kind, subject.url, 50);
     const before = subject.residentBytes();
     let each = 0;
-    await generate({ what: 'idle', url: subject.url, accounts, sockets }, async ({ signal }) => {
+    await generate({ what: 'idle', accounts, sockets }, async ({ signal }) => {
       if (signal !== 'connected') return false;
       await new Promise((resolve) => setTimeout(resolve, 5_000));
       each = (subject.residentBytes() - before) / sockets;
@@ -112,11 +112,10 @@ export async function history(progress: Progress, quick: boolean): Promise<Line[
     while (stored < total) {
       const job = {
         what: 'closed' as const,
-        url: subject.url,
         accounts,
         inFlight: 16,
-        warmUpMs: 0,
-        measureMs: Math.max(200, Math.min(30_000, (total - stored) / 25)),
+        warmUp: { ms: 0, messages: 0 },
+        measure: { ms: Math.max(200, Math.min(30_000, (total - stored) / 25)), messages: 0 },
       };
       stored += (await drive(subject, job)).messages;
       progress(`history: ${stored} messages stored`);
@@ -155,7 +154,7 @@ async function floodLogins(url: string, parallel: number, until: AbortSignal): P
 export async function login(progress: Progress, quick: boolean): Promise<Line[]> {
   await using subject = await startSubject('duet');
   const accounts = await createAccounts('duet', subject.url, 50);
-  const job = { what: 'open' as const, url: subject.url, accounts, perSecond: 200, measureMs: quick ? 5_000 : 15_000 };
+  const job = { what: 'open' as const, accounts, perSecond: 200, measureMs: quick ? 5_000 : 15_000 };
   const calm = await drive(subject, job);
   progress(`login: ack p99 ${ms(calm.p99)} without logins`);
   const end = new AbortController();

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const RELAY = fileURLToPath(new URL('./relay.ts', import.meta.url));
 const DUET = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
-const SERVER_CORE = '0';
+export const SERVER_CORE = '0';
 export const GENERATOR_CORE = '1';
 
 export type Kind = 'relay' | 'duet';
@@ -21,6 +21,8 @@ export interface Subject extends AsyncDisposable {
   cpuSeconds(): number;
   /** Memory that it holds, in bytes, after a collection. */
   residentBytes(): number;
+  /** SIGKILL. */
+  kill(): Promise<void>;
 }
 
 /** Prefix of a command that runs it on one core; empty where the machine cannot. */
@@ -35,6 +37,12 @@ export function pinned(core: string): string[] {
 
 let ticks: number | undefined;
 const ticksPerSecond = (): number => (ticks ??= Number(execFileSync('getconf', ['CLK_TCK'])));
+
+/** CPU time of a process so far, all threads, in seconds. */
+export function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
+}
 
 /** Starts a server with an empty data folder and resolves when it listens. `settings` are environment variables. */
 export async function startSubject(kind: Kind, settings: Record<string, string> = {}): Promise<Subject> {
@@ -53,17 +61,21 @@ export async function startSubject(kind: Kind, settings: Record<string, string> 
   children.add(child);
   child.once('exit', () => children.delete(child));
   const url = await address(child);
-  const proc = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, 'utf8');
   return {
     kind,
     url,
-    cpuSeconds() {
-      const fields = proc('stat').split(') ')[1]?.split(' ') ?? [];
-      return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
+    cpuSeconds: () => cpuSecondsOf(child.pid as number),
+    residentBytes() {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
     },
-    residentBytes: () => Number(/VmRSS:\s+(\d+)/.exec(proc('status'))?.[1]) * 1024,
+    async kill() {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    },
     async [Symbol.asyncDispose]() {
-      const exited = child.exitCode === null ? once(child, 'exit') : undefined;
+      const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
       child.kill('SIGTERM');
       await exited;
       rmSync(data, { recursive: true, force: true });

@@ -1,0 +1,96 @@
+import { type Account, createAccounts } from '../accounts.ts';
+import { type Driven, drive } from '../drive.ts';
+import { startSubject } from '../subject.ts';
+import { startMemory } from './databases.ts';
+import { type Joined, startNodes } from './nodes.ts';
+import { median, type Part, type Settings } from './part.ts';
+
+const SOCKETS = 200;
+const IN_FLIGHT = 4;
+/** As many for everybody, so that all code has run as often. */
+const WARM_UP = { ms: 2_000, messages: 40_000 };
+const MEASURE = { ms: 3_000, messages: 40_000 };
+
+interface Measured {
+  perSecond: number;
+  /** For each message, in microseconds: all nodes and Redis, and Redis alone. */
+  cpu: number;
+  redis: number;
+  p99: number;
+}
+type Measurement = Measured & { part: 'cpu'; what: string; round: number };
+
+const closedLoop = (accounts: Account[]) =>
+  ({ what: 'closed', accounts, inFlight: IN_FLIGHT, warmUp: WARM_UP, measure: MEASURE }) as const;
+const rateOf = ({ messages, seconds, p99 }: Driven) => ({ perSecond: messages / seconds, p99 });
+
+/** Partners are 2i and 2i + 1: all combinations of their nodes come up equally often. */
+function place(accounts: Account[], urls: string[]): Account[] {
+  return accounts.map((account, i) => {
+    const pair = i >> 1;
+    const node = i % 2 === 0 ? pair : Math.floor(pair / urls.length);
+    return { ...account, url: urls[node % urls.length] as string };
+  });
+}
+
+async function relay(): Promise<Measured> {
+  await using subject = await startSubject('relay');
+  const driven = await drive(subject, closedLoop(await createAccounts('relay', subject.url, SOCKETS)));
+  return { ...rateOf(driven), cpu: driven.cpuMicros, redis: 0 };
+}
+
+async function joinedBy(joined: Joined, count: number, mongoUrl: string): Promise<Measured> {
+  await using nodes = await startNodes({ joined, count, mongoUrl });
+  const urls = nodes.all.map(({ url }) => url);
+  let redis = 0;
+  const cpuSeconds = () => {
+    redis = nodes.redisCpuSeconds() - redis;
+    return nodes.cpuSeconds();
+  };
+  const driven = await drive({ cpuSeconds }, closedLoop(place(await nodes.accounts(SOCKETS), urls)));
+  return { ...rateOf(driven), cpu: driven.cpuMicros, redis: (redis / driven.messages) * 1e6 };
+}
+
+/** What a message costs all nodes and Redis together, beside the bare relay in one process. */
+export async function cpu({ quick, progress }: Settings): Promise<Part> {
+  await using database = await startMemory();
+  const subjects = {
+    'bare relay': relay,
+    'Duet, 1 node': () => joinedBy('duet', 1, database.url),
+    'Duet, 2 nodes': () => joinedBy('duet', 2, database.url),
+    'Duet, 4 nodes': () => joinedBy('duet', 4, database.url),
+    'relay, classic adapter, 2 nodes': () => joinedBy('classic', 2, database.url),
+    'relay, sharded adapter, 2 nodes': () => joinedBy('sharded', 2, database.url),
+  };
+  const records: Measurement[] = [];
+  for (let round = 1; round <= (quick ? 1 : 3); round++) {
+    for (const [what, measure] of Object.entries(subjects)) {
+      const measured = await measure();
+      records.push({ part: 'cpu', what, round, ...measured });
+      progress(`${round} ${what}: ${measured.cpu.toFixed(1)} µs, ${measured.perSecond.toFixed(0)} a second`);
+    }
+  }
+  const of = (what: string, value: keyof Measured) =>
+    median(records.filter((record) => record.what === what).map((record) => record[value]));
+  const ratio = (what: string) =>
+    median(
+      records
+        .filter((record) => record.what === what)
+        .map(
+          ({ cpu, round }) => cpu / (records.find((one) => one.what === 'bare relay' && one.round === round)?.cpu ?? 1),
+        ),
+    );
+  const rows = Object.keys(subjects).map((what) => [
+    what,
+    `${of(what, 'cpu').toFixed(1)} µs`,
+    `${of(what, 'redis').toFixed(1)} µs`,
+    `${ratio(what).toFixed(2)}x`,
+    of(what, 'perSecond').toFixed(0),
+    `${of(what, 'p99').toFixed(0)} ms`,
+  ]);
+  return {
+    title: `CPU for each message, ${SOCKETS} sockets, closed loop of ${IN_FLIGHT}; all nodes and Redis, the database left out`,
+    rows: [['', 'CPU', 'of it Redis', 'ratio', 'a second', 'ack p99'], ...rows],
+    records,
+  };
+}

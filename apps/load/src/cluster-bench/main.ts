@@ -1,0 +1,55 @@
+// `npm run bench:cluster`: several nodes around one Redis. Prints tables, judges nothing.
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { lackOfMongo, lackOfRedis } from '@duet/testkit/cluster';
+import { GENERATOR_CORE, pinned } from '../subject.ts';
+import { print } from '../table.ts';
+import { cpu } from './cpu.ts';
+import { presence } from './presence.ts';
+import { routing } from './routing.ts';
+import { storm } from './storm.ts';
+
+const parts = { routing, cpu, presence, storm };
+type Name = keyof typeof parts;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const HELP = `npm run bench:cluster -- [--only ${Object.keys(parts).join('|')}] [--quick] [--json]
+
+  routing   what each node receives from Redis, counted, for 1, 2, 4 and 8 nodes
+  cpu       what a message costs all nodes and Redis together, beside the bare relay
+  presence  frames for a change of status, with 100 to 10,000 people connected
+  storm     5,000 sockets whose node dies
+
+Nodes and Redis share one core, clients and database the other. --quick is short and rough;
+--json prints a line for each measurement as well.`;
+
+if (values.help || (values.only !== undefined && !(values.only in parts))) {
+  console.log(HELP);
+  process.exit(values.help ? 0 : 1);
+}
+const missing = [lackOfMongo(), lackOfRedis()].filter((lack) => lack !== undefined);
+if (missing.length > 0) {
+  console.error(`A cluster needs what this machine has not:\n${missing.map((lack) => `  ${lack}`).join('\n')}`);
+  process.exit(1);
+}
+const [taskset] = pinned(GENERATOR_CORE);
+// What this process starts inherits its core: the database, the taps.
+if (taskset) execFileSync(taskset, ['-a', '-p', '-c', GENERATOR_CORE, String(process.pid)], { stdio: 'ignore' });
+else console.log('taskset is missing: servers and clients share the cores, figures are rough');
+
+const records: object[] = [];
+for (const name of values.only ? [values.only as Name] : (Object.keys(parts) as Name[])) {
+  const part = await parts[name]({ quick: values.quick, progress: (text) => console.error(`  ${name}: ${text}`) });
+  console.log(`\n${part.title}\n`);
+  print(part.rows);
+  records.push(...part.records);
+}
+if (values.json) for (const record of records) console.log(JSON.stringify(record));
