@@ -163,7 +163,7 @@ describe('docker-compose.yml', () => {
 
   test('O14 Prometheus asks every node, and has an answer to all that the dashboard asks', async () => {
     await eventually(async () => (await up()) === 3, 'it knows all nodes');
-    using traffic = await startTraffic(device, 1);
+    using traffic = await startTraffic(device, { pairs: 1 });
     // An error for the panel that shows errors.
     const [alice] = traffic.users;
     using socket = await connect(ADDRESS, alice?.token);

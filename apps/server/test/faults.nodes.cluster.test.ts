@@ -21,6 +21,8 @@ import { MAIN } from './shapes.ts';
 import { startTraffic } from './traffic.ts';
 
 const REPLACED_AFTER_MS = 40_000;
+/** For tests that wait long: whole histories are compared, and those of a minute are long ones. */
+const SLOW = { paceMs: 100 };
 
 /** Which of these users the directory says are online. */
 async function online(url: string, asker: TestUser, users: TestUser[]): Promise<string[]> {
@@ -74,7 +76,7 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
     using _ = await connect(nodes[1].url, silent.token, { reconnection: false });
     await eventually(async () => (await online(on.url, asker, [silent])).length === 1, 'he is online');
     const gone = next(watcher, 'user_status', ({ userId, isOnline }) => userId === silent.id && !isOnline);
-    using traffic = await startTraffic(device, 6);
+    using traffic = await startTraffic(device, { pairs: 6, ...SLOW });
     await traffic.flows();
     await nodes[1].process.kill();
     await traffic.flows();
@@ -105,7 +107,7 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
     using asleep = await connect(nodes[2].url, sleeper.token, { transports: ['websocket'] });
     await eventually(async () => (await online(on.url, asker, [sleeper])).length === 1, 'he is online');
     const gone = next(watcher, 'user_status', ({ userId, isOnline }) => userId === sleeper.id && !isOnline);
-    using traffic = await startTraffic((i) => nodes[i % 2 === 0 ? 0 : 1].url);
+    using traffic = await startTraffic((i) => nodes[i % 2 === 0 ? 0 : 1].url, SLOW);
     await traffic.flows();
     const slept = performance.now();
     nodes[2].process.signal('SIGSTOP');
@@ -194,7 +196,7 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
   });
 
   test('F7 all nodes are replaced one after the other under load: each ends cleanly, nothing is lost', async () => {
-    using traffic = await startTraffic(device, 6);
+    using traffic = await startTraffic(device, { pairs: 6, ...SLOW });
     await traffic.flows();
     for (const node of nodes) {
       expect(await node.process.stop()).toBe(0);

@@ -2,7 +2,7 @@ import { connect, eventually, type open, register, rest, type TestUser } from '@
 import { expect } from 'vitest';
 
 const ACK_WITHIN_MS = 2_000;
-/** A fast typist: what is compared at the end stays small. */
+/** Between a sender's messages. What is compared at the end stays small enough for tests that take seconds. */
 const PACE_MS = 15;
 
 /** A message as a client with a clean conscience remembers it: it was acknowledged under this id. */
@@ -60,8 +60,12 @@ export async function sendUntilAcknowledged(
 /**
  * Starts pairs of users who write steadily, over websocket and long polling.
  * @param urlOf where a device connects
+ * @param paceMs between an acknowledgement and the next message of a sender
  */
-export async function startTraffic(urlOf: (device: number) => string, pairs = 4): Promise<Traffic> {
+export async function startTraffic(
+  urlOf: (device: number) => string,
+  { pairs = 4, paceMs = PACE_MS }: { pairs?: number; paceMs?: number } = {},
+): Promise<Traffic> {
   let running = true;
   const all = await Promise.all(
     Array.from({ length: pairs }, async (_, i): Promise<Pair> => {
@@ -79,7 +83,7 @@ export async function startTraffic(urlOf: (device: number) => string, pairs = 4)
     while (running) {
       const content = `message-${acknowledged.length}`;
       acknowledged.push(await sendUntilAcknowledged(sockets[0] as ReturnType<typeof open>, receiver.id, content));
-      await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+      await new Promise((resolve) => setTimeout(resolve, paceMs));
     }
   });
   // Failures belong to `finish`, not to whichever moment they happen in.
