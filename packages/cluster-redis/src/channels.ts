@@ -5,28 +5,35 @@ import type { Redis } from 'ioredis';
 export interface Channels {
   listen(channel: string): void;
   forget(channel: string): void;
+  send(channel: string, message: string): void;
   /**
-   * @param spare this node has served its own sockets already: do not send what no other node listens to. For what is
-   * sent to people who are probably nowhere else; all else is sent at once, and rests on no count.
+   * For people of this node who are hardly ever at another one too: Redis is asked first, and `message` is called only
+   * when somebody listens beside this node. Whoever listens later finds in the store what was sent before.
    */
-  send(channel: string, message: string, spare: boolean): void;
+  sendToOthers(channel: string, message: () => string): void;
   onMessage(listener: (channel: string, message: string) => void): void;
   /** Resolves when Redis knows every channel listened to so far. */
   fence(): Promise<void>;
 }
 
 /**
- * ARGV: for each message its channel, whether to spare it ('1'), and the message. A spared one is sent only when there is
- * a listener beside this node.
+ * ARGV: channel and message by turns; an empty message asks whether anybody listens there beside this node.
+ * @returns the places of the channels where somebody does
  */
 const SEND = `
-for i = 1, #ARGV, 3 do
-  if ARGV[i + 1] == '0' or redis.call('PUBSUB', 'SHARDNUMSUB', ARGV[i])[2] > 1 then
-    redis.call('SPUBLISH', ARGV[i], ARGV[i + 2])
+local answer = {}
+for i = 1, #ARGV, 2 do
+  if ARGV[i + 1] ~= '' then
+    redis.call('SPUBLISH', ARGV[i], ARGV[i + 1])
+  elseif redis.call('PUBSUB', 'SHARDNUMSUB', ARGV[i])[2] > 1 then
+    answer[#answer + 1] = (i - 1) / 2
   end
-end`;
+end
+return answer`;
 
-type Send = (...args: string[]) => Promise<unknown>;
+type Send = (...args: string[]) => Promise<number[]>;
+/** A function asks first. */
+type Outgoing = { channel: string; message: string | (() => string) };
 
 /**
  * Channels are those of Redis' sharded publish/subscribe. What one turn of the event loop sends, and what it listens to,
@@ -36,12 +43,20 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   pub.defineCommand('duet_send', { lua: SEND, numberOfKeys: 0 });
   const send = (pub as unknown as { duet_send: Send }).duet_send.bind(pub);
   const listened = new Set<string>();
-  /** Those that Redis is known to send to this node. Only then may a message be spared on its account. */
+  /** Those that Redis is known to send to this node: only then is it one of those that Redis counts. */
   const settled = new Set<string>();
   const changed = new Set<string>();
 
-  // A hint that is lost: the store has it, and listeners hear of the gap when Redis is back.
-  const publish = perTurn<string, unknown>((batch) => send(...batch).catch(() => {}));
+  async function sendAll(batch: Outgoing[]): Promise<void> {
+    const words = batch.flatMap(({ channel, message }) => [channel, typeof message === 'string' ? message : '']);
+    // A hint that is lost: the store has it, and listeners hear of the gap when Redis is back.
+    for (const i of await send(...words).catch(() => [])) {
+      const { channel, message } = batch[i] as Outgoing;
+      if (typeof message === 'function') void publish({ channel, message: message() });
+    }
+  }
+  const publish = perTurn(sendAll);
+
   function settle(channels: string[]): void {
     for (const channel of channels) if (listened.has(channel)) settled.add(channel);
   }
@@ -83,9 +98,8 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
       changed.add(channel);
       void change();
     },
-    send(channel, message, spare) {
-      void publish(channel, spare && settled.has(channel) ? '1' : '0', message);
-    },
+    send: (channel, message) => void publish({ channel, message }),
+    sendToOthers: (channel, message) => void publish({ channel, message: settled.has(channel) ? message : message() }),
     onMessage(listener) {
       sub.on('smessage', listener);
     },

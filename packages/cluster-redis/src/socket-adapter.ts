@@ -89,16 +89,24 @@ export function createSocketAdapter(channels: Channels, prefix: string): (namesp
       else local.disconnectSockets(options, kind === KINDS.close);
     });
 
+    const wordsOf = (packet: Packet) =>
+      namespace.server.encoder.encode({ ...packet, nsp: namespace.name })[0] as string;
     return Object.assign(adapter, {
       broadcast(packet: Packet, options: BroadcastOptions) {
         if (options.flags?.local) return local.broadcast(packet, options);
-        const [text] = namespace.server.encoder.encode({ ...packet, nsp: namespace.name }) as [string];
-        // Who leaves out one of his sockets is here; his others are mostly nowhere.
-        channels.send(channelOf(options), self + KINDS.event + text, (options.except?.size ?? 0) > 0);
+        const channel = channelOf(options);
+        if (options.except?.size) {
+          // Who leaves out one of his sockets is here; his others are mostly nowhere.
+          channels.sendToOthers(channel, () => self + KINDS.event + wordsOf(packet));
+          if (hasAudience(adapter, options)) local.broadcast(packet, options);
+          return;
+        }
+        const text = wordsOf(packet);
+        channels.send(channel, self + KINDS.event + text);
         if (hasAudience(adapter, options)) local.broadcast({ ...packet, text }, options);
       },
       disconnectSockets(options: BroadcastOptions, close: boolean) {
-        channels.send(channelOf(options), self + (close ? KINDS.close : KINDS.disconnect), false);
+        channels.send(channelOf(options), self + (close ? KINDS.close : KINDS.disconnect));
         local.disconnectSockets(options, close);
       },
     });
