@@ -1,6 +1,8 @@
 import { DuetError, invalid, type Participant } from '@duet/contract';
+import { createCache } from './cache.ts';
 import { type ConversationKey, conversationOf } from './conversation.ts';
 import type { People } from './people.ts';
+import type { Clock } from './ports.ts';
 
 /** A conversation that the caller may use, and its two people. */
 export interface Access {
@@ -9,13 +11,24 @@ export interface Access {
   peer: Participant;
 }
 
+const MAX_CONVERSATIONS = 50_000;
+const KEEP_MS = 3_600_000;
+const pairOf = (caller: string, peer: string): string => `${caller} ${peer}`;
+
 /**
  * The one place that decides whether a caller may deal with another user.
  * `with` answers at once when both are cached: the message path then waits for nothing but the commit.
  */
-export function createAccess(people: People) {
-  function grant(me: Participant, peer: Participant): Access {
-    return { conversation: conversationOf(me._id, peer._id), me, peer };
+export function createAccess(people: People, clock: Clock) {
+  /** By caller and peer: a hash for each message would be a part of its price. */
+  const conversations = createCache<ConversationKey>({ max: MAX_CONVERSATIONS, ttlMs: KEEP_MS, clock });
+
+  function grant(pair: string, me: Participant, peer: Participant): Access {
+    const known = conversations.get(pair);
+    if (known) return { conversation: known, me, peer };
+    const conversation = conversationOf(me._id, peer._id);
+    conversations.set(pair, conversation);
+    return { conversation, me, peer };
   }
 
   async function lookUp(caller: string, peerId: string): Promise<Access> {
@@ -24,7 +37,7 @@ export function createAccess(people: People) {
     const peer = found.get(peerId);
     if (!me) throw new DuetError('UNAUTHORIZED');
     if (!peer) throw new DuetError('NOT_FOUND', { message: 'User not found' });
-    return grant(me, peer);
+    return grant(pairOf(caller, peerId), me, peer);
   }
 
   /** Look-ups under way. Whoever asks meanwhile waits for the same one, so nobody overtakes who asked before. */
@@ -39,11 +52,11 @@ export function createAccess(people: People) {
       if (caller === peerId) {
         throw invalid([{ field, message: 'must be another user' }]);
       }
-      const pair = `${caller} ${peerId}`;
+      const pair = pairOf(caller, peerId);
       const waiting = pending.get(pair);
       if (waiting) return waiting;
       const both = people.cached(caller, peerId);
-      if (both) return grant(...both);
+      if (both) return grant(pair, ...both);
       const looking = lookUp(caller, peerId).finally(() => pending.delete(pair));
       pending.set(pair, looking);
       return looking;

@@ -47,7 +47,7 @@ export function createCore(deps: CoreDeps) {
   const { store, cluster, fanout, clock } = deps;
   const { users, messages, conversations, receipts } = store;
   const people = createPeople({ users, presence: cluster.presence, clock });
-  const access = createAccess(people);
+  const access = createAccess(people, clock);
   const commit = createGroupCommit(messages.append, deps.observe.committed);
   const commitReceipts = createGroupCommit(receipts.advance);
   return {

@@ -19,13 +19,8 @@ export interface People {
 
 export function createPeople(deps: { users: UserStore; presence: Presence; clock: Clock }): People {
   const names = createCache<string>({ max: MAX_PEOPLE, ttlMs: NAME_TTL_MS, clock: deps.clock });
-  const online = createCache<boolean>({ max: MAX_PEOPLE, ttlMs: ONLINE_TTL_MS, clock: deps.clock });
-
-  function known(id: string): Participant | undefined {
-    const username = names.get(id);
-    const isOnline = online.get(id);
-    return username === undefined || isOnline === undefined ? undefined : { _id: id, username, isOnline };
-  }
+  /** Whole people, because every message looks two of them up. */
+  const people = createCache<Participant>({ max: MAX_PEOPLE, ttlMs: ONLINE_TTL_MS, clock: deps.clock });
 
   /** Fills the caches. @returns those of the people that exist */
   async function load(asked: string[]): Promise<Map<string, Participant>> {
@@ -43,8 +38,9 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
     const found = new Map<string, Participant>();
     for (const [id, username] of usernames) {
       if (username === undefined) continue;
-      online.set(id, present.has(id));
-      found.set(id, { _id: id, username, isOnline: present.has(id) });
+      const person = { _id: id, username, isOnline: present.has(id) };
+      people.set(id, person);
+      found.set(id, person);
     }
     return found;
   }
@@ -55,7 +51,7 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
       const found = new Map<string, Participant>();
       const missing: string[] = [];
       for (const id of new Set(ids)) {
-        const person = known(id);
+        const person = people.get(id);
         if (person) found.set(id, person);
         else missing.push(id);
       }
@@ -68,12 +64,14 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
       return found;
     },
     cached(one, other) {
-      const first = known(one);
-      const second = known(other);
+      const first = people.get(one);
+      const second = first && people.get(other);
       return first && second && [first, second];
     },
     saw(user, isOnline) {
-      online.set(user, isOnline);
+      const username = names.get(user);
+      if (username === undefined) people.delete(user);
+      else people.set(user, { _id: user, username, isOnline });
     },
   };
 }
