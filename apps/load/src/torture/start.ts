@@ -6,7 +6,7 @@ import { createNetwork, type Network } from './network.ts';
 const path = (from: string) => fileURLToPath(new URL(`../../../server/${from}`, import.meta.url));
 const MAIN = path('src/main.ts');
 /** The same node with a clock that can be moved, or a bug in it. */
-export const TAMPERED = path('test/tampered-main.ts');
+const TAMPERED = path('test/tampered-main.ts');
 const DISK = '384m';
 
 /** What a run breaks. */
