@@ -3,7 +3,7 @@ import { nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { MessageDocument } from './schemas.ts';
-import { createTails, readTail, type Tail } from './tails.ts';
+import { createTails, readTail, readTailsBehind, type Tail } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -16,7 +16,14 @@ interface Chain {
   conversation: string;
   pending: Pending[];
   /** Where the first of them was refused, and how often. */
-  refused?: { seq: number; times: number };
+  refused?: Refused;
+}
+
+interface Refused {
+  seq: number;
+  times: number;
+  /** What stands there and behind it, when that has been read. */
+  tail?: Tail;
 }
 
 /** A draft that has been refused as often as that may be a repeat. */
@@ -70,9 +77,9 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
    * The tail after a refusal: another writer was faster, or the first draft is a repeat, which then leaves the chain.
    * Which of the two indexes refused it is found by reading: the error's text is nobody's contract.
    */
-  async function readAgain(chain: Chain, { seq, times }: { seq: number; times: number }): Promise<Tail | undefined> {
+  async function readAgain(chain: Chain, { seq, times, tail: read }: Refused): Promise<Tail | undefined> {
     const [{ draft, done }] = chain.pending as [Pending];
-    const tail = await readTail(database, chain.conversation);
+    const tail = read ?? (await readTail(database, chain.conversation));
     // Where the place is taken it is hardly a repeat; if it is one, it will be refused again and again.
     const isTaken = tail !== undefined && tail.seq >= seq;
     const stored = isTaken && times % LOOK_AT !== 0 ? undefined : await find(draft);
@@ -85,7 +92,7 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
   }
 
   /** The entries that the first drafts of a chain, or all, become behind the tail of their conversation. */
-  async function place(chain: Chain, count: number): Promise<Entry[]> {
+  async function place(chain: Chain, count?: number): Promise<Entry[]> {
     let tail = await (chain.refused ? readAgain(chain, chain.refused) : tails.get(chain.conversation));
     return chain.pending.slice(0, count).map(({ draft }) => (tail = nextEntry(draft, tail)));
   }
@@ -113,7 +120,7 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
     if (!refused && last) tails.set(last);
   }
 
-  /** The first draft of each conversation, in one command. */
+  /** The first draft of each conversation, in one command, side by side. */
   async function appendHeads(chains: Chain[]): Promise<void> {
     const placed = await Promise.all(chains.map((chain) => place(chain, 1)));
     const entries = placed.flat();
@@ -123,23 +130,43 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
     }
   }
 
-  /** A whole conversation. Ordered: it stops at the first that is refused, so a hole is never left. */
-  async function appendWhole(chain: Chain): Promise<void> {
-    const entries = await place(chain, chain.pending.length);
+  /**
+   * Whole conversations, in one command. Ordered: it stops at the first entry that is refused, so a hole is never left;
+   * conversations behind that one are as they were.
+   */
+  async function appendWhole(chains: Chain[]): Promise<void> {
+    const placed = await Promise.all(chains.map((chain) => place(chain)));
+    const entries = placed.flat();
     const [stored = entries.length] = await insert(entries, true);
-    settle(chain, entries, stored);
+    let start = 0;
+    for (const [i, own] of placed.entries()) {
+      if (start > stored) break;
+      settle(chains[i] as Chain, own, Math.min(own.length, stored - start));
+      start += own.length;
+    }
+  }
+
+  /** Finds out together what was written where these were refused. */
+  async function lookBehind(chains: Chain[]): Promise<void> {
+    const places = chains.flatMap(({ conversation, refused }) => (refused ? [{ conversation, seq: refused.seq }] : []));
+    const found = await readTailsBehind(database, places);
+    for (const { conversation, refused } of chains) {
+      const tail = found.get(conversation);
+      if (refused && tail) refused.tail = tail;
+    }
   }
 
   /**
-   * A round, in whichever way takes fewer commands. Conversations in which another writer was faster wait until the others
-   * are done: by then that one is done too, and reading its tail is worth while.
+   * A round of two commands: where another writer is at work shows with the first drafts, and what is behind those that
+   * were taken follows. Conversations in which another writer was faster wait until the others are done: by then that one
+   * is done too, and reading its tail is worth while.
    */
   async function appendSome(chains: Chain[]): Promise<void> {
     const untroubled = chains.filter(({ refused }) => !refused);
     const now = untroubled.length > 0 ? untroubled : chains;
-    const longest = Math.max(...now.map(({ pending }) => pending.length));
-    if (now.length > longest) await appendHeads(now);
-    else await Promise.all(now.map(appendWhole));
+    if (now === chains) await lookBehind(chains);
+    if (now.length > 1) await appendHeads(now);
+    await appendWhole(now.filter(({ pending, refused }) => pending.length > 0 && !(refused && now.length > 1)));
   }
 
   return async (drafts) => {

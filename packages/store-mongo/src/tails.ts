@@ -1,11 +1,18 @@
 import type { Entry } from '@duet/core';
-import type { Database } from './database.ts';
+import { BOUNDED, type Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
 
 /** Conversations whose last entry is remembered. */
 const MAX_TAILS = 50_000;
 
+/** From so many on, tails are asked for by one question: it costs about as much as this many of the small ones. */
+const TOGETHER = 12;
+/** Entries that other writers have put behind a place, in the mean, before it is cheaper to ask for each tail. */
+const FEW = 16;
+
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
+/** A place in a conversation that another entry holds. */
+export type Taken = Pick<Entry, 'conversation' | 'seq'>;
 
 /** The last entry of a conversation that is durable. */
 export const readTail = (database: Database, conversation: string) =>
@@ -14,6 +21,28 @@ export const readTail = (database: Database, conversation: string) =>
     sort: { seq: -1 },
     projection: { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 },
   });
+
+/**
+ * The tails of conversations in which other writers were a little faster, by one question for all.
+ * @returns those that were found; where too much was written meanwhile, none
+ */
+export async function readTailsBehind(database: Database, places: Taken[]): Promise<Map<string, Tail>> {
+  const tails = new Map<string, Tail>();
+  if (places.length < TOGETHER) return tails;
+  const limit = places.length * FEW;
+  const entries = await database
+    .collection<MessageDocument>('messages')
+    .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, BOUNDED)
+    .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
+    .limit(limit)
+    .batchSize(limit)
+    .toArray();
+  if (entries.length === limit) return tails;
+  for (const entry of entries) {
+    if (entry.seq > (tails.get(entry.conversation)?.seq ?? 0)) tails.set(entry.conversation, entry);
+  }
+  return tails;
+}
 
 /**
  * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the

@@ -66,6 +66,13 @@ function matches(document: Document, filter: Document): boolean {
   });
 }
 
+/** The newest documents of a list, back to the first that does not match. */
+function newest(collection: Collection, filter: Document): Document[] {
+  const list = collection.lists.get(listOf('conversation', filter.conversation)) ?? [];
+  const last = list.findLastIndex((document) => !matches(document, filter));
+  return list.slice(last + 1);
+}
+
 function find(collection: Collection, query: Document): Document[] {
   const filter = (query.filter ?? {}) as Document;
   const sort = Object.entries((query.sort ?? {}) as Record<string, number>);
@@ -74,6 +81,9 @@ function find(collection: Collection, query: Document): Document[] {
   if (typeof filter._id === 'string') {
     const document = collection.byId.get(filter._id);
     return document && matches(document, filter) ? [document] : [];
+  }
+  if (Array.isArray(filter.$or)) {
+    return filter.$or.flatMap((part) => newest(collection, part)).slice(0, limit);
   }
   const field = LISTED.find((name) => typeof filter[name] === 'string');
   const candidates = field ? (collection.lists.get(listOf(field, filter[field])) ?? []) : [...collection.byId.values()];

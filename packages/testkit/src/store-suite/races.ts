@@ -51,6 +51,37 @@ export function raceTests(under: () => StoreUnderTest): void {
     }
   });
 
+  it('[S9] many conversations at once, from two stores, repeats among them: each dense, in the order of each group', async () => {
+    const stores = await two();
+    const pairs = upTo(40).map(() => pair());
+    const repeated = pairs.map(({ low, draft }) => draft(low));
+    const groupOf = (side: 'low' | 'high') => [
+      ...upTo(2).flatMap(() => pairs.map((one) => one.draft(one[side]))),
+      ...repeated,
+    ];
+    // As nodes do it: one group after the other each.
+    const write = async (store: Store, side: 'low' | 'high') => {
+      const groups: Appended[][] = [];
+      for (const _ of upTo(3)) groups.push(await store.messages.append(groupOf(side)));
+      return groups;
+    };
+    const results = (await Promise.all([write(stores[0], 'low'), write(stores[1], 'high')])).flat();
+    for (const [i, { id }] of pairs.entries()) {
+      const own = results.map((group) => group.filter(({ entry }) => entry.conversation === id));
+      const again = own.flat().filter(({ entry }) => entry.tempId === repeated[i]?.tempId);
+      expect(again.filter(({ fresh }) => fresh)).toHaveLength(1);
+      expect(new Set(again.map(({ entry }) => entry.seq)).size).toBe(1);
+      for (const group of own) {
+        const places = group.filter(({ fresh }) => fresh).map(({ entry }) => entry.seq);
+        expect(places).toEqual(places.toSorted((a, b) => a - b));
+      }
+      await expectWhole(
+        id,
+        own.flat().filter(({ fresh }) => fresh),
+      );
+    }
+  });
+
   it('[S9] the same message from two stores at once, 20 times: stored once, one of them fresh', async () => {
     const stores = await two();
     const { id, low, draft } = pair();
