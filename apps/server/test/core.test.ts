@@ -100,6 +100,24 @@ describe('presence', () => {
     ]);
   });
 
+  test('P9 a clock that is set back makes nobody look online for longer', async () => {
+    const { core, clock, cluster, person } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    const { conversations } = core;
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    const isOnline = async () => (await conversations.list({ user: b }, { limit: 10 })).conversations[0]?.peer.isOnline;
+    await core.presence.connected(a, 's1');
+    expect(await isOnline()).toBe(true);
+    clock.jump(-3_600_000);
+    // Another node finds that he has gone, and nobody tells this one.
+    core.presence.close();
+    await cluster.presence.drop(a, 's1');
+    await clock.advance(PRESENCE_GRACE_MS + 1);
+    await cluster.presence.reap();
+    await clock.advance(5_000);
+    expect(await isOnline()).toBe(false);
+  });
+
   test('P4 when the budget is spent only contacts who are online are told', async () => {
     await setup.store.close();
     setup.core.presence.close();

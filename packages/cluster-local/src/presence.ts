@@ -11,8 +11,8 @@ export interface PresenceTable {
 interface Person {
   /** socket id -> node */
   sockets: Map<string, string>;
-  /** When the last socket went; undefined while there is one. */
-  leftAt: number | undefined;
+  /** When the last socket went, as it is shown and as the grace is measured; undefined while there is one. */
+  left: { at: number; elapsed: number } | undefined;
 }
 
 /** No lease is needed here: the process that keeps the table learns of a node's death at once. */
@@ -25,11 +25,11 @@ export function createPresenceTable(clock: Clock): PresenceTable {
     let person = people.get(user);
     const came = person === undefined;
     if (person === undefined) {
-      person = { sockets: new Map(), leftAt: undefined };
+      person = { sockets: new Map(), left: undefined };
       people.set(user, person);
     }
     person.sockets.set(socket, node);
-    person.leftAt = undefined;
+    person.left = undefined;
     leaving.delete(user);
     return came;
   }
@@ -37,15 +37,15 @@ export function createPresenceTable(clock: Clock): PresenceTable {
   function remove(user: string, socket: string): void {
     const person = people.get(user);
     if (!person?.sockets.delete(socket) || person.sockets.size > 0) return;
-    person.leftAt = clock.now();
+    person.left = { at: clock.now(), elapsed: clock.elapsed() };
     leaving.add(user);
   }
 
   function reap(): { user: string; at: number }[] {
     const gone: { user: string; at: number }[] = [];
     for (const user of leaving) {
-      const at = people.get(user)?.leftAt ?? 0;
-      if (clock.now() - at < PRESENCE_GRACE_MS) break;
+      const { at, elapsed } = people.get(user)?.left ?? { at: 0, elapsed: 0 };
+      if (clock.elapsed() - elapsed < PRESENCE_GRACE_MS) break;
       leaving.delete(user);
       people.delete(user);
       gone.push({ user, at });

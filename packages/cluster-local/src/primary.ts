@@ -44,7 +44,7 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   let stopping = false;
 
   function fork(): Worker {
-    const born = options.clock.now();
+    const born = options.clock.elapsed();
     const worker = cluster.fork();
     entrusted.watch(worker);
     worker.on('message', (message) => {
@@ -56,7 +56,7 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
       entrusted.drop(worker);
       if (stopping) return;
       options.log.error({ worker: worker.id, code, signal }, 'a worker died and is replaced');
-      setTimeout(() => stopping || fork(), options.clock.now() - born < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0);
+      setTimeout(() => stopping || fork(), options.clock.elapsed() - born < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0);
     });
     return worker;
   }

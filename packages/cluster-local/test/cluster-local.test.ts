@@ -19,6 +19,7 @@ clusterSuite('local', async () => {
   return {
     nodes: [node('0'), node('1')],
     advance: clock.advance,
+    jump: clock.jump,
     kill: (i) => table.dropNode(String(i)),
     close: async () => {},
   };

@@ -30,7 +30,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
 
   function forgetOldLeavers(): void {
     for (const [user, at] of left) {
-      if (clock.now() - at < REMEMBER_MS) break;
+      if (clock.elapsed() - at < REMEMBER_MS) break;
       left.delete(user);
     }
   }
@@ -86,7 +86,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
       answer(async () => {
         if (!sockets.delete(socket)) return;
         left.delete(user);
-        left.set(user, clock.now());
+        left.set(user, clock.elapsed());
         try {
           await drop({ user, socket });
         } catch (error) {

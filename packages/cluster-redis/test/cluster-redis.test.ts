@@ -16,7 +16,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
   async function nodes(count: number, url = server.url) {
     const clock = createManualClock();
     const prefix = randomUUID();
-    const start = () => createRedisCluster({ url, prefix, clock, now: clock.now });
+    const start = () => createRedisCluster({ url, prefix, clock, now: clock.elapsed });
     const all = Array.from({ length: count }, start);
     await Promise.all(all.map(isReady));
     return { clock, prefix, all, close: () => Promise.all(all.map((node) => node.close())) };
@@ -46,6 +46,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     return {
       nodes: all as [Cluster, Cluster],
       advance: clock.advance,
+      jump: clock.jump,
       // Nothing: a node that is dead renews nothing.
       kill: () => {},
       async close() {

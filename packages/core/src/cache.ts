@@ -12,13 +12,13 @@ export function createCache<V>(options: { max: number; ttlMs: number; clock: Clo
   return {
     get(key) {
       const entry = entries.get(key);
-      if (entry === undefined || entry.until <= options.clock.now()) return undefined;
+      if (entry === undefined || entry.until <= options.clock.elapsed()) return undefined;
       return entry.value;
     },
     set(key, value) {
       entries.delete(key);
       if (entries.size >= options.max) entries.delete(entries.keys().next().value as string);
-      entries.set(key, { value, until: options.clock.now() + options.ttlMs });
+      entries.set(key, { value, until: options.clock.elapsed() + options.ttlMs });
     },
     delete(key) {
       entries.delete(key);

@@ -12,7 +12,7 @@ const ROUNDING = 1e-3;
 export function createMemoryLimiter(clock: Clock): Limiter {
   const fullAt = new Map<string, number>();
   /** Times are counted from here: the smaller the numbers, the finer their fractions. */
-  const origin = clock.now();
+  const origin = clock.elapsed();
   let sweepAt = SWEEP_AT;
 
   function sweep(now: number): void {
@@ -21,7 +21,7 @@ export function createMemoryLimiter(clock: Clock): Limiter {
   }
 
   function take(key: string, rule: LimitRule, cost = 1): Taken {
-    const now = clock.now() - origin;
+    const now = clock.elapsed() - origin;
     const unit = rule.windowMs / rule.limit;
     const before = Math.max(fullAt.get(key) ?? now, now);
     const after = before + unit * Math.max(cost, 1);

@@ -227,8 +227,10 @@ export interface Fanout {
 }
 
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: what is shown and stored. It may jump, in either direction. */
   now(): number;
+  /** Milliseconds since some moment: what durations are measured by. It never goes back and never jumps. */
+  elapsed(): number;
   /** Calls `task` every `ms` until the returned function is called. */
   every(ms: number, task: () => void): () => void;
 }

@@ -30,11 +30,11 @@ type Connection = { user: string; socket: string };
 
 export function createPresenceRules(deps: PresenceDeps) {
   let allowance = deps.budget;
-  let refilledAt = deps.clock.now();
+  let refilledAt = deps.clock.elapsed();
 
   /** A token bucket of one second: may this change be told to every socket? */
   function mayTellAll(): boolean {
-    const now = deps.clock.now();
+    const now = deps.clock.elapsed();
     allowance = Math.min(deps.budget, allowance + ((now - refilledAt) / 1000) * deps.budget);
     refilledAt = now;
     const cost = deps.fanout.localSockets();

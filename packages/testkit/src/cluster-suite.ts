@@ -6,6 +6,8 @@ export interface ClusterUnderTest {
   nodes: [Cluster, Cluster];
   /** Moves the time that presence and limits live in. */
   advance(ms: number): Promise<void> | void;
+  /** Sets the clock of the nodes by so much, either way; no time passes. */
+  jump(ms: number): void;
   /** As kill -9: the node says nothing any more. Resolves when its death can be noticed. */
   kill(node: 0 | 1): Promise<void> | void;
   close(): Promise<void>;
@@ -133,6 +135,24 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
         while ((await limiter(0).take('odd', odd)).ok) taken += 1;
         expect(taken).toBe(limit);
       });
+    });
+
+    test('[Q7] a clock that is set back or forward neither ends a grace nor keeps it, and buckets fill as ever', async () => {
+      const rule = { limit: 1, windowMs: 1_000 };
+      for (const [user, hours] of [
+        ['u', 1],
+        ['v', -2],
+      ] as const) {
+        await presence(0).beat([{ user, socket: user }]);
+        await presence(0).drop(user, user);
+        await limiter(0).take(user, rule);
+        under.jump(hours * 3_600_000);
+        expect(await reapAll()).toEqual([]);
+        expect(await limiter(0).take(user, rule)).toMatchObject({ ok: false });
+        await under.advance(PRESENCE_GRACE_MS + 1);
+        expect(await reapAll()).toEqual([user]);
+        expect(await limiter(0).take(user, rule)).toMatchObject({ ok: true });
+      }
     });
 
     test('[Q6] ready and fence resolve', async () => {
