@@ -9,6 +9,9 @@ sh.enableSharding(name);
 // shard, so sending and reading a page ask one shard.
 sh.shardCollection(`${name}.messages`, { conversation: 1 });
 
+// Keys of conversations, found by their conversation, which is `_id` here.
+sh.shardCollection(`${name}.dataKeys`, { _id: 'hashed' });
+
 // What belongs to a user lies together: a list of conversations asks one shard.
 sh.shardCollection(`${name}.inbox`, { user: 'hashed' });
 sh.shardCollection(`${name}.watermarks`, { user: 'hashed' });

@@ -21,6 +21,10 @@ const marks = {
   received: undefined,
 };
 
+/** What a message says. */
+export const textOf = ({ content, unreadable }: Pick<ChatMessage, 'content' | 'unreadable'>): string =>
+  unreadable ? 'This message cannot be read any more.' : content;
+
 export const MessageBubble = memo(function MessageBubble({
   message,
   startsGroup,
@@ -28,13 +32,13 @@ export const MessageBubble = memo(function MessageBubble({
   onRetry,
   onDiscard,
 }: MessageBubbleProps) {
-  const { key, mine, content, createdAt, state, problem } = message;
+  const { key, mine, createdAt, state, problem } = message;
   const mark = marks[state];
   const classes = ['bubble', mine ? 'mine' : 'theirs', startsGroup && 'starts', endsGroup && 'ends'].filter(Boolean);
   return (
     <div className={classes.join(' ')} data-state={state}>
       <p className="text" dir="auto">
-        {content}
+        {textOf(message)}
       </p>
       <span className="meta">
         <time dateTime={createdAt}>{timeOfDay(createdAt)}</time>

@@ -3,6 +3,7 @@ import { useChat, useChatState, useConversations } from '@duet/client/react';
 import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
 import { IconLogout, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
+import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
 import { lastSeenText, shortTime } from './times.ts';
 
@@ -84,7 +85,7 @@ function Chats({ selected, onSelect }: ListProps) {
     <ul className="list" aria-label="Chats">
       {conversations.map(({ peer, lastMessage, unreadCount }) => {
         const isTyping = typing[peer.id] === true;
-        const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${lastMessage.content}`;
+        const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${textOf(lastMessage)}`;
         return (
           <Row
             key={peer.id}

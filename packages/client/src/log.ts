@@ -17,6 +17,8 @@ export interface ChatMessage {
   state: 'sending' | 'sent' | 'delivered' | 'read' | 'failed' | 'received';
   /** Why it failed, for people. */
   problem?: string;
+  /** The server cannot read any more what it said; the content is empty. */
+  unreadable?: true;
 }
 
 type Stored = ChatMessage & { seq: number; id: string };
@@ -73,6 +75,7 @@ function fromServer(message: Message, peerId: string): Stored {
     messageType: message.messageType,
     createdAt: message.createdAt,
     state: mine ? 'sent' : 'received',
+    ...(message.unreadable ? { unreadable: true } : {}),
   };
 }
 

@@ -46,6 +46,10 @@ export const Message = z
     messageType: MessageType,
     createdAt: Timestamp,
     seq: Seq,
+    unreadable: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'There when what it said cannot be had any more; its content is then empty' }),
     tempId: z.string().optional().meta({ description: "The sender's own id of the message; only its sender sees it" }),
     readAt: Timestamp.optional().meta({
       description: 'When it was read; known for the newest messages that were read',

@@ -9,6 +9,7 @@ import { createPresenceRules } from './presence.ts';
 import { createReceipts } from './receipts.ts';
 import { createSync } from './sync.ts';
 
+export { type Cache, createCache } from './cache.ts';
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
 export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';

@@ -92,7 +92,9 @@ export function createMessages(deps: MessageDeps) {
         createdAt: deps.clock.now(),
       });
       const { entry } = appended;
-      if (entry.content !== content || entry.messageType !== messageType) throw new DuetError('IDEMPOTENCY_CONFLICT');
+      const isOther = entry.content !== content || entry.messageType !== messageType;
+      // Nobody can tell what an unreadable one said, and a repeat must not fail for ever.
+      if (isOther && !entry.unreadable) throw new DuetError('IDEMPOTENCY_CONFLICT');
       if (isUntold(appended)) return { message: announce(entry, access, caller), tempId };
       deps.repeated();
       const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);

@@ -55,6 +55,8 @@ export interface Entry extends Draft {
   seq: number;
   /** How many messages the lower and the higher user id have sent up to and including this one. */
   sent: [low: number, high: number];
+  /** Its content cannot be had any more, and is empty here: damaged, or its key was deleted. Never stored. */
+  unreadable?: true;
 }
 
 /** `fresh: false`: this (conversation, sender, tempId) had been stored before, and this is what was stored. */
@@ -147,12 +149,43 @@ export interface ReceiptStore {
   advance(receipts: Receipt[]): Promise<(Advanced | undefined)[]>;
 }
 
+/** The key that the messages of a conversation are sealed with, itself sealed by a key of the deployment's key ring. */
+export interface WrappedKey {
+  conversation: string;
+  /** 8 hex digits; another one for each key that a conversation has in its life. */
+  id: string;
+  /** The name of the ring's key that wraps it. */
+  ringKey: string;
+  /** base64 */
+  wrapped: string;
+}
+
+/** Keys of conversations, at most one for each. No message can be opened without its key. */
+export interface DataKeyStore {
+  /** The keys that these conversations have, in any order. */
+  get(conversations: string[]): Promise<WrappedKey[]>;
+  /**
+   * Compare-and-set: stores each key if its conversation has none, or still the one that is given as `over`. Of two
+   * writers that race one wins, and both learn which. Durable when it resolves.
+   * @returns the keys that these conversations have now, in any order
+   */
+  put(keys: { key: WrappedKey; over?: WrappedKey }[]): Promise<WrappedKey[]>;
+  /** Keys ordered by (ringKey, conversation), those that come after `after`; without its conversation, after that ringKey. */
+  list(query: { after?: { ringKey: string; conversation?: string }; limit: number }): Promise<WrappedKey[]>;
+  /**
+   * Deletes the key of a conversation, and with it whatever its messages say: for whoever deletes the conversation, after
+   * nobody can write to it any more. Nodes forget keys that they remember within minutes.
+   */
+  remove(conversation: string): Promise<void>;
+}
+
 /** What a deployment knows of its people and their messages. Durable. */
 export interface Store {
   users: UserStore;
   messages: MessageStore;
   conversations: ConversationStore;
   receipts: ReceiptStore;
+  dataKeys: DataKeyStore;
   /** Resolves when the store answers. @throws DuetError UNAVAILABLE when it does not */
   ready(): Promise<void>;
   /** Finishes what is under way, then lets go of files and connections. */

@@ -43,6 +43,7 @@ export function messageView(entry: Entry, { viewer, people, receiver }: MessageV
     createdAt: iso(entry.createdAt),
     seq: entry.seq,
   };
+  if (entry.unreadable) message.unreadable = true;
   if (viewer === entry.sender) message.tempId = entry.tempId;
   if (receiver === undefined) return message;
   const { read, delivered } = receiver;

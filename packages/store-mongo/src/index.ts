@@ -1,5 +1,6 @@
 import type { Store } from '@duet/core';
 import { createConversations, createReceipts } from './conversations.ts';
+import { createDataKeys } from './data-keys.ts';
 import { createDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
 import { createUsers } from './users.ts';
@@ -16,6 +17,7 @@ export function createMongoStore(options: { uri: string }): Store {
     messages: createMessages(database),
     conversations: createConversations(database),
     receipts: createReceipts(database),
+    dataKeys: createDataKeys(database),
     ready: database.ready,
     close: database.close,
   };

@@ -1,14 +1,16 @@
-import type { Entry, UserRecord, Watermark, WatermarkKind } from '@duet/core';
+import type { Entry, UserRecord, Watermark, WatermarkKind, WrappedKey } from '@duet/core';
 import { type Connection, Schema } from 'mongoose';
 
 /** Documents carry their key as `_id`; everything else has the name that the ports give it. */
 type Keyed<T> = { _id: string } & T;
 export type UserDocument = Keyed<Omit<UserRecord, 'id'>>;
-export type MessageDocument = Keyed<Omit<Entry, 'id'>>;
+export type MessageDocument = Keyed<Omit<Entry, 'id' | 'unreadable'>>;
 /** A user's side of a conversation: that there is one, and where it stands in the list. */
 export type InboxDocument = Keyed<{ user: string; conversation: string; peer: string; lastAt: number }>;
 /** A step of a watermark: `mark` rose from `from` to `n`, which lies at `seq`. The highest one counts. */
 export type StepDocument = Keyed<{ mark: string; user: string } & Watermark>;
+/** The key of the conversation that `_id` names. */
+export type DataKeyDocument = Keyed<{ keyId: string } & Pick<WrappedKey, 'ringKey' | 'wrapped'>>;
 
 const text = { type: String, required: true };
 const number = { type: Number, required: true };
@@ -64,17 +66,21 @@ const step = new Schema<StepDocument>(
 );
 step.index({ mark: 1, n: -1 });
 
+const dataKey = new Schema<DataKeyDocument>({ _id: text, keyId: text, ringKey: text, wrapped: text }, options);
+dataKey.index({ ringKey: 1, _id: 1 });
+
 export const rowId = (user: string, conversation: string): string => `${user}:${conversation}`;
 export const markId = (user: string, conversation: string, kind: WatermarkKind): string =>
   `${rowId(user, conversation)}:${kind}`;
 
-/** Registers the models on a connection: their collections are `users`, `messages`, `inbox` and `watermarks`. */
+/** Registers the models on a connection: their collections are `users`, `messages`, `inbox`, `watermarks` and `dataKeys`. */
 export function defineModels(connection: Connection) {
   return {
     users: connection.model<UserDocument>('User', user, 'users'),
     messages: connection.model<MessageDocument>('Message', message, 'messages'),
     inbox: connection.model<InboxDocument>('InboxRow', inbox, 'inbox'),
     watermarks: connection.model<StepDocument>('WatermarkStep', step, 'watermarks'),
+    dataKeys: connection.model<DataKeyDocument>('DataKey', dataKey, 'dataKeys'),
   };
 }
 export type Models = ReturnType<typeof defineModels>;

@@ -74,3 +74,23 @@ export async function restore(from: string, file: string, progress: Progress = (
   // A copy of an older version is brought up to date.
   openDatabase(file).close();
 }
+
+/**
+ * The names of the keys of a key ring without which messages in this database cannot be read. Nothing is changed.
+ * @returns none when there is no such file, or nothing in it is encrypted
+ */
+export function ringKeysOf(file: string): string[] {
+  if (!existsSync(file)) return [];
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    return db
+      .prepare('SELECT DISTINCT ringKey FROM dataKeys')
+      .all()
+      .map(({ ringKey }) => String(ringKey));
+  } catch {
+    // No database, or one of a version that encrypted nothing: others say so better.
+    return [];
+  } finally {
+    db.close();
+  }
+}

@@ -1,10 +1,11 @@
 import type { Store } from '@duet/core';
 import { createConversations, createReceipts } from './conversations.ts';
+import { createDataKeys } from './data-keys.ts';
 import { answer, openDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
 import { createUsers } from './users.ts';
 
-export { backUp, type Progress, restore } from './backup.ts';
+export { backUp, type Progress, restore, ringKeysOf } from './backup.ts';
 
 /**
  * The embedded store: one SQLite file in WAL mode, safe for several processes of one machine.
@@ -20,6 +21,7 @@ export function createSqliteStore(options: { file: string }): Store {
     messages: createMessages(db),
     conversations: createConversations(db),
     receipts: createReceipts(db),
+    dataKeys: createDataKeys(db),
     ready: () =>
       answer(() => {
         ping.get();

@@ -71,4 +71,14 @@ export const migrations: readonly string[] = [
     FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
       AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = inbox.conversation);
   `,
+  // Keys of conversations, wrapped; the index finds those of one key of the ring.
+  `
+  CREATE TABLE dataKeys (
+    conversation TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    ringKey TEXT NOT NULL,
+    wrapped TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX dataKeys_ringKey ON dataKeys (ringKey, conversation);
+  `,
 ];

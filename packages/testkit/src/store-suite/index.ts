@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { appendTests } from './append.ts';
 import type { StoreUnderTest } from './common.ts';
 import { conversationTests } from './conversations.ts';
+import { dataKeyTests } from './data-keys.ts';
 import { lifeTests } from './life.ts';
 import { pageTests } from './pages.ts';
 import { raceTests } from './races.ts';
@@ -36,6 +37,7 @@ export function storeSuite(name: string, createStore: () => Promise<StoreUnderTe
     describe('messages.page and get', () => pageTests(opened()));
     describe('conversations', () => conversationTests(opened()));
     describe('receipts', () => receiptTests(opened()));
+    describe('dataKeys', () => dataKeyTests(opened()));
     describe('ready and close', () => lifeTests(createStore));
   });
 }
