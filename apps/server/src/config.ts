@@ -1,7 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { KeyRing } from '@duet/sealing';
 import { z } from 'zod';
+import { keptFile } from './kept-file.ts';
+import { readKeyRing } from './key-ring.ts';
 
 const SECRET_BYTES = 32;
 const CLUSTER_DRAIN_SECONDS = 10;
@@ -21,6 +24,9 @@ const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+
 const isRedis = (env: { CLUSTER?: string | undefined; REDIS_URL?: string | undefined }): boolean =>
   env.CLUSTER === 'redis' || (env.CLUSTER === undefined && env.REDIS_URL !== undefined);
 
+const isMongo = (env: { STORE?: string | undefined; MONGODB_URI?: string | undefined }): boolean =>
+  env.STORE === 'mongo' || (env.STORE === undefined && env.MONGODB_URI !== undefined);
+
 const Environment = z
   .object({
     NODE_ENV: oneOf('development', 'production', 'test').default('development'),
@@ -37,6 +43,9 @@ const Environment = z
     DATA_DIR: z.string().min(1).default('./data'),
     JWT_SECRET: z.string().optional(),
     JWT_SECRET_FILE: z.string().optional(),
+    ENCRYPTION: flag.optional(),
+    KEY_RING_FILE: z.string().optional(),
+    KEY_RING_COMMAND: z.string().optional(),
     JWT_EXPIRES_IN: z
       .string()
       .regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds')
@@ -54,12 +63,23 @@ const Environment = z
     if (env.CLUSTER === 'redis' && !env.REDIS_URL) bad('REDIS_URL', 'is required with CLUSTER=redis');
     if (isRedis(env) && env.WORKERS > 1)
       bad('WORKERS', 'are processes of one machine (CLUSTER=local); with Redis start more nodes instead');
+    const ring = env.KEY_RING_FILE ?? env.KEY_RING_COMMAND;
+    if (env.KEY_RING_FILE && env.KEY_RING_COMMAND) bad('KEY_RING_COMMAND', 'cannot be set beside KEY_RING_FILE');
+    if (isMongo(env) && ring === undefined && seals(env))
+      bad(
+        'KEY_RING_FILE',
+        'or KEY_RING_COMMAND is required to encrypt what MongoDB keeps; ENCRYPTION=off goes without',
+      );
     if (env.NODE_ENV !== 'production') return;
     if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
     else if (Buffer.byteLength(env.JWT_SECRET) < SECRET_BYTES)
       bad('JWT_SECRET', `must have at least ${SECRET_BYTES} bytes`);
     else if (SAMPLE_SECRET.test(env.JWT_SECRET)) bad('JWT_SECRET', 'must not be a sample value');
   });
+
+/** Whether messages are encrypted at rest. */
+const seals = (env: { ENCRYPTION?: boolean | undefined; NODE_ENV: string }): boolean =>
+  env.ENCRYPTION ?? env.NODE_ENV === 'production';
 
 /** What a node is told from outside, checked and with defaults filled in. */
 export interface Config {
@@ -68,6 +88,8 @@ export interface Config {
   store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string };
   cluster: { kind: 'local' } | { kind: 'redis'; url: string; prefix: string };
   workers: number;
+  /** Whether messages are sealed at rest, and the keys for those that are. */
+  encryption: { seals: boolean; ring: KeyRing };
   jwtSecret: string;
   /** Seconds, or a span such as `7d`. */
   jwtExpiresIn: string | number;
@@ -101,7 +123,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     production: env.NODE_ENV === 'production',
     port: env.PORT,
     store:
-      env.MONGODB_URI !== undefined && env.STORE !== 'sqlite'
+      env.MONGODB_URI !== undefined && isMongo(env)
         ? { kind: 'mongo', uri: env.MONGODB_URI }
         : { kind: 'sqlite', file: join(env.DATA_DIR, 'duet.db') },
     cluster:
@@ -109,6 +131,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
         ? { kind: 'redis', url: env.REDIS_URL, prefix: env.REDIS_PREFIX }
         : { kind: 'local' },
     workers: env.WORKERS,
+    encryption: { seals: seals(env), ring: keyRingOf(env) },
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
     // As browsers name them: without a slash at the end.
@@ -133,29 +156,24 @@ function secretOf(file: string): string {
   throw new ConfigError('JWT_SECRET_FILE is empty');
 }
 
+function keyRingOf(env: z.infer<typeof Environment>): KeyRing {
+  const dataDir = isMongo(env) ? undefined : env.DATA_DIR;
+  try {
+    return readKeyRing({ file: env.KEY_RING_FILE, command: env.KEY_RING_COMMAND, dataDir, seals: seals(env) });
+  } catch (error) {
+    throw new ConfigError((error as Error).message);
+  }
+}
+
 /** The secret of a development machine: made once, kept beside the data, so that a restart signs nobody out. */
 function keptSecret(folder: string): string {
   const file = join(folder, 'jwt-secret');
+  let secret: string;
   try {
-    mkdirSync(folder, { recursive: true });
-    if (!existsSync(file)) makeSecret(file);
+    secret = keptFile(file, () => randomBytes(SECRET_BYTES).toString('hex'));
   } catch (error) {
     throw new ConfigError(`DATA_DIR cannot be written (${(error as NodeJS.ErrnoException).code})`);
   }
-  const secret = readFileSync(file, 'utf8');
   if (secret.length >= SECRET_BYTES) return secret;
   throw new ConfigError(`DATA_DIR holds a damaged jwt-secret; delete ${file} and all sign in again`);
-}
-
-/** Of several processes that start at once one makes it, and all read that one: it appears whole or not at all. */
-function makeSecret(file: string): void {
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    writeFileSync(draft, randomBytes(SECRET_BYTES).toString('hex'), { mode: 0o600 });
-    linkSync(draft, file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }

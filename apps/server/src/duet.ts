@@ -1,12 +1,15 @@
 // `npm run duet -- COMMAND`: what operators do beside running nodes.
 import { parseArgs } from 'node:util';
-import { loadBackups } from './adapters.ts';
+import { rotateKeys } from '@duet/sealing';
+import { loadBackups, loadStore } from './adapters.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
 const HELP = `npm run duet -- COMMAND
 
   backup FILE     copies the embedded database while servers run
   restore FILE    puts such a copy in its place, while servers run or not; what was written since is gone
+  rotate-keys     wraps the keys of all conversations by the first key of the key ring, while servers run; then the
+                  other keys of the ring may go
   check-config    says what is wrong with the environment
 
 DATA_DIR names the folder of the database (./data).`;
@@ -29,20 +32,40 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     async run(config, file) {
       const { backUp } = await loadBackups();
       await backUp(embedded(config), file, showProgress);
-      return `The database is in ${file}`;
+      return `The database is in ${file}. Keep the key ring elsewhere: without it nobody can read the messages in it`;
     },
   },
   restore: {
     needsFile: true,
     async run(config, file) {
-      const { restore } = await loadBackups();
+      const { restore, ringKeysOf } = await loadBackups();
+      const { ring } = config.encryption;
+      const missing = ringKeysOf(file).filter((name) => !ring.get(name));
+      if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}: messages in ${file} need it`);
       await restore(file, embedded(config), showProgress);
       return `${embedded(config)} is what ${file} was`;
     },
   },
+  'rotate-keys': {
+    needsFile: false,
+    async run({ store: kind, encryption }) {
+      const store = await loadStore(kind);
+      try {
+        await store.ready();
+        const { rewrapped, damaged } = await rotateKeys(store.dataKeys, encryption.ring);
+        const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';
+        return `${rewrapped} keys are wrapped by ${encryption.ring.current?.name}${rest}`;
+      } finally {
+        await store.close();
+      }
+    },
+  },
   'check-config': {
     needsFile: false,
-    async run() {
+    async run({ store, encryption: { ring } }) {
+      const { ringKeysOf } = await loadBackups();
+      const missing = store.kind === 'sqlite' ? ringKeysOf(store.file).filter((name) => !ring.get(name)) : [];
+      if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}: stored messages need it`);
       return 'The configuration is valid.';
     },
   },

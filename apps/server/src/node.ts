@@ -2,7 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type Clock, type Cluster, type Core, createCore, type Store } from '@duet/core';
+import { type Clock, type Cluster, type Core, createCore, type Store, type WrappedKey } from '@duet/core';
+import { createSealedStore, type KeyRing, missingRingKeys, type Unreadable } from '@duet/sealing';
 import type { Server } from 'socket.io';
 import { loadCluster, loadStore, type WorkerCluster } from './adapters.ts';
 import { createPasswords } from './auth/passwords.ts';
@@ -80,7 +81,13 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const store = measuredStore(options.store ?? (await loadStore(config.store)), metrics);
+  const { ring, seals } = config.encryption;
+  const store = createSealedStore(measuredStore(options.store ?? (await loadStore(config.store)), metrics), {
+    ring,
+    seals,
+    clock,
+    observe: observeSealing(metrics, log),
+  });
   const cluster = worker ?? options.cluster ?? (await loadCluster(config.cluster, { clock, log }));
   dependencies = [
     { name: config.store.kind, ready: store.ready },
@@ -88,6 +95,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   ];
   // In any order with them: a node that is started first waits, and says for what.
   await Promise.all(dependencies.map((dependency) => answering(dependency, log)));
+  await requireKeys(store, ring, log);
 
   const parts = { config, clock, log, http, metrics, mayCall, store, cluster };
   const served = serve(parts, cluster.socketAdapter === undefined);
@@ -97,6 +105,29 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   serving = true;
   const port = worker ? config.port : (http.address() as AddressInfo).port;
   return { port, close: once(() => stop({ ...parts, ...served, health })) };
+}
+
+/** @throws Error that names the keys without which stored messages cannot be read */
+async function requireKeys({ dataKeys }: Store, ring: KeyRing, log: Log): Promise<void> {
+  let missing: string[] = [];
+  const ready = async () => {
+    missing = await missingRingKeys(dataKeys, ring);
+  };
+  await answering({ name: 'the keys of messages', ready }, log);
+  if (missing.length === 0) return;
+  throw new Error(`the key ring lacks ${missing.join(', ')}, with which stored messages are encrypted`);
+}
+
+/** What cannot be opened is said and counted; the log names places, not people. */
+function observeSealing(metrics: Metrics, log: Log) {
+  return {
+    unreadable(messages: Unreadable[]) {
+      log.error({ messages }, 'messages cannot be opened');
+      metrics.unreadable(messages.length);
+    },
+    damagedKey: ({ conversation, id, ringKey }: WrappedKey) =>
+      log.error({ conversation, id, ringKey }, 'the key of a conversation is damaged'),
+  };
 }
 
 /** Puts the rules behind HTTP and sockets. */

@@ -12,10 +12,11 @@ const at = (path: string): string => fileURLToPath(new URL(`../../../${path}`, i
 const text = (path: string): string => readFileSync(at(path), 'utf8');
 const CHART = at('deploy/chart');
 const SECRET = '0123456789abcdef0123456789abcdef';
+const KEY_RING = `first:${Buffer.from(SECRET).toString('base64')}`;
 /** The oldest version that the chart takes, and the newest whose schemas are known. */
 const VERSIONS = ['1.30', '1.37'];
 /** What a node of a cluster has no use for, or what comes as a file. */
-const NOT_FOR_PODS = ['DATA_DIR', 'JWT_SECRET', 'WORKERS'];
+const NOT_FOR_PODS = ['DATA_DIR', 'JWT_SECRET', 'KEY_RING_COMMAND', 'WORKERS'];
 
 const helm = findProgram('helm');
 const validator = findProgram('kubernetes-validate');
@@ -48,6 +49,7 @@ const number = (path: string, name: string): number =>
 const OWN_SECRET = 'secret.name=own';
 const EVERYTHING = [
   `secret.jwtSecret=${SECRET}`,
+  `secret.keyRing=${KEY_RING}`,
   'secret.mongodbUri=mongodb://db-0/duet',
   'secret.redisUrl=redis://redis',
   'monitoring.enabled=true',
@@ -82,7 +84,8 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
 
   test.each([
     [[], /secret.jwtSecret is missing/],
-    [[`secret.jwtSecret=${SECRET}`], /secret.mongodbUri is missing/],
+    [[`secret.jwtSecret=${SECRET}`], /secret.keyRing is missing/],
+    [[`secret.jwtSecret=${SECRET}`, `secret.keyRing=${KEY_RING}`], /secret.mongodbUri is missing/],
     [[OWN_SECRET, 'secret.redisUrl=http://redis'], /redisUrl/],
     [[OWN_SECRET, 'replica=3'], /additional properties 'replica' not allowed/],
     [[OWN_SECRET, 'env.WORKERS=4'], /additional properties 'WORKERS' not allowed/],
@@ -189,11 +192,14 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
       using folder = temporaryFolder();
       const JWT_SECRET_FILE = join(folder.path, 'jwt');
       writeFileSync(JWT_SECRET_FILE, SECRET);
-      const variables = { ...environment, JWT_SECRET_FILE, JWT_SECRET: '' };
+      const KEY_RING_FILE = join(folder.path, 'keys');
+      writeFileSync(KEY_RING_FILE, KEY_RING);
+      const variables = { ...environment, JWT_SECRET_FILE, KEY_RING_FILE, JWT_SECRET: '' };
       const services = { MONGODB_URI: 'mongodb://db', REDIS_URL: 'redis://redis' };
       expect(readConfig({ ...variables, ...services })).toMatchObject({
         production: true,
         jwtSecret: SECRET,
+        encryption: { seals: true },
         trustProxy: 1,
       });
 

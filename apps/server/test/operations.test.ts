@@ -41,8 +41,10 @@ describe('configuration', () => {
     ['short', /JWT_SECRET must have at least 32 bytes/],
     ['your-super-secret-jwt-key-change-this-in-production', /JWT_SECRET must not be a sample value/],
   ])('O2 production does not start with the secret %j', (JWT_SECRET, message) => {
-    expect(() => readConfig({ NODE_ENV: 'production', JWT_SECRET })).toThrow(message);
-    expect(readConfig({ NODE_ENV: 'production', JWT_SECRET: SECRET }).jwtSecret).toBe(SECRET);
+    using folder = temporaryFolder();
+    const production = { NODE_ENV: 'production', DATA_DIR: folder.path };
+    expect(() => readConfig({ ...production, JWT_SECRET })).toThrow(message);
+    expect(readConfig({ ...production, JWT_SECRET: SECRET }).jwtSecret).toBe(SECRET);
   });
 
   test('O3 in development a secret is made once and kept beside the data, for its owner alone', () => {
@@ -53,7 +55,7 @@ describe('configuration', () => {
     expect(readConfig(environment).jwtSecret).toBe(jwtSecret);
     const file = join(folder.path, 'data', 'jwt-secret');
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(readConfig({ NODE_ENV: 'production', JWT_SECRET_FILE: file }).jwtSecret).toBe(jwtSecret);
+    expect(readConfig({ NODE_ENV: 'production', ENCRYPTION: 'off', JWT_SECRET_FILE: file }).jwtSecret).toBe(jwtSecret);
     expect(() => readConfig({ JWT_SECRET_FILE: join(folder.path, 'none') })).toThrow(/JWT_SECRET_FILE cannot be read/);
     expect(readdirSync(join(folder.path, 'data'))).toEqual(['jwt-secret']);
   });

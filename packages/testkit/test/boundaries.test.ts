@@ -12,6 +12,7 @@ const clocks = /\bDate\.now\(|\bnew Date\(\)|process\.env/;
 const boundaries: Boundary[] = [
   { folder: 'packages/contract', mayImport: ['zod'], builtins: 'none', never: clocks },
   { folder: 'packages/core', mayImport: contract, builtins: ['node:crypto'], never: clocks },
+  { folder: 'packages/sealing', mayImport: [...contract, '@duet/core'], builtins: ['node:crypto'], never: clocks },
   { folder: 'packages/store-sqlite', mayImport: [...contract, '@duet/core'], builtins: 'all', never: clocks },
   {
     folder: 'packages/store-mongo',
@@ -47,6 +48,7 @@ const boundaries: Boundary[] = [
     mayImport: [
       ...contract,
       '@duet/core',
+      '@duet/sealing',
       'bcryptjs',
       'compression',
       'cors',

@@ -30,6 +30,7 @@ export function measuredStore(store: Store, metrics: Metrics): Store {
     messages: timed('messages', store.messages, metrics.store),
     conversations: timed('conversations', store.conversations, metrics.store),
     receipts: timed('receipts', store.receipts, metrics.store),
+    dataKeys: timed('dataKeys', store.dataKeys, metrics.store),
   };
 }
 

@@ -32,6 +32,8 @@ export interface Metrics {
   delivered(): void;
   /** Messages were handed out by a sync. */
   synced(messages: number): void;
+  /** Messages were read whose content could not be opened. */
+  unreadable(messages: number): void;
   /** A client event was answered, `seconds` after it came. */
   event(name: ClientEventName, outcome: Outcome, seconds: number): void;
   request(name: RouteName, seconds: number): void;
@@ -103,6 +105,7 @@ export function createMetrics(sockets: CountSockets): Metrics {
   const repeated = counter('duet_messages_repeated_total', 'Sends that had been stored before: suppressed duplicates');
   const delivered = counter('duet_messages_delivered_total', 'Messages handed to a connected socket');
   const synced = counter('duet_messages_synced_total', 'Messages handed out by a sync: missed, or a first look');
+  const unreadable = counter('duet_unreadable_total', 'Messages read whose content could not be opened');
   const events = histogramBy(
     ['event', 'outcome'],
     'duet_event_seconds',
@@ -156,6 +159,7 @@ export function createMetrics(sockets: CountSockets): Metrics {
     repeated: () => repeated.inc(),
     delivered: () => delivered.inc(),
     synced: (messages) => synced.inc(messages),
+    unreadable: (messages) => unreadable.inc(messages),
     event: (name, outcome, seconds) => eventTimers[name][outcome].observe(seconds),
     request: (name, seconds) => requestTimers[name].observe(seconds),
     error: (code) => errorCounters[code].inc(),

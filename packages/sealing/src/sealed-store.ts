@@ -1,0 +1,107 @@
+import type { Appended, Clock, Draft, Entry, MessageStore, Store, WrappedKey } from '@duet/core';
+import { createBox } from './box.ts';
+import { createDataKeys, type DataKeys } from './data-keys.ts';
+import type { KeyRing } from './key-ring.ts';
+import { isSealed, opened, plain, sealed, unsealed } from './text.ts';
+
+/** A message whose content cannot be had any more. */
+export interface Unreadable {
+  conversation: string;
+  seq: number;
+  why: string;
+}
+
+export interface SealedStoreDeps {
+  ring: KeyRing;
+  /** Whether what is stored from now on is sealed. What was sealed before is opened either way. */
+  seals: boolean;
+  clock: Clock;
+  observe: {
+    unreadable: (messages: Unreadable[]) => void;
+    damagedKey: (key: WrappedKey) => void;
+  };
+}
+
+const conversationsOf = (drafts: Draft[]): string[] => [...new Set(drafts.map(({ conversation }) => conversation))];
+
+/**
+ * Puts encryption at rest around a store: content is sealed before it is appended and opened after it was read, so that
+ * the store, its files and its backups hold no text of a message. Everything else is the store's own. A content that does
+ * not open comes back empty and marked `unreadable`; the messages beside it are unharmed.
+ * (One data key for each conversation, wrapped by a key outside of the database, is the envelope encryption of key
+ * management services. Here it also means that deleting one key deletes one conversation.)
+ */
+export function createSealedStore(store: Store, { ring, seals, clock, observe }: SealedStoreDeps): Store {
+  const box = createBox();
+  const keys = createDataKeys({ store: store.dataKeys, ring, box, clock, damaged: observe.damagedKey });
+
+  /** Waits only where a key has to be looked up: order and speed of a busy conversation stay what they were. */
+  async function seal(drafts: Draft[]): Promise<Draft[]> {
+    if (!seals) return drafts.map(plain);
+    const found = keys.ensure(conversationsOf(drafts));
+    const dataKeys = found instanceof Promise ? await found : found;
+    return drafts.map((draft) => {
+      const key = dataKeys.get(draft.conversation);
+      if (!key) throw new Error('a draft has no key');
+      return sealed(draft, key, box);
+    });
+  }
+
+  async function open(entries: Entry[]): Promise<Entry[]> {
+    const found = keys.get(conversationsOf(entries.filter(({ content }) => isSealed(content))));
+    const dataKeys = found instanceof Promise ? await found : found;
+    const unreadable: Unreadable[] = [];
+    const result = entries.map((entry) => openOne(entry, dataKeys, unreadable));
+    if (unreadable.length > 0) observe.unreadable(unreadable);
+    return result;
+  }
+
+  async function append(drafts: Draft[]): Promise<Appended[]> {
+    const results = await store.messages.append(await seal(drafts));
+    const repeats = results.filter(({ fresh }) => !fresh).map(({ entry }) => entry);
+    const before = (repeats.length > 0 ? await open(repeats) : []).values();
+    return results.map(({ entry, fresh }, i): Appended => {
+      if (!fresh) return { entry: before.next().value as Entry, fresh };
+      // What was just sealed need not be opened.
+      return { entry: { ...entry, content: (drafts[i] as Draft).content }, fresh };
+    });
+  }
+
+  const underWay = new Set<Promise<unknown>>();
+  const messages: MessageStore = {
+    append(drafts) {
+      const appending = append(drafts);
+      underWay.add(appending);
+      const ended = () => underWay.delete(appending);
+      appending.then(ended, ended);
+      return appending;
+    },
+    page: async (query) => open(await store.messages.page(query)),
+    get: async (places) => open(await store.messages.get(places)),
+  };
+
+  return {
+    ...store,
+    messages,
+    dataKeys: {
+      ...store.dataKeys,
+      async remove(conversation) {
+        await store.dataKeys.remove(conversation);
+        keys.forget(conversation);
+      },
+    },
+    async close() {
+      // An append may be looking up a key, which the store below does not know of.
+      await Promise.allSettled(underWay);
+      await store.close();
+    },
+  };
+}
+
+function openOne(entry: Entry, keys: DataKeys, unreadable: Unreadable[]): Entry {
+  if (!isSealed(entry.content)) return { ...entry, content: unsealed(entry.content) };
+  const result = opened(entry, keys.get(entry.conversation));
+  if ('content' in result) return { ...entry, content: result.content };
+  unreadable.push({ conversation: entry.conversation, seq: entry.seq, why: result.why });
+  return { ...entry, content: '', unreadable: true };
+}
