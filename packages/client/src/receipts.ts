@@ -8,6 +8,9 @@ const FIRST_RETRY_MS = 2_000;
 /** Messages that one event acknowledges. */
 const MAX_RECEIPTS = 100;
 
+type Receipt = [peerId: string, messageId: string];
+type How = (receipts: Receipt[]) => Promise<unknown>;
+
 export interface ReceiptDeps {
   connection: Pick<Connection, 'emit' | 'isOnline'>;
   runtime: Runtime;
@@ -32,34 +35,37 @@ export function createReceipts({ connection, runtime }: ReceiptDeps) {
     });
   }
 
-  /** Takes what waits, sends it, and puts it back under what has come meanwhile if it must be sent again. */
-  async function send(
-    from: Map<string, string>,
-    receipts: [peerId: string, messageId: string][],
-    how: () => Promise<unknown>,
-  ): Promise<void> {
+  /**
+   * Takes what waits, sends it, and puts it back under what has come meanwhile if it must be sent again. The server takes
+   * all of a batch or nothing: one receipt that it will never take must not cost the others.
+   */
+  async function send(from: Map<string, string>, receipts: Receipt[], how: How): Promise<void> {
     for (const [peerId] of receipts) from.delete(peerId);
-    await how().catch((thrown: unknown) => {
+    await how(receipts).catch(async (thrown: unknown) => {
       const error = toDuetError(thrown);
-      if (errorTable[error.code].retry === 'never') return;
+      if (errorTable[error.code].retry === 'never') {
+        if (receipts.length > 1) for (const receipt of receipts) await send(from, [receipt], how);
+        return;
+      }
       for (const [peerId, messageId] of receipts) if (!from.has(peerId)) from.set(peerId, messageId);
       throw error;
     });
   }
 
+  const tellRead: How = async (receipts) => {
+    for (const [senderId, messageId] of receipts) await connection.emit('message_read', { messageId, senderId });
+  };
+  const tellDelivered: How = (batch) => {
+    const receipts = batch.map(([senderId, messageId]) => ({ senderId, messageId }));
+    return connection.emit('message_delivered', { receipts });
+  };
+
   async function flush(): Promise<void> {
     if (running || !connection.isOnline()) return;
     running = true;
     try {
-      for (const receipt of [...read]) {
-        const [senderId, messageId] = receipt;
-        await send(read, [receipt], () => connection.emit('message_read', { messageId, senderId }));
-      }
-      while (delivered.size > 0) {
-        const batch = [...delivered].slice(0, MAX_RECEIPTS);
-        const receipts = batch.map(([senderId, messageId]) => ({ senderId, messageId }));
-        await send(delivered, batch, () => connection.emit('message_delivered', { receipts }));
-      }
+      for (const receipt of [...read]) await send(read, [receipt], tellRead);
+      while (delivered.size > 0) await send(delivered, [...delivered].slice(0, MAX_RECEIPTS), tellDelivered);
       failures = 0;
     } catch (thrown) {
       const { retryAfterMs = 0 } = toDuetError(thrown);

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { DuetError } from '../src/errors.ts';
 import { createReceipts, type ReceiptDeps } from '../src/receipts.ts';
 import { backoff, createIds } from '../src/runtime.ts';
 import { createTyping } from '../src/typing.ts';
@@ -94,6 +95,20 @@ describe('time in the SDK', () => {
         },
       ],
     ]);
+  });
+
+  test('U11 a receipt that the server will never take costs the others of its batch nothing', async () => {
+    const time = createStillTime();
+    const taken: string[] = [];
+    const emit = async (_: string, { receipts }: { receipts: { senderId: string }[] }) => {
+      if (receipts.some(({ senderId }) => senderId === 'bad')) throw new DuetError('NOT_FOUND');
+      taken.push(...receipts.map(({ senderId }) => senderId));
+    };
+    const connection = { isOnline: () => true, emit } as unknown as ReceiptDeps['connection'];
+    const receipts = createReceipts({ connection, runtime: time });
+    for (const peer of ['a', 'bad', 'c']) receipts.delivered(peer, peer);
+    time.advance(1_000);
+    await vi.waitFor(() => expect(taken).toEqual(['a', 'c']));
   });
 
   test('U3 ids of messages are unique and rise, also within a millisecond and when the clock is set back', () => {
