@@ -15,6 +15,8 @@ sh.shardCollection(`${name}.dataKeys`, { _id: 'hashed' });
 // What belongs to a user lies together: a list of conversations asks one shard.
 sh.shardCollection(`${name}.inbox`, { user: 'hashed' });
 sh.shardCollection(`${name}.watermarks`, { user: 'hashed' });
+sh.shardCollection(`${name}.sessions`, { user: 'hashed' });
+sh.shardCollection(`${name}.sessionEnds`, { user: 'hashed' });
 
 // `users` stays whole: its names and emails are unique over all of it.
 

@@ -13,10 +13,11 @@ import type { MessageType, ServerEvent, ServerEventName } from '@duet/contract';
 export interface UserRecord {
   id: string;
   username: string;
-  /** Normalised username and email: what uniqueness is judged by. */
+  /** Normalised username and email: what uniqueness is judged by. Those of a deleted user begin with U+10FFFF. */
   usernameKey: string;
   email: string;
   emailKey: string;
+  /** Empty when nobody signs in with a password. */
   passwordHash: string;
   createdAt: number;
   lastSeen: number;
@@ -28,7 +29,12 @@ export interface UserStore {
   /** The users that exist among these ids, in any order. */
   get(ids: string[]): Promise<UserRecord[]>;
   byEmail(emailKey: string): Promise<UserRecord | undefined>;
-  /** Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. */
+  /** Changes some fields of a user; of nobody when there is no such user. A new key must be one that nobody can have. */
+  update(id: string, fields: Partial<Omit<UserRecord, 'id' | 'createdAt' | 'lastSeen'>>): Promise<void>;
+  /**
+   * Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. A key that begins
+   * with U+10FFFF, which sorts behind everything, is in no list.
+   */
   list(query: { prefix?: string; after?: string; limit: number; except: string }): Promise<UserRecord[]>;
   /** Moves each user's lastSeen forward to `at`, all in one go; an earlier time changes nothing. */
   seen(users: { id: string; at: number }[]): Promise<void>;
@@ -179,9 +185,54 @@ export interface DataKeyStore {
   remove(conversation: string): Promise<void>;
 }
 
+/** Somebody who is signed in on a device: a family of refresh tokens, each the successor of the one before. */
+export interface SessionRecord {
+  id: string;
+  user: string;
+  /** What the device calls itself. */
+  device: string;
+  createdAt: number;
+  lastUsedAt: number;
+  /** It is over then, unless it is used before. */
+  expiresAt: number;
+  /** Hash of the refresh token that is good now. */
+  refreshHash: string;
+  /** Hash of its predecessor, empty when there is none, and when that was replaced. */
+  previousHash: string;
+  rotatedAt: number;
+}
+/** A session that has ended; with the user's own id: everything of that user. */
+export interface EndedSession {
+  user: string;
+  id: string;
+}
+
+export interface SessionStore {
+  create(session: SessionRecord): Promise<void>;
+  /** The sessions that exist among these, in any order. */
+  get(keys: { user: string; id: string }[]): Promise<SessionRecord[]>;
+  /** All sessions of a user, in any order. */
+  list(user: string): Promise<SessionRecord[]>;
+  /**
+   * Compare-and-set: stores `session` if its refreshHash is `expected` until now.
+   * @returns whether it was
+   */
+  replace(session: SessionRecord, expected: string): Promise<boolean>;
+  /** Removes sessions and notes for `ended` that they are over, whether they were there or not. Safe to repeat. */
+  end(sessions: EndedSession[]): Promise<void>;
+  /**
+   * What has ended since `cursor` was given: all of it, some perhaps once more. Without a cursor: at least the cursor.
+   * It needs no clock of the caller's.
+   */
+  ended(cursor?: string): Promise<{ sessions: EndedSession[]; cursor: string }>;
+  /** Forgets sessions that expired before the one time, and notes of `end` from before the other. */
+  purge(before: { expired: number; ended: number }): Promise<void>;
+}
+
 /** What a deployment knows of its people and their messages. Durable. */
 export interface Store {
   users: UserStore;
+  sessions: SessionStore;
   messages: MessageStore;
   conversations: ConversationStore;
   receipts: ReceiptStore;

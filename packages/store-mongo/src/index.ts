@@ -3,6 +3,7 @@ import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { createDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
+import { createSessions } from './sessions.ts';
 import { createUsers } from './users.ts';
 
 /**
@@ -14,6 +15,7 @@ export function createMongoStore(options: { uri: string }): Store {
   const database = createDatabase(options.uri);
   return {
     users: createUsers(database),
+    sessions: createSessions(database),
     messages: createMessages(database),
     conversations: createConversations(database),
     receipts: createReceipts(database),

@@ -1,4 +1,4 @@
-import type { Entry, UserRecord, Watermark, WatermarkKind, WrappedKey } from '@duet/core';
+import type { EndedSession, Entry, SessionRecord, UserRecord, Watermark, WatermarkKind, WrappedKey } from '@duet/core';
 import { type Connection, Schema } from 'mongoose';
 
 /** Documents carry their key as `_id`; everything else has the name that the ports give it. */
@@ -11,6 +11,9 @@ export type InboxDocument = Keyed<{ user: string; conversation: string; peer: st
 export type StepDocument = Keyed<{ mark: string; user: string } & Watermark>;
 /** The key of the conversation that `_id` names. */
 export type DataKeyDocument = Keyed<{ keyId: string } & Pick<WrappedKey, 'ringKey' | 'wrapped'>>;
+export type SessionDocument = Keyed<Omit<SessionRecord, 'id'> & { session: string }>;
+/** A session that is over, and when by the server's clock. */
+export type SessionEndDocument = Keyed<Omit<EndedSession, 'id'> & { session: string; at: Date }>;
 
 const text = { type: String, required: true };
 const number = { type: Number, required: true };
@@ -69,11 +72,33 @@ step.index({ mark: 1, n: -1 });
 const dataKey = new Schema<DataKeyDocument>({ _id: text, keyId: text, ringKey: text, wrapped: text }, options);
 dataKey.index({ ringKey: 1, _id: 1 });
 
+const session = new Schema<SessionDocument>(
+  {
+    _id: text,
+    session: text,
+    user: text,
+    device: text,
+    createdAt: number,
+    lastUsedAt: number,
+    expiresAt: number,
+    refreshHash: text,
+    previousHash: String,
+    rotatedAt: number,
+  },
+  options,
+);
+session.index({ user: 1 });
+session.index({ expiresAt: 1 });
+
+const sessionEnd = new Schema<SessionEndDocument>({ _id: text, session: text, user: text, at: Date }, options);
+sessionEnd.index({ at: 1 });
+
+export const sessionId = (user: string, session: string): string => `${user}:${session}`;
 export const rowId = (user: string, conversation: string): string => `${user}:${conversation}`;
 export const markId = (user: string, conversation: string, kind: WatermarkKind): string =>
   `${rowId(user, conversation)}:${kind}`;
 
-/** Registers the models on a connection: their collections are `users`, `messages`, `inbox`, `watermarks` and `dataKeys`. */
+/** Registers the models on a connection, each by the name of its collection. */
 export function defineModels(connection: Connection) {
   return {
     users: connection.model<UserDocument>('User', user, 'users'),
@@ -81,6 +106,8 @@ export function defineModels(connection: Connection) {
     inbox: connection.model<InboxDocument>('InboxRow', inbox, 'inbox'),
     watermarks: connection.model<StepDocument>('WatermarkStep', step, 'watermarks'),
     dataKeys: connection.model<DataKeyDocument>('DataKey', dataKey, 'dataKeys'),
+    sessions: connection.model<SessionDocument>('Session', session, 'sessions'),
+    sessionEnds: connection.model<SessionEndDocument>('SessionEnd', sessionEnd, 'sessionEnds'),
   };
 }
 export type Models = ReturnType<typeof defineModels>;

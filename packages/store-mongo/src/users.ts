@@ -34,6 +34,10 @@ export function createUsers(database: Database): UserStore {
         const found = await Promise.all([...new Set(ids)].map(find));
         return found.filter((user) => user !== undefined).map(toRecord);
       }),
+    update: (id, fields) =>
+      database.answer(async () => {
+        await collection().updateOne({ _id: id }, { $set: fields });
+      }),
     byEmail: (emailKey) =>
       database.answer(async () => {
         const user = await collection().findOne({ emailKey }, BOUNDED);

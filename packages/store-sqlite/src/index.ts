@@ -3,6 +3,7 @@ import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { answer, openDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
+import { createSessions } from './sessions.ts';
 import { createUsers } from './users.ts';
 
 export { backUp, type Progress, restore, ringKeysOf } from './backup.ts';
@@ -18,6 +19,7 @@ export function createSqliteStore(options: { file: string }): Store {
   const ping = db.prepare('SELECT user_version FROM pragma_user_version');
   return {
     users: createUsers(db),
+    sessions: createSessions(db),
     messages: createMessages(db),
     conversations: createConversations(db),
     receipts: createReceipts(db),

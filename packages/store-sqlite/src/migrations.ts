@@ -81,4 +81,27 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX dataKeys_ringKey ON dataKeys (ringKey, conversation);
   `,
+  // Sessions, and in the order of their end those that are over: AUTOINCREMENT gives no place twice.
+  `
+  CREATE TABLE sessions (
+    id TEXT NOT NULL,
+    user TEXT NOT NULL,
+    device TEXT NOT NULL,
+    createdAt INTEGER NOT NULL,
+    lastUsedAt INTEGER NOT NULL,
+    expiresAt INTEGER NOT NULL,
+    refreshHash TEXT NOT NULL,
+    previousHash TEXT NOT NULL,
+    rotatedAt INTEGER NOT NULL,
+    PRIMARY KEY (user, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sessions_expiresAt ON sessions (expiresAt);
+
+  CREATE TABLE sessionEnds (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    user TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL DEFAULT (unixepoch() * 1000)
+  ) STRICT;
+  `,
 ];

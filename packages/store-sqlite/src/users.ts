@@ -19,6 +19,12 @@ export function createUsers(db: DatabaseSync): UserStore {
     ORDER BY usernameKey LIMIT :limit`);
   const seen = db.prepare('UPDATE users SET lastSeen = max(lastSeen, :at) WHERE id = :id');
 
+  const update = db.prepare(`
+    UPDATE users SET username = coalesce(:username, username), usernameKey = coalesce(:usernameKey, usernameKey),
+      email = coalesce(:email, email), emailKey = coalesce(:emailKey, emailKey),
+      passwordHash = coalesce(:passwordHash, passwordHash)
+    WHERE id = :id`);
+
   function conflict(user: UserRecord): DuetError {
     const field = byName.get(user.usernameKey) ? 'username' : 'email';
     return new DuetError('CONFLICT', { details: [{ field, message: 'is already taken' }] });
@@ -35,6 +41,12 @@ export function createUsers(db: DatabaseSync): UserStore {
       });
     },
     get: (ids) => answer(() => byIds.all(JSON.stringify(ids)) as unknown as UserRecord[]),
+    update(id, fields) {
+      return answer(() => {
+        const { username = null, usernameKey = null, email = null, emailKey = null, passwordHash = null } = fields;
+        update.run({ id, username, usernameKey, email, emailKey, passwordHash });
+      });
+    },
     byEmail: (emailKey) => answer(() => byEmail.get(emailKey) as UserRecord | undefined),
     list: ({ prefix = '', after = '', limit, except }) =>
       answer(() => list.all({ prefix, after, limit, except }) as unknown as UserRecord[]),

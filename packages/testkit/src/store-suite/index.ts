@@ -8,6 +8,7 @@ import { pageTests } from './pages.ts';
 import { raceTests } from './races.ts';
 import { receiptTests } from './receipts.ts';
 import { repeatTests } from './repeats.ts';
+import { sessionTests } from './sessions.ts';
 import { directoryTests, usersTests } from './users.ts';
 
 export type { StoreUnderTest } from './common.ts';
@@ -31,6 +32,7 @@ export function storeSuite(name: string, createStore: () => Promise<StoreUnderTe
   describe(`store: ${name}`, () => {
     describe('users', () => usersTests(opened()));
     describe('directory', () => directoryTests(opened()));
+    describe('sessions', () => sessionTests(opened()));
     describe('messages.append', () => appendTests(opened()));
     describe('messages.append, repeated', () => repeatTests(opened()));
     describe('messages.append, many at once', () => raceTests(opened()));

@@ -84,6 +84,23 @@ export function usersTests(under: () => StoreUnderTest): void {
     expect(await users.get(same.map(({ id }) => id))).toEqual(winners);
   });
 
+  it('[S1] update changes what it names, and nothing else', async () => {
+    const { users } = under().store;
+    const [one, other] = [user(), user()];
+    for (const each of [one, other]) await users.create(each);
+    await users.update(one.id, { passwordHash: 'another' });
+    expect(await users.get([one.id])).toEqual([{ ...one, passwordHash: 'another' }]);
+    const changed = { username: 'x', usernameKey: newId(), email: '', emailKey: newId(), passwordHash: '' };
+    await users.update(one.id, changed);
+    expect(await users.get([one.id])).toEqual([{ ...one, ...changed }]);
+    expect(await users.byEmail(one.emailKey)).toBeUndefined();
+    expect(await users.get([other.id])).toEqual([other]);
+    const nobody = newId();
+    await users.update(nobody, { passwordHash: 'x' });
+    expect(await users.get([nobody])).toEqual([]);
+    await users.create(user({ usernameKey: one.usernameKey, emailKey: one.emailKey }));
+  });
+
   it('[S3] seen moves lastSeen forward and never back', async () => {
     const { users } = under().store;
     const one = user();
@@ -146,6 +163,12 @@ export function directoryTests(under: () => StoreUnderTest): void {
       found.push(...page);
     }
     expect(found).toEqual(sorted);
+  });
+
+  it('[S4] a key that begins with the last code point is in no list', async () => {
+    await under().store.users.create(user({ usernameKey: `\u{10FFFF}${newId()}` }));
+    expect(await names({})).toEqual(sorted);
+    expect(await names({ after: 'zz' })).toEqual(sorted.filter((key) => byBytes(key, 'zz') > 0));
   });
 
   it('[S4] `after` need not be anybody', async () => {

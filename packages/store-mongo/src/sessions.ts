@@ -1,0 +1,63 @@
+import type { EndedSession, SessionRecord, SessionStore } from '@duet/core';
+import { BOUNDED, type Database } from './database.ts';
+import { type SessionDocument, type SessionEndDocument, sessionId } from './schemas.ts';
+
+/** How late an end may become visible: its time is given before it has reached a majority. */
+const LATE_MS = 60_000;
+
+const toRecord = ({ _id, session, ...fields }: SessionDocument): SessionRecord => ({ id: session, ...fields });
+const toEnded = ({ user, session }: SessionEndDocument): EndedSession => ({ user, id: session });
+
+export function createSessions(database: Database): SessionStore {
+  const sessions = () => database.collection<SessionDocument>('sessions');
+  const ends = () => database.collection<SessionEndDocument>('sessionEnds');
+
+  async function end({ user, id }: EndedSession): Promise<void> {
+    const _id = sessionId(user, id);
+    // In this order: what stops in between is over for nobody, or for its sockets as well. The time is the server's.
+    const update = { $set: { session: id }, $currentDate: { at: true } } as const;
+    await ends().updateOne({ _id, user }, update, { upsert: true });
+    await sessions().deleteOne({ _id, user });
+  }
+
+  return {
+    create: ({ id, user, ...fields }) =>
+      database.answer(async () => {
+        await sessions().insertOne({ _id: sessionId(user, id), session: id, user, ...fields });
+      }),
+    get: (keys) =>
+      database.answer(async () => {
+        const find = ({ user, id }: { user: string; id: string }) =>
+          database.first<SessionDocument>('sessions', { filter: { _id: sessionId(user, id), user } });
+        const found = await Promise.all(keys.map(find));
+        return found.filter((session) => session !== undefined).map(toRecord);
+      }),
+    list: (user) => database.answer(async () => (await sessions().find({ user }, BOUNDED).toArray()).map(toRecord)),
+    replace: ({ id, user, device: _device, createdAt: _createdAt, ...fields }, expected) =>
+      database.answer(async () => {
+        const filter = { _id: sessionId(user, id), user, refreshHash: expected };
+        return (await sessions().updateOne(filter, { $set: fields })).matchedCount === 1;
+      }),
+    end: (ended) =>
+      database.answer(async () => {
+        await Promise.all(ended.map(end));
+      }),
+    ended: (cursor) =>
+      database.answer(async () => {
+        // The cursor is the latest time that the server has given, so no other clock is needed.
+        const [newest] = await ends().find({}, BOUNDED).sort({ at: -1 }).limit(1).toArray();
+        const latest = String(newest?.at.getTime() ?? 0);
+        if (cursor === undefined) return { sessions: [], cursor: latest };
+        const since = new Date(Number(cursor) - LATE_MS);
+        const found = await ends()
+          .find({ at: { $gt: since } }, BOUNDED)
+          .toArray();
+        return { sessions: found.map(toEnded), cursor: latest };
+      }),
+    purge: ({ expired, ended }) =>
+      database.answer(async () => {
+        await sessions().deleteMany({ expiresAt: { $lt: expired } });
+        await ends().deleteMany({ at: { $lt: new Date(ended) } });
+      }),
+  };
+}
