@@ -17,6 +17,8 @@ const count = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
   return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
 };
+const span = () =>
+  z.string().regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds');
 /** Not a URL: that of a replica set names several hosts. */
 const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
 
@@ -46,10 +48,10 @@ const Environment = z
     ENCRYPTION: flag.optional(),
     KEY_RING_FILE: z.string().optional(),
     KEY_RING_COMMAND: z.string().optional(),
-    JWT_EXPIRES_IN: z
-      .string()
-      .regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds')
-      .default('7d'),
+    JWT_SECRET_PREVIOUS: z.string().optional(),
+    JWT_SECRET_PREVIOUS_FILE: z.string().optional(),
+    JWT_EXPIRES_IN: span().default('7d'),
+    REFRESH_EXPIRES_IN: span().default('30d'),
     CORS_ORIGIN: z.string().optional(),
     RATE_LIMITS: flag.default(true),
     TRUST_PROXY: count(0, 10).default(0),
@@ -72,9 +74,12 @@ const Environment = z
       );
     if (env.NODE_ENV !== 'production') return;
     if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
-    else if (Buffer.byteLength(env.JWT_SECRET) < SECRET_BYTES)
-      bad('JWT_SECRET', `must have at least ${SECRET_BYTES} bytes`);
-    else if (SAMPLE_SECRET.test(env.JWT_SECRET)) bad('JWT_SECRET', 'must not be a sample value');
+    for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS'] as const) {
+      const secret = env[name];
+      if (!secret) continue;
+      if (Buffer.byteLength(secret) < SECRET_BYTES) bad(name, `must have at least ${SECRET_BYTES} bytes`);
+      else if (SAMPLE_SECRET.test(secret)) bad(name, 'must not be a sample value');
+    }
   });
 
 /** Whether messages are encrypted at rest. */
@@ -91,8 +96,12 @@ export interface Config {
   /** Whether messages are sealed at rest, and the keys for those that are. */
   encryption: { seals: boolean; ring: KeyRing };
   jwtSecret: string;
-  /** Seconds, or a span such as `7d`. */
-  jwtExpiresIn: string | number;
+  /** What has signed until it was replaced. */
+  jwtSecretPrevious: string | undefined;
+  /** Seconds. */
+  jwtExpiresIn: number;
+  /** How long somebody who does nothing stays signed in, in seconds; not shorter than a token is good. */
+  sessionExpiresIn: number;
   /** Origins of web pages that may call; `undefined` leaves it to NODE_ENV. */
   corsOrigins: string[] | undefined;
   rateLimits: boolean;
@@ -113,12 +122,16 @@ export class ConfigError extends Error {}
  */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  if (given.JWT_SECRET_FILE) given.JWT_SECRET ??= secretOf(given.JWT_SECRET_FILE);
+  for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS']) {
+    const file = given[`${name}_FILE`];
+    if (file) given[name] ??= secretOf(`${name}_FILE`, file);
+  }
   const result = Environment.safeParse(given);
   if (!result.success) {
     throw new ConfigError(result.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'));
   }
   const env = result.data;
+  const jwtExpiresIn = secondsOf(env.JWT_EXPIRES_IN);
   return {
     production: env.NODE_ENV === 'production',
     port: env.PORT,
@@ -133,7 +146,9 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     workers: env.WORKERS,
     encryption: { seals: seals(env), ring: keyRingOf(env) },
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
-    jwtExpiresIn: /^\d+$/.test(env.JWT_EXPIRES_IN) ? Number(env.JWT_EXPIRES_IN) : env.JWT_EXPIRES_IN,
+    jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
+    jwtExpiresIn,
+    sessionExpiresIn: Math.max(jwtExpiresIn, secondsOf(env.REFRESH_EXPIRES_IN)),
     // As browsers name them: without a slash at the end.
     corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),
     rateLimits: env.RATE_LIMITS,
@@ -145,15 +160,23 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   };
 }
 
+const UNITS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800, y: 31_557_600 };
+
+/** A span such as `12h`, or a number of seconds, as seconds. */
+function secondsOf(text: string): number {
+  const unit = /[a-z]+$/.exec(text)?.[0] ?? 's';
+  return Math.floor(Number.parseInt(text, 10) * (UNITS[unit] as number));
+}
+
 /** A secret that was mounted as a file, so that it stands in no environment. */
-function secretOf(file: string): string {
+function secretOf(name: string, file: string): string {
   try {
     const secret = readFileSync(file, 'utf8').trim();
     if (secret !== '') return secret;
   } catch (error) {
-    throw new ConfigError(`JWT_SECRET_FILE cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw new ConfigError(`${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
-  throw new ConfigError('JWT_SECRET_FILE is empty');
+  throw new ConfigError(`${name} is empty`);
 }
 
 function keyRingOf(env: z.infer<typeof Environment>): KeyRing {

@@ -21,6 +21,7 @@ import { createOriginRule, type OriginRule } from './origins.ts';
 import { createEventBinder } from './socket/bind-events.ts';
 import { createDoor } from './socket/door.ts';
 import { createFanout } from './socket/fanout.ts';
+import { guardSockets } from './socket/guard.ts';
 import { createEventHandlers } from './socket/handlers.ts';
 import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
 
@@ -145,9 +146,16 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     fanout,
     clock,
     passwords,
-    tokens: createTokens({ secret: config.jwtSecret, expiresIn: config.jwtExpiresIn }),
-    newUserId: () => randomBytes(12).toString('hex'),
+    tokens: createTokens({
+      secret: config.jwtSecret,
+      previousSecret: config.jwtSecretPrevious,
+      expiresIn: config.jwtExpiresIn,
+      clock,
+    }),
+    newId: () => randomBytes(12).toString('hex'),
+    newSecret: () => randomBytes(32).toString('base64url'),
     newTempId: randomUUID,
+    sessionIdleMs: config.sessionExpiresIn * 1_000,
     presenceBudget: config.presenceBudget,
     observe: {
       committed: metrics.committed,
@@ -163,8 +171,10 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     metrics.gap();
     fanout.toLocal({ name: 'resync', payload: {} });
   });
-  const bindEvents = createEventBinder({ handlers: createEventHandlers(core), limiter: limits, metrics, log });
-  admitUsers(io, { core, cluster, door, bindEvents, metrics, log });
+  const guard = guardSockets(io, core, clock);
+  const handlers = createEventHandlers(core, guard.renew);
+  const bindEvents = createEventBinder({ handlers, limiter: limits, metrics, log });
+  admitUsers(io, { core, cluster, door, guard, bindEvents, metrics, log });
   const { authenticate } = core.accounts;
   const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
   return { io, core, passwords, api };
@@ -184,6 +194,7 @@ async function stop({ config, log, http, store, cluster, io, core, passwords, he
   await drain(io, config.drainMs);
   await Promise.all([core.messages.idle(), core.receipts.idle()]);
   core.presence.close();
+  core.sessions.close();
   await io.close();
   http.closeAllConnections();
   await cluster.close();

@@ -12,6 +12,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failure, payload, success } from './answers.ts';
+import { sessionTests } from './sessions-suite.ts';
 import type { Shape, Stand } from './shapes.ts';
 import { receiptTests, syncTests } from './sync-suite.ts';
 
@@ -416,6 +417,7 @@ export function contractSuite({ name, start }: Shape): void {
 
     receiptTests(url);
     syncTests(url);
+    sessionTests(url);
 
     describe('sockets', () => {
       test.each([undefined, null, '', 7, {}, 'not.a.token'])(

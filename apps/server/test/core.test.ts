@@ -15,6 +15,7 @@ import {
 import { createSqliteStore } from '@duet/store-sqlite';
 import { createManualClock } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createTokens } from '../src/auth/tokens.ts';
 
 interface Told {
   user: string | 'everyone';
@@ -48,8 +49,10 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
       hash: async (password) => `hash of ${password}`,
       verify: async (password, hash) => hash === `hash of ${password}`,
     },
-    tokens: { issue: (user) => user, verify: (token) => token },
-    newUserId: () => (++ids).toString(16).padStart(24, '0'),
+    tokens: createTokens({ secret: 's'.repeat(32), expiresIn: 3_600, clock }),
+    newId: () => (++ids).toString(16).padStart(24, '0'),
+    newSecret: () => `${++ids}`.padStart(43, 's'),
+    sessionIdleMs: 30 * 24 * 3_600_000,
     newTempId: () => `temp-${++ids}`,
     observe: {
       committed: () => {},
@@ -61,7 +64,8 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
     },
   });
   const person = async (username: string) =>
-    (await core.accounts.register({ username, email: `${username}@example.org`, password: 'password123' })).user._id;
+    (await core.accounts.register({ username, email: `${username}@example.org`, password: 'password123' }, 'test')).user
+      ._id;
   return { clock, store, cluster, core, told, failures, person };
 }
 

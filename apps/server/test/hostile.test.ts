@@ -71,7 +71,9 @@ describe('hostile input', () => {
 
   const asked = (Object.entries(routes) as [string, RouteRow][]).filter(([, route]) => route.auth);
   test.each(asked)('X2 %s refuses hostile parameters and queries without a fault', async (_, route) => {
-    const path = route.path.replace(':userId', bob.id);
+    // Somebody who may be signed out.
+    const { token } = await register(server.url, 'eve');
+    const path = route.path.replace(/:\w+/, bob.id);
     for (const value of [
       '%00',
       '%c0%af',
@@ -87,11 +89,15 @@ describe('hostile input', () => {
       const queries = ['q', 'limit', 'skip', 'before', 'after', 'cursor'].map(
         (name) => `${path}?${name}=${value}&${name}[$gt]=1`,
       );
-      for (const target of [...queries, route.path.replace(':userId', value)]) {
+      for (const target of [...queries, route.path.replace(/:\w+/, value)]) {
         const { status, body } = await rest(server.url, target, {
           method: route.method.toUpperCase(),
-          token: mallory.token,
+          token,
         });
+        if (route === routes.logout) {
+          expect([200, 401]).toContain(status);
+          continue;
+        }
         expect({ target, status, success: body.success }).toEqual({ target, status, success: status === 200 });
         expect([200, 400, 404]).toContain(status);
       }

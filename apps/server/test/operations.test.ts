@@ -4,9 +4,20 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { limits } from '@duet/contract';
-import { connect, eventually, next, register, rest, startServer, temporaryFolder } from '@duet/testkit';
+import {
+  connect,
+  createManualClock,
+  eventually,
+  next,
+  register,
+  rest,
+  startServer,
+  temporaryFolder,
+} from '@duet/testkit';
+import jwt from 'jsonwebtoken';
 import { describe, expect, test } from 'vitest';
 import { createTokens } from '../src/auth/tokens.ts';
+import { systemClock } from '../src/clock.ts';
 import { ConfigError, readConfig } from '../src/config.ts';
 import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
@@ -147,12 +158,77 @@ describe('building blocks', () => {
   });
 
   test('A9 tokens expire, and another secret does not open', async () => {
-    const tokens = createTokens({ secret: SECRET, expiresIn: '7d' });
-    expect(tokens.verify(tokens.issue('user'))).toBe('user');
-    const expired = createTokens({ secret: SECRET, expiresIn: -1 });
-    expect(() => tokens.verify(expired.issue('user'))).toThrow(expect.objectContaining({ code: 'TOKEN_EXPIRED' }));
-    const other = createTokens({ secret: SECRET.toUpperCase(), expiresIn: '7d' });
-    expect(() => tokens.verify(other.issue('user'))).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }));
+    const clock = createManualClock();
+    const tokens = createTokens({ secret: SECRET, expiresIn: 60, clock });
+    const { token, expiresIn } = tokens.issue('user', 'session');
+    const claims = { user: 'user', session: 'session', expiresAt: clock.now() + 60_000 };
+    expect({ expiresIn, claims: tokens.verify(token) }).toEqual({ expiresIn: 60, claims });
+    const other = createTokens({ secret: SECRET.toUpperCase(), expiresIn: 60, clock });
+    expect(() => other.verify(token)).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }));
+    await clock.advance(59_000);
+    expect(tokens.verify(token)).toEqual(claims);
+    await clock.advance(1_000);
+    expect(() => tokens.verify(token)).toThrow(expect.objectContaining({ code: 'TOKEN_EXPIRED' }));
+  });
+
+  test.each([
+    ['nothing of its own', {}],
+    ['no session', { sid: undefined }],
+    ['no user', { sub: undefined }],
+    ['no end', { exp: undefined }],
+    ['another issuer', { iss: 'somebody' }],
+    ['another audience', { aud: 'somebody' }],
+    ['a time before which it is not good', { nbf: 4_000_000_000 }],
+    ['another algorithm', {}, 'HS512'],
+  ] as [string, object, jwt.Algorithm?][])(
+    'A8 a token that we have signed, with %s, is refused',
+    (what, changed, algorithm = 'HS256') => {
+      const tokens = createTokens({ secret: SECRET, expiresIn: 60, clock: systemClock });
+      const good = { sub: 'user', sid: 'session', iss: 'duet', aud: 'duet', exp: 5_000_000_000 };
+      expect(tokens.verify(jwt.sign(good, SECRET))).toMatchObject({ user: 'user' });
+      const claims = what === 'nothing of its own' ? {} : JSON.parse(JSON.stringify({ ...good, ...changed }));
+      const token = jwt.sign(claims, SECRET, { algorithm });
+      expect(() => tokens.verify(token)).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }));
+    },
+  );
+
+  test('I12 two keys are good at once: the new one signs, what the old one signed stays good', () => {
+    const of = (secret: string, previousSecret?: string) =>
+      createTokens({ secret, previousSecret, expiresIn: 60, clock: systemClock });
+    const OTHER = SECRET.toUpperCase();
+    const [before, during, after] = [of(SECRET), of(OTHER, SECRET), of(OTHER)];
+    const [old, young] = [before, during].map((tokens) => tokens.issue('user', 'session').token) as [string, string];
+    for (const token of [old, young]) expect(during.verify(token)).toMatchObject({ user: 'user' });
+    expect(after.verify(young)).toMatchObject({ user: 'user' });
+    const refused = expect.objectContaining({ code: 'UNAUTHORIZED' });
+    expect(() => before.verify(young)).toThrow(refused);
+    expect(() => after.verify(old)).toThrow(refused);
+    expect(during.successors('a')).toEqual([...after.successors('a'), ...before.successors('a')]);
+  });
+
+  test('I12 the old key is read from the environment or a file, and judged like the new one', () => {
+    using folder = temporaryFolder();
+    const file = join(folder.path, 'old');
+    const OTHER = SECRET.toUpperCase();
+    writeFileSync(file, `${OTHER}\n`);
+    const both = { NODE_ENV: 'production', JWT_SECRET: SECRET };
+    expect(readConfig(both).jwtSecretPrevious).toBeUndefined();
+    expect(readConfig({ ...both, JWT_SECRET_PREVIOUS: OTHER }).jwtSecretPrevious).toBe(OTHER);
+    expect(readConfig({ ...both, JWT_SECRET_PREVIOUS_FILE: file }).jwtSecretPrevious).toBe(OTHER);
+    expect(() => readConfig({ ...both, JWT_SECRET_PREVIOUS: 'short' })).toThrow(/JWT_SECRET_PREVIOUS must have/);
+    expect(() => readConfig({ ...both, JWT_SECRET_PREVIOUS_FILE: `${file}er` })).toThrow(
+      /PREVIOUS_FILE cannot be read/,
+    );
+  });
+
+  test.each([
+    [{}, 604_800, 2_592_000],
+    [{ JWT_EXPIRES_IN: '15m' }, 900, 2_592_000],
+    [{ JWT_EXPIRES_IN: '900', REFRESH_EXPIRES_IN: '12h' }, 900, 43_200],
+    [{ JWT_EXPIRES_IN: '1y' }, 31_557_600, 31_557_600],
+  ])('I3 with %j a token is good for %d s, and a session without use for %d s', (given, token, session) => {
+    const { jwtExpiresIn, sessionExpiresIn } = readConfig({ JWT_SECRET: SECRET, ...given });
+    expect([jwtExpiresIn, sessionExpiresIn]).toEqual([token, session]);
   });
 
   test.each([

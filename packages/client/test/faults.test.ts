@@ -17,11 +17,12 @@ import { hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, u
 
 const SECRET = 'a secret of the tests that is long enough';
 
-/** A token as the server makes them. */
-function tokenOf(user: string, expiresInSeconds: number): string {
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');
-  const now = Math.floor(Date.now() / 1000);
-  const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub: user, iat: now, exp: now + expiresInSeconds })}`;
+/** The same token with another end, as the server would have made it. */
+function tokenOf({ token }: { token: string }, expiresInSeconds: number): string {
+  const [head, claims] = token.split('.') as [string, string];
+  const exp = Math.floor(Date.now() / 1000) + expiresInSeconds;
+  const changed = { ...JSON.parse(Buffer.from(claims, 'base64url').toString()), exp };
+  const text = `${head}.${Buffer.from(JSON.stringify(changed)).toString('base64url')}`;
   return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
 }
 
@@ -226,8 +227,8 @@ describe('the SDK when things fail', () => {
   test('U7 a token that is refused is refreshed once; if the new one is refused too, all tries end until the next start', async () => {
     const anna = await register(server.url, 'anna');
     const asked: boolean[] = [];
-    let fresh = tokenOf(anna.id, 3600);
-    let token = tokenOf(anna.id, -3600);
+    let fresh = tokenOf(anna, 3600);
+    let token = tokenOf(anna, -3600);
     const getToken = ({ refresh }: { refresh: boolean }) => {
       asked.push(refresh);
       if (refresh) token = fresh;
@@ -238,8 +239,8 @@ describe('the SDK when things fail', () => {
     expect(asked.filter(Boolean)).toEqual([true]);
     chat.stop();
 
-    token = tokenOf(anna.id, -3600);
-    fresh = tokenOf(anna.id, -60);
+    token = tokenOf(anna, -3600);
+    fresh = tokenOf(anna, -60);
     asked.length = 0;
     await using proxy = await startTcpProxy(server.url);
     using refused = start(proxy.url, anna, { getToken, runtime: hurried(100) });
@@ -251,7 +252,7 @@ describe('the SDK when things fail', () => {
     refused.foreground();
     expect(refused.getState().connection).toBe('refused');
     expect(proxy.connections()).toBe(connections);
-    token = fresh = tokenOf(anna.id, 3600);
+    token = fresh = tokenOf(anna, 3600);
     refused.start();
     await synced(refused);
   });

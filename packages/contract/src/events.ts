@@ -36,13 +36,22 @@ export const serverEvents = {
     summary: 'A conversation as the list shows it now; for sockets that ask for it (`auth.conversations: true`)',
     payload: z.object({ conversation: Conversation }),
   },
+  session_ended: {
+    summary: 'This user has been signed out on some device; sockets of those sessions are closed then',
+    payload: z.object({ sessionIds: z.array(Id) }),
+  },
+  token_expiring: {
+    summary: 'The token of this socket expires soon: `renew`, or the socket is closed then',
+    payload: z.object({ expiresAt: Timestamp }),
+  },
   resync: {
     summary: 'Live events may have been missed: `sync`',
     payload: z.object({}),
   },
   synced: { summary: 'Answers a `sync` without acknowledgement callback', payload: Synced },
   error: {
-    summary: 'A client event without acknowledgement callback failed',
+    summary:
+      'A client event without acknowledgement callback failed; or why the socket is closed now (`event: connect`)',
     payload: z.object({
       message: z.string(),
       code: z.string(),
@@ -116,6 +125,12 @@ export const clientEvents = {
     data: Synced,
     echo: { event: 'synced', when: 'unacknowledged' },
     limit: 'sync',
+  },
+  renew: {
+    summary: 'A new token of the same user for this socket, which goes on with it',
+    payload: z.object({ token: z.string().min(1, 'must not be empty').max(4096, 'is too long') }),
+    data: z.object({ expiresAt: Timestamp }),
+    limit: 'api',
   },
 } as const satisfies Record<string, ClientEventRow>;
 

@@ -15,6 +15,7 @@ export const limits = {
   login: { limit: 100, windowMs: 15 * MINUTE, by: 'address' },
   /** Failed logins of one account: slows guessing down without locking the owner out for long. */
   login_failure: { limit: 10, windowMs: 15 * MINUTE, by: 'account' },
+  refresh: { limit: 3_000, windowMs: 15 * MINUTE, by: 'address' },
   api: { limit: 600, windowMs: MINUTE, by: 'user' },
   send: { limit: 120, windowMs: 10_000, by: 'user' },
   receipt: { limit: 300, windowMs: 10_000, by: 'user' },

@@ -14,6 +14,9 @@ export const Id = z
 
 const Timestamp = z.iso.datetime().meta({ description: 'ISO 8601, UTC, milliseconds' });
 
+/** Only there when it is true. */
+const IsDeleted = z.literal(true).optional().meta({ description: 'There when the account has been deleted' });
+
 export const User = z
   .object({
     _id: Id,
@@ -22,14 +25,26 @@ export const User = z
     isOnline: z.boolean(),
     lastSeen: Timestamp,
     createdAt: Timestamp,
+    isDeleted: IsDeleted,
   })
   .meta({ id: 'User' });
 export type User = z.infer<typeof User>;
 
 export const Participant = z
-  .object({ _id: Id, username: z.string(), isOnline: z.boolean() })
+  .object({ _id: Id, username: z.string(), isOnline: z.boolean(), isDeleted: IsDeleted })
   .meta({ id: 'Participant', description: 'One of the two people of a message' });
 export type Participant = z.infer<typeof Participant>;
+
+export const Session = z
+  .object({
+    _id: Id,
+    device: z.string().meta({ description: 'What the device calls itself' }),
+    createdAt: Timestamp,
+    lastUsedAt: Timestamp,
+    current: z.boolean().meta({ description: 'Whether it is the session of this request' }),
+  })
+  .meta({ id: 'Session', description: 'Somebody signed in on one device' });
+export type Session = z.infer<typeof Session>;
 
 export const MessageType = z.enum(['text', 'image', 'file']);
 export type MessageType = z.infer<typeof MessageType>;
@@ -105,6 +120,12 @@ export const TempId = z
   .max(128, 'must have at most 128 characters')
   .refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be valid text')
   .meta({ description: 'Made by the client for each new message; sending it again never stores a second one' });
+
+export const Device = z
+  .string()
+  .trim()
+  .max(200, 'must have at most 200 characters')
+  .meta({ description: 'What the device calls itself in the list of sessions; without it the User-Agent header' });
 
 const utf8 = new TextEncoder();
 

@@ -37,11 +37,13 @@ const failure = {
 
 function failureCodes(route: RouteRow): ErrorCode[] {
   const codes: ErrorCode[] = ['VALIDATION_ERROR', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'];
-  if (route.auth) codes.push('UNAUTHORIZED');
+  if (route.auth) codes.push('UNAUTHORIZED', 'TOKEN_EXPIRED', 'SESSION_REVOKED');
   if (route.params) codes.push('NOT_FOUND');
   if (route.body) codes.push('MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA');
   if (route.path === '/auth/register') codes.push('CONFLICT');
+  if (route.path === '/auth/refresh') codes.push('UNAUTHORIZED', 'SESSION_REVOKED');
   if (route.path === '/auth/login') codes.push('INVALID_CREDENTIALS');
+  if (['/auth/password', '/auth/me'].includes(route.path) && route.body) codes.push('INVALID_CREDENTIALS', 'FORBIDDEN');
   return codes;
 }
 

@@ -2,12 +2,14 @@ import { z } from 'zod';
 import type { LimitName } from './limits.ts';
 import {
   Conversation,
+  Device,
   Email,
   Id,
   MAX_PAGE,
   MAX_USERS_PAGE,
   Message,
   Password,
+  Session,
   User,
   Username,
   Watermarks,
@@ -15,7 +17,7 @@ import {
 import { Synced, SyncRequest } from './sync.ts';
 
 export interface RouteRow {
-  method: 'get' | 'post' | 'put';
+  method: 'get' | 'post' | 'put' | 'delete';
   path: `/${string}`;
   summary: string;
   /** Whether the route takes a bearer token. */
@@ -39,7 +41,14 @@ function wholeNumber(min: number, max: number) {
     .meta({ type: 'integer', minimum: min, maximum: max });
 }
 
-const Credentials = z.object({ token: z.string(), user: User });
+const Tokens = z.object({
+  token: z.string(),
+  refreshToken: z.string().meta({ description: 'For `POST /auth/refresh`, once' }),
+  expiresIn: z.int().meta({ description: 'Seconds until the token expires' }),
+});
+const Credentials = Tokens.extend({ user: User });
+/** Not the rules of registration: an answer must not tell why a password can never be right. */
+const GivenPassword = z.string().min(1, 'must not be empty').max(1024, 'is too long');
 const ByUser = z.object({ userId: Id });
 const Cursor = z
   .string()
@@ -54,7 +63,7 @@ export const routes = {
     summary: 'Create an account',
     auth: false,
     limit: 'register',
-    body: z.object({ username: Username, email: Email, password: Password }),
+    body: z.object({ username: Username, email: Email, password: Password, device: Device.optional() }),
     status: 201,
     message: 'User registered successfully',
     data: Credentials,
@@ -65,14 +74,78 @@ export const routes = {
     summary: 'Sign in',
     auth: false,
     limit: 'login',
-    // Not the rules of registration: an answer must not tell why a password can never be right.
     body: z.object({
       email: z.string().max(254, 'is too long'),
-      password: z.string().min(1, 'must not be empty').max(1024, 'is too long'),
+      password: GivenPassword,
+      device: Device.optional(),
     }),
     status: 200,
     message: 'Login successful',
     data: Credentials,
+  },
+  refresh: {
+    method: 'post',
+    path: '/auth/refresh',
+    summary: 'A new token and a new refresh token for a refresh token, which is used up',
+    auth: false,
+    limit: 'refresh',
+    body: z.object({ refreshToken: z.string().min(1, 'must not be empty').max(4096, 'is too long') }),
+    status: 200,
+    message: 'Token refreshed successfully',
+    data: Tokens,
+  },
+  logout: {
+    method: 'post',
+    path: '/auth/logout',
+    summary: 'Sign out on this device',
+    auth: true,
+    limit: 'api',
+    status: 200,
+    message: 'Signed out successfully',
+    data: z.object({}),
+  },
+  sessions: {
+    method: 'get',
+    path: '/auth/sessions',
+    summary: 'The devices on which the caller is signed in, the one used last first',
+    auth: true,
+    limit: 'api',
+    status: 200,
+    message: 'Sessions fetched successfully',
+    data: z.object({ sessions: z.array(Session) }),
+  },
+  endSession: {
+    method: 'delete',
+    path: '/auth/sessions/:id',
+    summary: 'Sign out on one device: its tokens and its sockets end',
+    auth: true,
+    limit: 'api',
+    params: z.object({ id: Id }),
+    status: 200,
+    message: 'Session ended successfully',
+    data: z.object({}),
+  },
+  changePassword: {
+    method: 'put',
+    path: '/auth/password',
+    summary: 'Change the password, and sign out on every other device',
+    auth: true,
+    limit: 'api',
+    body: z.object({ currentPassword: GivenPassword, newPassword: Password }),
+    status: 200,
+    message: 'Password changed successfully',
+    data: z.object({}),
+  },
+  deleteAccount: {
+    method: 'delete',
+    path: '/auth/me',
+    summary: 'Delete the account for good. Its messages stay with those who got them, without a name',
+    auth: true,
+    limit: 'api',
+    body: z.object({ password: GivenPassword }),
+    status: 200,
+    message: 'Account deleted successfully',
+    data: z.object({}),
   },
   me: {
     method: 'get',

@@ -13,6 +13,9 @@ export interface Access {
 
 const MAX_CONVERSATIONS = 50_000;
 const KEEP_MS = 3_600_000;
+/** Nobody has this id, or not any more. */
+export const userNotFound = (): DuetError => new DuetError('NOT_FOUND', { message: 'User not found' });
+
 const pairOf = (caller: string, peer: string): string => `${caller} ${peer}`;
 
 /**
@@ -36,7 +39,7 @@ export function createAccess(people: People, clock: Clock) {
     const me = found.get(caller);
     const peer = found.get(peerId);
     if (!me) throw new DuetError('UNAUTHORIZED');
-    if (!peer) throw new DuetError('NOT_FOUND', { message: 'User not found' });
+    if (!peer) throw userNotFound();
     return grant(pairOf(caller, peerId), me, peer);
   }
 

@@ -1,17 +1,19 @@
 import { DuetError, limits, type RouteData, type RouteInput } from '@duet/contract';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
-import type { Clock, Limiter, Passwords, Tokens, UserRecord, UserStore } from './ports.ts';
-import { userView } from './views.ts';
+import type { Claims, Clock, Limiter, Passwords, Tokens, UserRecord, UserStore } from './ports.ts';
+import type { Sessions } from './sessions.ts';
+import { deletedFields, isDeleted, userView } from './views.ts';
 
 export interface AccountDeps {
   users: UserStore;
   people: People;
   passwords: Passwords;
   tokens: Tokens;
+  sessions: Sessions;
   limiter: Limiter;
   clock: Clock;
-  newUserId: () => string;
+  newId: () => string;
 }
 
 /** What uniqueness is judged by: compatibility forms and case folded, so that look-alikes of one name are one account. */
@@ -36,25 +38,49 @@ export function createAccounts(deps: AccountDeps) {
     return mine;
   }
 
-  async function attempt(emailKey: string, password: string): Promise<RouteData<'login'>> {
+  /** @returns the user whose password this is. @throws DuetError INVALID_CREDENTIALS, RATE_LIMITED */
+  async function attempt(emailKey: string, password: string): Promise<UserRecord> {
     const bucket = `login_failure:${emailKey}`;
     const asked = await deps.limiter.take(bucket, limits.login_failure, 0);
     if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
     const user = await deps.users.byEmail(emailKey);
-    const right = await deps.passwords.verify(password, user?.passwordHash);
+    const right = await deps.passwords.verify(password, user?.passwordHash || undefined);
     if (!user || !right) {
       await deps.limiter.take(bucket, limits.login_failure);
       throw new DuetError('INVALID_CREDENTIALS');
     }
-    return { token: deps.tokens.issue(user.id), user: userView(user, await online(user)) };
+    return user;
+  }
+  const verify = (emailKey: string, password: string) => oneByOne(emailKey, () => attempt(emailKey, password));
+
+  async function self(caller: Caller): Promise<UserRecord> {
+    const [user] = await deps.users.get([caller.user]);
+    if (!user || isDeleted(user)) throw new DuetError('UNAUTHORIZED');
+    return user;
+  }
+
+  /** The caller, who has shown that he knows his password. */
+  async function proven(caller: Caller, password: string): Promise<UserRecord> {
+    const user = await self(caller);
+    if (user.passwordHash === '') throw new DuetError('FORBIDDEN', { message: 'This account has no password here' });
+    return verify(user.emailKey, password);
+  }
+
+  /** What somebody who signs in is given. */
+  async function signIn(user: UserRecord, device: string, isOnline: boolean): Promise<RouteData<'login'>> {
+    const { session, ...tokens } = await deps.sessions.begin(user.id, device);
+    return { ...tokens, user: userView(user, isOnline) };
   }
 
   return {
-    /** @throws DuetError CONFLICT that names the field whose value is taken */
-    async register(input: RouteInput<'register'>['body']): Promise<RouteData<'register'>> {
+    /**
+     * @param agent what the device is called when it does not say so itself
+     * @throws DuetError CONFLICT that names the field whose value is taken
+     */
+    async register(input: RouteInput<'register'>['body'], agent: string): Promise<RouteData<'register'>> {
       const now = deps.clock.now();
       const user: UserRecord = {
-        id: deps.newUserId(),
+        id: deps.newId(),
         username: input.username,
         usernameKey: normalise(input.username),
         email: input.email,
@@ -64,32 +90,61 @@ export function createAccounts(deps: AccountDeps) {
         lastSeen: now,
       };
       await deps.users.create(user);
-      return { token: deps.tokens.issue(user.id), user: userView(user, false) };
+      return signIn(user, input.device ?? agent, false);
     },
 
     /**
      * Answers the same, after the same work, for an unknown email and a wrong password.
      * @throws DuetError INVALID_CREDENTIALS; RATE_LIMITED after too many failures of one account
      */
-    async login(input: RouteInput<'login'>['body']): Promise<RouteData<'login'>> {
-      const emailKey = normalise(input.email.trim());
-      return oneByOne(emailKey, () => attempt(emailKey, input.password));
+    async login(input: RouteInput<'login'>['body'], agent: string): Promise<RouteData<'login'>> {
+      const user = await verify(normalise(input.email.trim()), input.password);
+      const answer = await signIn(user, input.device ?? agent, await online(user));
+      // A password that was changed meanwhile has ended the sessions that were there, and this one came too late for that.
+      const [now] = await deps.users.get([user.id]);
+      if (now?.passwordHash === user.passwordHash) return answer;
+      await deps.sessions.logout({ user: user.id, session: deps.tokens.verify(answer.token).session });
+      throw new DuetError('INVALID_CREDENTIALS');
     },
 
     /**
-     * The one way in, for REST and sockets.
-     * @returns the id of the user whose token this is
-     * @throws DuetError UNAUTHORIZED, TOKEN_EXPIRED
+     * Changes the caller's password and ends his other sessions.
+     * @throws DuetError INVALID_CREDENTIALS, RATE_LIMITED; FORBIDDEN when he has no password
      */
-    async authenticate(token: string): Promise<string> {
-      const user = deps.tokens.verify(token);
-      if (!(await deps.people.get([user])).has(user)) throw new DuetError('UNAUTHORIZED');
-      return user;
+    async changePassword(caller: Caller, input: RouteInput<'changePassword'>['body']): Promise<Record<string, never>> {
+      const user = await proven(caller, input.currentPassword);
+      await deps.users.update(user.id, { passwordHash: await deps.passwords.hash(input.newPassword) });
+      await deps.sessions.endOthers(user.id, caller.session);
+      return {};
+    },
+
+    /**
+     * Deletes the caller's account: nobody can sign in to it, name and email are free again, and what others have of
+     * the conversations stays readable.
+     * @throws DuetError INVALID_CREDENTIALS, RATE_LIMITED; FORBIDDEN when he has no password
+     */
+    async delete(caller: Caller, input: RouteInput<'deleteAccount'>['body']): Promise<Record<string, never>> {
+      const { id } = await proven(caller, input.password);
+      await deps.users.update(id, deletedFields(id));
+      await deps.sessions.endUser(id);
+      return {};
+    },
+
+    /**
+     * The one way in, for REST and sockets. The session is read each time: what has ended is refused at once, everywhere.
+     * @throws DuetError UNAUTHORIZED, TOKEN_EXPIRED, SESSION_REVOKED
+     */
+    async authenticate(token: string): Promise<Claims> {
+      const claims = deps.tokens.verify(token);
+      const { user, session } = claims;
+      const [people] = await Promise.all([deps.people.get([user]), deps.sessions.check(user, session)]);
+      const person = people.get(user);
+      if (!person || person.isDeleted) throw new DuetError('UNAUTHORIZED');
+      return claims;
     },
 
     async me(caller: Caller): Promise<RouteData<'me'>> {
-      const [user] = await deps.users.get([caller.user]);
-      if (!user) throw new DuetError('UNAUTHORIZED');
+      const user = await self(caller);
       return { user: userView(user, await online(user)) };
     },
 

@@ -7,6 +7,7 @@ import { createPeople } from './people.ts';
 import type { Clock, Cluster, Fanout, Passwords, Store, Tokens } from './ports.ts';
 import { createPresenceRules } from './presence.ts';
 import { createReceipts } from './receipts.ts';
+import { createSessions } from './sessions.ts';
 import { createSync } from './sync.ts';
 
 export { type Cache, createCache } from './cache.ts';
@@ -25,8 +26,13 @@ export interface CoreDeps {
   clock: Clock;
   passwords: Passwords;
   tokens: Tokens;
-  newUserId: () => string;
+  /** A new id of a user or a session. */
+  newId: () => string;
+  /** 32 random bytes in base64url. */
+  newSecret: () => string;
   newTempId: () => string;
+  /** How long a session lives without being used; not shorter than a token. */
+  sessionIdleMs: number;
   presenceBudget: number;
   observe: {
     /** A group was committed: messages in it, seconds it took. */
@@ -51,8 +57,22 @@ export function createCore(deps: CoreDeps) {
   const access = createAccess(people, clock);
   const commit = createGroupCommit(messages.append, deps.observe.committed);
   const commitReceipts = createGroupCommit(receipts.advance);
+  const sessions = createSessions({
+    sessions: store.sessions,
+    tokens: deps.tokens,
+    fanout,
+    clock,
+    newId: deps.newId,
+    newSecret: deps.newSecret,
+    idleMs: deps.sessionIdleMs,
+    failed: deps.observe.failed,
+  });
+  sessions.onEnded(({ user, id }) => {
+    if (id === user) people.forget(user);
+  });
   return {
-    accounts: createAccounts({ ...deps, users, people, limiter: cluster.limiter }),
+    accounts: createAccounts({ ...deps, users, people, sessions, limiter: cluster.limiter }),
+    sessions,
     messages: createMessages({
       access,
       people,

@@ -1,14 +1,15 @@
 import { type ClientEventPayload, DuetError, type Message, type RouteData, type RouteInput } from '@duet/contract';
-import type { Access, AccessRules } from './access.ts';
+import { type Access, type AccessRules, userNotFound } from './access.ts';
 import { createCache } from './cache.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
 import { type Marks, messageView, watermarksView } from './views.ts';
 
-/** Who calls: a user, and for events the socket it came from. */
+/** Who calls: a user in a session, and for events the socket it came from. */
 export interface Caller {
   user: string;
+  session?: string;
   socket?: string;
 }
 
@@ -81,6 +82,7 @@ export function createMessages(deps: MessageDeps) {
     ): Promise<{ message: Message; tempId: string }> {
       const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
       const access = granted instanceof Promise ? await granted : granted;
+      if (access.peer.isDeleted) throw userNotFound();
       const { content, messageType, tempId = deps.newTempId() } = input;
       const appended = await append({
         conversation: access.conversation.id,

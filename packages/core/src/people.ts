@@ -2,6 +2,7 @@ import type { Participant } from '@duet/contract';
 import { createCache } from './cache.ts';
 import type { Clock, Presence, UserStore } from './ports.ts';
 import { perTurn } from './turn.ts';
+import { deletedMark } from './views.ts';
 
 const NAME_TTL_MS = 60_000;
 const ONLINE_TTL_MS = 1_000;
@@ -15,30 +16,36 @@ export interface People {
   cached(one: string, other: string): [Participant, Participant] | undefined;
   /** Records a change of presence that this node has just learned. */
   saw(user: string, isOnline: boolean): void;
+  /** Somebody has changed: he is looked up again. */
+  forget(user: string): void;
 }
 
+/** Of a person what does not change by the minute. */
+type Name = Pick<Participant, 'username' | 'isDeleted'>;
+
 export function createPeople(deps: { users: UserStore; presence: Presence; clock: Clock }): People {
-  const names = createCache<string>({ max: MAX_PEOPLE, ttlMs: NAME_TTL_MS, clock: deps.clock });
+  const names = createCache<Name>({ max: MAX_PEOPLE, ttlMs: NAME_TTL_MS, clock: deps.clock });
   /** Whole people, because every message looks two of them up. */
   const people = createCache<Participant>({ max: MAX_PEOPLE, ttlMs: ONLINE_TTL_MS, clock: deps.clock });
 
   /** Fills the caches. @returns those of the people that exist */
   async function load(asked: string[]): Promise<Map<string, Participant>> {
     const ids = [...new Set(asked)];
-    const usernames = new Map(ids.map((id) => [id, names.get(id)]));
-    const unnamed = ids.filter((id) => usernames.get(id) === undefined);
+    const known = new Map(ids.map((id) => [id, names.get(id)]));
+    const unnamed = ids.filter((id) => known.get(id) === undefined);
     const [users, present] = await Promise.all([
       unnamed.length > 0 ? deps.users.get(unnamed) : [],
       deps.presence.online(ids),
     ]);
     for (const user of users) {
-      usernames.set(user.id, user.username);
-      names.set(user.id, user.username);
+      const name = { username: user.username, ...deletedMark(user) };
+      known.set(user.id, name);
+      names.set(user.id, name);
     }
     const found = new Map<string, Participant>();
-    for (const [id, username] of usernames) {
-      if (username === undefined) continue;
-      const person = { _id: id, username, isOnline: present.has(id) };
+    for (const [id, name] of known) {
+      if (name === undefined) continue;
+      const person = { _id: id, ...name, isOnline: present.has(id) };
       people.set(id, person);
       found.set(id, person);
     }
@@ -69,9 +76,13 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
       return first && second && [first, second];
     },
     saw(user, isOnline) {
-      const username = names.get(user);
-      if (username === undefined) people.delete(user);
-      else people.set(user, { _id: user, username, isOnline });
+      const name = names.get(user);
+      if (name === undefined) people.delete(user);
+      else people.set(user, { _id: user, ...name, isOnline });
+    },
+    forget(user) {
+      names.delete(user);
+      people.delete(user);
     },
   };
 }

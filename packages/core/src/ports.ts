@@ -326,8 +326,21 @@ export interface Passwords {
   verify(password: string, hash: string | undefined): Promise<boolean>;
 }
 
+/** What a token says. */
+export interface Claims {
+  user: string;
+  session: string;
+  expiresAt: number;
+}
+
 export interface Tokens {
-  issue(user: string): string;
-  /** @returns the user id. @throws DuetError UNAUTHORIZED or TOKEN_EXPIRED */
-  verify(token: string): string;
+  /** @returns a token and how long it is good, in seconds */
+  issue(user: string, session: string): { token: string; expiresIn: number };
+  /** @throws DuetError UNAUTHORIZED or TOKEN_EXPIRED */
+  verify(token: string): Claims;
+  /**
+   * The secret that follows a refresh token's: the same on every node, and nobody else can tell it. More than one while
+   * keys are being changed, the one of the new key first.
+   */
+  successors(secret: string): string[];
 }

@@ -5,6 +5,25 @@ import type { Entry, InboxRow, UserRecord } from './ports.ts';
 /** Times on the wire. */
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
+/** What stands in the place of a deleted user's name. */
+const DELETED_NAME = 'Deleted user';
+/** Sorts behind every key, and no name or email begins with it. */
+const DELETED_KEY = '\u{10FFFF}';
+
+/** What is left of a deleted user: whom the messages of others refer to. Name and email can be taken again. */
+export const deletedFields = (id: string) => ({
+  username: DELETED_NAME,
+  usernameKey: DELETED_KEY + id,
+  email: '',
+  emailKey: DELETED_KEY + id,
+  passwordHash: '',
+});
+export const isDeleted = ({ usernameKey }: Pick<UserRecord, 'usernameKey'>): boolean =>
+  usernameKey.startsWith(DELETED_KEY);
+/** The mark of a deleted user on the wire. */
+export const deletedMark = (user: Pick<UserRecord, 'usernameKey'>): { isDeleted?: true } =>
+  isDeleted(user) ? { isDeleted: true } : {};
+
 /** A user as the wire shows it: field by field, so that a new column never leaks. */
 export function userView(user: UserRecord, isOnline: boolean): User {
   return {
@@ -14,6 +33,7 @@ export function userView(user: UserRecord, isOnline: boolean): User {
     isOnline,
     lastSeen: iso(user.lastSeen),
     createdAt: iso(user.createdAt),
+    ...deletedMark(user),
   };
 }
 

@@ -9,6 +9,7 @@ export interface Seeded {
 }
 
 const AT_ONCE = 1_000;
+const DAY_MS = 24 * 3_600_000;
 
 /** Writes documents in portions, in no order. */
 async function write(collection: mongo.Collection, documents: mongo.Document[]): Promise<void> {
@@ -41,9 +42,20 @@ export function seedUsers(mongoUrl: string, secret: string, count: number): Prom
   });
   return withDatabase(mongoUrl, async (db) => {
     await write(db.collection('users'), users);
-    return users.map(({ _id }) => ({ id: _id, token: jwt.sign({}, secret, { subject: _id, expiresIn: '1d' }) }));
+    await write(db.collection('sessions'), users.map(sessionOf));
+    return users.map(({ _id }) => ({ id: _id, token: tokenOf(_id, secret) }));
   });
 }
+
+/** A session is named like its user: a user of these has one. */
+function sessionOf({ _id: user, createdAt }: { _id: string; createdAt: number }): mongo.Document {
+  const times = { createdAt, lastUsedAt: createdAt, expiresAt: createdAt + DAY_MS, rotatedAt: 0 };
+  const hashes = { refreshHash: 'none', previousHash: '' };
+  return { _id: `${user}:${user}` as never, session: user, user, device: 'bench', ...times, ...hashes };
+}
+
+const tokenOf = (user: string, secret: string): string =>
+  jwt.sign({ sid: user }, secret, { subject: user, issuer: 'duet', audience: 'duet', expiresIn: '1d' });
 
 /**
  * Gives everybody conversations with those who stand next to him: as many to each side, in a ring. Only what the teller

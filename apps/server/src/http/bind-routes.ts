@@ -1,18 +1,20 @@
 import { DuetError, type LimitName, limits, type RouteName, type RouteRow, routes, validate } from '@duet/contract';
-import type { Caller, Limiter } from '@duet/core';
+import type { Caller, Claims, Limiter } from '@duet/core';
 import { json, type Request, type RequestHandler, type Response, Router } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import type { Metrics } from '../ops/metrics.ts';
-import type { RouteHandlers } from './handlers.ts';
+import type { RestCaller, RouteHandlers } from './handlers.ts';
 
 /** Longest request body, in bytes: a message of 4,000 code points escaped as JSON, with room. */
 const MAX_BODY = 64 * 1024;
 /** Addresses of IPv6 are counted by the network that a customer gets, not one by one. */
 const IPV6_PREFIX = 56;
+/** What is kept of a User-Agent header, in characters. */
+const MAX_AGENT = 200;
 
 export interface RouteDeps {
   handlers: RouteHandlers;
-  authenticate: (token: string) => Promise<string>;
+  authenticate: (token: string) => Promise<Claims>;
   /** undefined: no limits. */
   limiter: Limiter | undefined;
   metrics: Metrics;
@@ -40,7 +42,7 @@ export function bindRoutes(deps: RouteDeps): Router {
 
 function answer(name: RouteName, route: RouteRow, { handlers, metrics }: RouteDeps): RequestHandler {
   // The table ties input and handler together by name; within the loop that tie cannot be expressed as a type.
-  const handle = handlers[name] as (input: unknown, caller: Caller) => Promise<unknown>;
+  const handle = handlers[name] as (input: unknown, caller: RestCaller) => Promise<unknown>;
   return async (req, res) => {
     const start = performance.now();
     const input = {
@@ -48,19 +50,21 @@ function answer(name: RouteName, route: RouteRow, { handlers, metrics }: RouteDe
       query: route.query && validate(route.query, req.query),
       body: route.body && validate(route.body, req.body ?? {}),
     };
-    const data = await handle(input, { user: callerOf(res) });
+    const agent = (req.get('user-agent') ?? '').slice(0, MAX_AGENT);
+    const data = await handle(input, { ...callerOf(res), agent });
     res.status(route.status).json({ success: true, message: route.message, data });
     metrics.request(name, (performance.now() - start) / 1000);
   };
 }
 
-const callerOf = (res: Response): string => res.locals.user ?? '';
+const callerOf = (res: Response): Caller => res.locals.caller ?? { user: '' };
 
 function authenticated(authenticate: RouteDeps['authenticate']): RequestHandler {
   return async (req, res, next) => {
     const token = /^Bearer ([^\s,]+)$/i.exec(req.headers.authorization ?? '')?.[1];
     if (token === undefined) throw new DuetError('UNAUTHORIZED');
-    res.locals.user = await authenticate(token);
+    const { user, session } = await authenticate(token);
+    res.locals.caller = { user, session } satisfies Caller;
     next();
   };
 }
@@ -85,7 +89,7 @@ function limitsFor(limiter: Limiter | undefined): (name: LimitName) => RequestHa
         legacyHeaders: false,
         // It warns about a forwarded address that no proxy was configured for; that header is simply not believed here.
         validate: { xForwardedForHeader: false },
-        keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res) : address(req)}`,
+        keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res).user : address(req)}`,
         store: bucketStore(limiter, { limit, windowMs }),
         handler: (req) => {
           const resetTime = (req as Request & { rateLimit: { resetTime: Date } }).rateLimit.resetTime;

@@ -1,14 +1,23 @@
 import type { RouteData, RouteInput, RouteName } from '@duet/contract';
 import type { Caller, Core } from '@duet/core';
 
-type Handler<N extends RouteName> = (input: RouteInput<N>, caller: Caller) => Promise<RouteData<N>>;
+/** Who calls, and what the User-Agent header says of the device. */
+export type RestCaller = Caller & { agent: string };
+type Handler<N extends RouteName> = (input: RouteInput<N>, caller: RestCaller) => Promise<RouteData<N>>;
 export type RouteHandlers = { [N in RouteName]: Handler<N> };
 
 /** One line for each route: translates, decides nothing. */
-export function createRouteHandlers({ accounts, messages, receipts, conversations, sync }: Core): RouteHandlers {
+export function createRouteHandlers(core: Core): RouteHandlers {
+  const { accounts, sessions, messages, receipts, conversations, sync } = core;
   return {
-    register: ({ body }) => accounts.register(body),
-    login: ({ body }) => accounts.login(body),
+    register: ({ body }, { agent }) => accounts.register(body, agent),
+    login: ({ body }, { agent }) => accounts.login(body, agent),
+    refresh: ({ body }) => sessions.refresh(body),
+    logout: (_, caller) => sessions.logout(caller),
+    sessions: (_, caller) => sessions.list(caller),
+    endSession: ({ params }, caller) => sessions.end(caller, params.id),
+    changePassword: ({ body }, caller) => accounts.changePassword(caller, body),
+    deleteAccount: ({ body }, caller) => accounts.delete(caller, body),
     me: (_, caller) => accounts.me(caller),
     users: ({ query }, caller) => accounts.list(caller, query),
     conversations: ({ query }, caller) => conversations.list(caller, query),

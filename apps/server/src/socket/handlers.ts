@@ -7,8 +7,12 @@ type Handler<N extends ClientEventName> = (
 ) => Promise<ClientEventAnswer<N>>;
 export type EventHandlers = { [N in ClientEventName]: Handler<N> };
 
-/** One line for each event: translates, decides nothing. */
-export function createEventHandlers({ messages, receipts, sync }: Core): EventHandlers {
+/**
+ * One line for each event: translates, decides nothing.
+ * @param renew what belongs to the socket itself
+ */
+export function createEventHandlers(core: Core, renew: EventHandlers['renew']): EventHandlers {
+  const { messages, receipts, sync } = core;
   return {
     send_message: messages.send,
     typing_start: (caller, { receiverId }) => messages.typing(caller, receiverId, true),
@@ -16,5 +20,6 @@ export function createEventHandlers({ messages, receipts, sync }: Core): EventHa
     message_read: receipts.read,
     message_delivered: receipts.delivered,
     sync: sync.sync,
+    renew,
   };
 }

@@ -1,5 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
-import { DuetError, errorBody, errorTable, toDuetError } from '@duet/contract';
+import { errorBody, errorTable, toDuetError } from '@duet/contract';
 import type { Cluster, Core } from '@duet/core';
 import { Server, type ServerOptions, type Socket } from 'socket.io';
 import type { Log } from '../ops/log.ts';
@@ -9,6 +9,7 @@ import { coalesceWrites } from './coalesce.ts';
 import type { Door } from './door.ts';
 import { roomOf } from './fanout.ts';
 import { followConversations } from './follow.ts';
+import type { Guard } from './guard.ts';
 
 /** Bytes of one packet: the longest message, escaped, fits. */
 const MAX_PACKET = 64 * 1024;
@@ -58,16 +59,17 @@ export interface AdmitDeps {
   core: Core;
   cluster: Cluster;
   door: Door;
+  guard: Guard;
   bindEvents: (socket: Socket) => void;
   metrics: Metrics;
   log: Log;
 }
 
 /** Lets users in: authentication, their room, their events, their presence. */
-export function admitUsers(io: Server, { core, cluster, door, bindEvents, metrics, log }: AdmitDeps): void {
+export function admitUsers(io: Server, { core, cluster, door, guard, bindEvents, metrics, log }: AdmitDeps): void {
   io.use((socket, next) => {
     const enter = async () => {
-      await authenticate(core, socket);
+      await guard.authenticate(socket);
       await join(socket);
     };
     door.pass(enter).then(
@@ -102,8 +104,11 @@ export function admitUsers(io: Server, { core, cluster, door, bindEvents, metric
     );
     // By its text: a listener to events would have each of those that other nodes send put out of words again.
     socket.conn.on('packetCreate', ({ data }: { data?: unknown }) => {
-      if (typeof data === 'string' && data.startsWith(DELIVERY)) metrics.delivered();
+      if (typeof data !== 'string') return;
+      if (data.startsWith(DELIVERY)) metrics.delivered();
+      else guard.overhear(socket, data);
     });
+    guard.watch(socket);
     const registered = core.presence.connected(user, socket.id).catch(failed);
     socket.on('disconnect', () => {
       registered.then(() => core.presence.disconnected(user, socket.id)).catch(failed);
@@ -111,12 +116,6 @@ export function admitUsers(io: Server, { core, cluster, door, bindEvents, metric
   });
 
   watchSlowConsumers(io, metrics);
-}
-
-async function authenticate(core: Core, socket: Socket): Promise<void> {
-  const { token } = socket.handshake.auth;
-  if (typeof token !== 'string' || token === '') throw new DuetError('UNAUTHORIZED');
-  socket.data.user = await core.accounts.authenticate(token);
 }
 
 /** engine.io's write buffer has no limit of its own: a reader that stopped would fill the memory. */

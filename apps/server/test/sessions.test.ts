@@ -1,0 +1,202 @@
+import { join } from 'node:path';
+import {
+  collect,
+  connect,
+  createManualClock,
+  eventually,
+  hasRedis,
+  type ManualClock,
+  next,
+  register,
+  rest,
+  startRedis,
+  temporaryFolder,
+} from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config.ts';
+import { createNode } from '../src/node.ts';
+import { createLog } from '../src/ops/log.ts';
+import { failure, payload, success } from './answers.ts';
+import { closed, refusal } from './sessions-suite.ts';
+
+const SECRET = '0123456789abcdef0123456789abcdef';
+const MINUTE_MS = 60_000;
+
+interface TestNode extends AsyncDisposable {
+  url: string;
+  clock: ManualClock;
+}
+
+/** A whole node of this process, whose clock stands until it is moved. */
+async function startNode(environment: Record<string, string>): Promise<TestNode> {
+  const config = readConfig({ PORT: '0', JWT_SECRET: SECRET, RATE_LIMITS: 'off', DRAIN_SECONDS: '0', ...environment });
+  const clock = createManualClock();
+  const node = await createNode({ config, clock, log: createLog({ level: 'silent', pretty: false }) });
+  return { url: `http://127.0.0.1:${node.port}`, clock, [Symbol.asyncDispose]: node.close };
+}
+
+/** Two nodes on one database that know nothing of each other: every signal between them is lost. */
+async function startTwo(folder: string, environment: Record<string, string> = {}) {
+  await using stack = new AsyncDisposableStack();
+  const one = stack.use(await startNode({ DATA_DIR: folder, ...environment }));
+  const two = stack.use(await startNode({ DATA_DIR: folder, ...environment }));
+  const disposal = stack.move();
+  const advance = (ms: number) => Promise.all([one, two].map(({ clock }) => clock.advance(ms)));
+  return { one, two, advance, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
+}
+
+async function signIn({ url }: TestNode, name: string) {
+  const { email, password } = await register(url, name);
+  return success('login', await rest(url, '/auth/login', { body: { email, password } }));
+}
+const refresh = ({ url }: TestNode, refreshToken: string) => rest(url, '/auth/refresh', { body: { refreshToken } });
+const me = ({ url }: TestNode, token: string) => rest(url, '/auth/me', { token });
+
+describe('sessions, by the clock', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  beforeAll(() => {
+    folder = temporaryFolder();
+  });
+  afterAll(() => folder?.[Symbol.dispose]());
+  let made = 0;
+  const data = () => join(folder.path, `${made++}`);
+
+  test('I3 a session lives while it is used, and ends after its time without use', async () => {
+    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '2h', REFRESH_EXPIRES_IN: '2h' });
+    const [used, unused] = [await signIn(node, 'used'), await signIn(node, 'unused')];
+    const lastUse = async () => {
+      const { sessions } = success('sessions', await rest(node.url, '/auth/sessions', { token: used.token }));
+      return Date.parse(sessions.find((each: { current: boolean }) => each.current).lastUsedAt);
+    };
+    await node.clock.advance(80 * MINUTE_MS);
+    success('me', await me(node, used.token));
+    await eventually(async () => (await lastUse()) === node.clock.now(), 'the use is noted');
+    await node.clock.advance(80 * MINUTE_MS);
+    success('refresh', await refresh(node, used.refreshToken));
+    failure(await refresh(node, unused.refreshToken), 401, 'SESSION_REVOKED');
+  });
+
+  test('I4 the immediate predecessor is good for 10 s, and ends the session after them', async () => {
+    const { one, two, advance, ...both } = await startTwo(data());
+    await using _ = both;
+    const { refreshToken } = await signIn(one, 'late');
+    const second = success('refresh', await refresh(one, refreshToken));
+    await advance(10_000);
+    expect(success('refresh', await refresh(two, refreshToken)).refreshToken).toBe(second.refreshToken);
+    await advance(1);
+    failure(await refresh(two, refreshToken), 401, 'SESSION_REVOKED');
+    failure(await refresh(one, second.refreshToken), 401, 'SESSION_REVOKED');
+  });
+
+  test('I5 the predecessor of the predecessor ends the session at once', async () => {
+    await using node = await startNode({ DATA_DIR: data() });
+    const { refreshToken, token } = await signIn(node, 'older');
+    const second = success('refresh', await refresh(node, refreshToken));
+    const third = success('refresh', await refresh(node, second.refreshToken));
+    failure(await refresh(node, refreshToken), 401, 'SESSION_REVOKED');
+    failure(await refresh(node, third.refreshToken), 401, 'SESSION_REVOKED');
+    failure(await me(node, token), 401, 'SESSION_REVOKED');
+  });
+
+  test('I10 a socket hears that its token expires, and is closed then as if the connection were lost', async () => {
+    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
+    const { token } = await signIn(node, 'expiring');
+    using socket = await connect(node.url, token, { reconnection: false });
+    const notices = collect(socket, 'token_expiring');
+    await node.clock.advance(14 * MINUTE_MS - 1_000);
+    expect(await socket.emitWithAck('sync', {})).toMatchObject({ ok: true });
+    expect(notices).toEqual([]);
+    await node.clock.advance(2_000);
+    await eventually(() => notices.length === 1, 'it is told');
+    const expiresAt = payload('token_expiring', notices[0]).expiresAt;
+    const end = closed(socket);
+    await node.clock.advance(Date.parse(expiresAt) - node.clock.now() + 1_000);
+    expect(await end).toEqual({ code: 'TOKEN_EXPIRED', reason: 'transport close' });
+    expect(notices).toHaveLength(1);
+    expect(await refusal(node.url, token)).toBe('TOKEN_EXPIRED');
+  });
+
+  test('I10 a socket that renews its token stays, until the new one expires', async () => {
+    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
+    const { token, refreshToken } = await signIn(node, 'renewing');
+    using socket = await connect(node.url, token, { reconnection: false });
+    await node.clock.advance(14 * MINUTE_MS);
+    const fresh = success('refresh', await refresh(node, refreshToken));
+    const { data: renewed } = await socket.emitWithAck('renew', { token: fresh.token });
+    await node.clock.advance(10 * MINUTE_MS);
+    expect(await socket.emitWithAck('sync', {})).toMatchObject({ ok: true });
+    const notice = next(socket, 'token_expiring');
+    await node.clock.advance(4 * MINUTE_MS);
+    expect(await notice).toEqual(renewed);
+    const end = closed(socket);
+    await node.clock.advance(MINUTE_MS);
+    expect(await end).toMatchObject({ code: 'TOKEN_EXPIRED' });
+  });
+
+  test('I11 when the signal is lost, the sockets of a session that ended are closed within 10 s all the same', async () => {
+    const { one, two, ...both } = await startTwo(data());
+    await using _ = both;
+    const { token, user } = await signIn(one, 'lost');
+    const stays = await signIn(one, 'stays');
+    using socket = await connect(two.url, token, { reconnection: false });
+    using other = await connect(two.url, stays.token, { reconnection: false });
+    success('logout', await rest(one.url, '/auth/logout', { method: 'POST', token }));
+    // It takes no new connection and no request, but knows nothing of the socket that it has.
+    failure(await me(two, token), 401, 'SESSION_REVOKED');
+    expect(await socket.emitWithAck('sync', {})).toMatchObject({ ok: true });
+    const end = closed(socket);
+    await two.clock.advance(10_000);
+    expect(await end).toEqual({ code: 'SESSION_REVOKED', reason: 'io server disconnect' });
+    expect(await other.emitWithAck('typing_start', { receiverId: user._id })).toMatchObject({ ok: true });
+  });
+
+  test('I11 an account that is deleted while the signal is lost loses all its sockets', async () => {
+    const { one, two, ...both } = await startTwo(data());
+    await using _ = both;
+    const gone = await register(one.url, 'gone');
+    using socket = await connect(two.url, gone.token, { reconnection: false });
+    const { token, password } = gone;
+    success('deleteAccount', await rest(one.url, '/auth/me', { method: 'DELETE', token, body: { password } }));
+    const end = closed(socket);
+    await two.clock.advance(10_000);
+    expect(await end).toMatchObject({ code: 'SESSION_REVOKED' });
+  });
+
+  test('I12 when the key is changed nobody is signed out: not while both are known, and not by a refresh after', async () => {
+    const DATA_DIR = data();
+    const OTHER = SECRET.toUpperCase();
+    let signedIn: { token: string; refreshToken: string };
+    {
+      await using before = await startNode({ DATA_DIR });
+      signedIn = await signIn(before, 'rotating');
+    }
+    {
+      await using during = await startNode({ DATA_DIR, JWT_SECRET: OTHER, JWT_SECRET_PREVIOUS: SECRET });
+      success('me', await me(during, signedIn.token));
+      using socket = await connect(during.url, signedIn.token);
+      expect(socket.connected).toBe(true);
+    }
+    await using after = await startNode({ DATA_DIR, JWT_SECRET: OTHER });
+    failure(await me(after, signedIn.token), 401, 'UNAUTHORIZED');
+    const renewed = success('refresh', await refresh(after, signedIn.refreshToken));
+    success('me', await me(after, renewed.token));
+  });
+
+  describe.skipIf(!hasRedis())('with Redis', () => {
+    test('I11 the sockets of a session that ended are closed on every node at once, by the signal alone', async () => {
+      await using redis = await startRedis();
+      // Their clocks stand: nobody asks the store.
+      const { one, two, ...both } = await startTwo(data(), { REDIS_URL: redis.url, REDIS_PREFIX: `i11-${Date.now()}` });
+      await using _ = both;
+      const { token } = await signIn(one, 'signal');
+      using here = await connect(one.url, token, { reconnection: false });
+      using there = await connect(two.url, token, { reconnection: false });
+      using alsoThere = await connect(two.url, token, { reconnection: false, transports: ['polling'] });
+      const ends = [here, there, alsoThere].map(closed);
+      const told = next(there, 'session_ended');
+      success('logout', await rest(one.url, '/auth/logout', { method: 'POST', token }));
+      for (const end of await Promise.all(ends)) expect(end.code).toBe('SESSION_REVOKED');
+      expect(payload('session_ended', await told).sessionIds).toHaveLength(1);
+    });
+  });
+});

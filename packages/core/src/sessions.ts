@@ -1,0 +1,220 @@
+import { hash } from 'node:crypto';
+import { DuetError, type RouteData, type RouteInput } from '@duet/contract';
+import { createCache } from './cache.ts';
+import type { Caller } from './messages.ts';
+import type { Clock, EndedSession, Fanout, SessionRecord, SessionStore, Tokens } from './ports.ts';
+import { iso } from './views.ts';
+
+/** Whoever asks twice (a lost answer, two tabs) within this time gets the same successor twice. */
+const GRACE_MS = 10_000;
+/** How often the store is asked what has ended, in case a signal got lost. */
+const POLL_MS = 10_000;
+/** A use is noted this often at most, and several times within the life of a session. */
+const NOTE_USE_MS = 3_600_000;
+const NOTES_OF_A_LIFE = 4;
+const PURGE_MS = 3_600_000;
+/** A node that has not asked the store for as long as this has no sockets any more. */
+const KEEP_ENDS_MS = 24 * 3_600_000;
+/** As long as somebody may be on his way in. */
+const RECENT_MS = 60_000;
+const MAX_RECENT = 100_000;
+
+export interface SessionDeps {
+  sessions: SessionStore;
+  tokens: Tokens;
+  fanout: Fanout;
+  clock: Clock;
+  newId: () => string;
+  /** 32 random bytes in base64url. */
+  newSecret: () => string;
+  /** How long a session lives without being used; not shorter than a token. */
+  idleMs: number;
+  failed: (error: unknown) => void;
+}
+
+type SignedIn = RouteData<'refresh'>;
+type Listener = (ended: EndedSession) => void;
+
+const digest = (secret: string): string => hash('sha256', secret, 'base64url');
+const REFRESH_TOKEN = /^([0-9a-f]{24})\.([0-9a-f]{24})\.([\w-]{43})$/;
+
+/**
+ * Who is signed in where. A session is a family of refresh tokens of which only the newest is good; one that comes back
+ * after it was replaced has been stolen from somebody, and ends the family (RFC 9700, 4.14).
+ */
+export function createSessions(deps: SessionDeps) {
+  const { sessions: store, tokens, clock } = deps;
+  const noteUseMs = Math.min(NOTE_USE_MS, deps.idleMs / NOTES_OF_A_LIFE);
+  const listeners: Listener[] = [];
+  const recent = createCache<true>({ max: MAX_RECENT, ttlMs: RECENT_MS, clock });
+  const keyOf = ({ user, id }: EndedSession) => `${user} ${id}`;
+
+  function answer({ user, id }: EndedSession, secret: string): SignedIn {
+    return { ...tokens.issue(user, id), refreshToken: `${user}.${id}.${secret}` };
+  }
+
+  /** This node learns that a session is over, by whatever way; what it knows already it is not told again. */
+  function heard(ended: EndedSession): void {
+    if (recent.get(keyOf(ended))) return;
+    recent.set(keyOf(ended), true);
+    for (const listener of listeners) listener(ended);
+  }
+
+  async function endAll(user: string, ids: string[]): Promise<void> {
+    if (ids.length === 0) return;
+    const ended = ids.map((id) => ({ user, id }));
+    await store.end(ended);
+    deps.fanout.toUser(user, { name: 'session_ended', payload: { sessionIds: ids } });
+    for (const each of ended) heard(each);
+  }
+
+  async function living(user: string, id: string): Promise<SessionRecord> {
+    const [session] = await store.get([{ user, id }]);
+    if (!session || session.expiresAt <= clock.now()) throw new DuetError('SESSION_REVOKED');
+    return session;
+  }
+
+  const used = (session: SessionRecord): SessionRecord => {
+    const now = clock.now();
+    return { ...session, lastUsedAt: now, expiresAt: now + deps.idleMs };
+  };
+
+  /** @returns undefined when somebody else was faster */
+  async function rotate(session: SessionRecord, secret: string): Promise<SignedIn | undefined> {
+    const [next] = tokens.successors(secret) as [string];
+    const { refreshHash: previousHash } = session;
+    const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt: clock.now() };
+    return (await store.replace(rotated, previousHash)) ? answer(session, next) : undefined;
+  }
+
+  /** For the immediate predecessor of the token that is good now. Anything else ends the session. */
+  async function again(session: SessionRecord, secret: string): Promise<SignedIn> {
+    const isPredecessor = digest(secret) === session.previousHash;
+    if (!isPredecessor || clock.now() - session.rotatedAt > GRACE_MS) {
+      await endAll(session.user, [session.id]);
+      throw new DuetError('SESSION_REVOKED');
+    }
+    const next = tokens.successors(secret).find((candidate) => digest(candidate) === session.refreshHash);
+    // Replaced by a node that has other keys: nothing is wrong, and nothing can be given.
+    if (next === undefined) throw new DuetError('UNAUTHORIZED');
+    return answer(session, next);
+  }
+
+  let asking = false;
+  let cursor: string | undefined;
+  /** What ended while the signal of it got lost. */
+  async function poll(): Promise<void> {
+    if (asking) return;
+    asking = true;
+    try {
+      const news = await store.ended(cursor);
+      cursor = news.cursor;
+      for (const ended of news.sessions) heard(ended);
+    } catch (error) {
+      deps.failed(error);
+    } finally {
+      asking = false;
+    }
+  }
+  void poll();
+  const purge = () => {
+    const now = clock.now();
+    store.purge({ expired: now, ended: now - KEEP_ENDS_MS }).catch(deps.failed);
+  };
+  const stops = [clock.every(POLL_MS, () => void poll()), clock.every(PURGE_MS, purge)];
+
+  return {
+    /** Signs a user in on a device. */
+    async begin(user: string, device: string): Promise<SignedIn & { session: string }> {
+      const secret = deps.newSecret();
+      const now = clock.now();
+      const session: SessionRecord = {
+        id: deps.newId(),
+        user,
+        device,
+        createdAt: now,
+        lastUsedAt: now,
+        expiresAt: now + deps.idleMs,
+        refreshHash: digest(secret),
+        previousHash: '',
+        rotatedAt: 0,
+      };
+      await store.create(session);
+      return { ...answer(session, secret), session: session.id };
+    },
+
+    /**
+     * A new token and the successor of a refresh token.
+     * @throws DuetError UNAUTHORIZED; SESSION_REVOKED when the session is over, or ends now because the token was used
+     */
+    async refresh({ refreshToken }: RouteInput<'refresh'>['body']): Promise<SignedIn> {
+      const [, user, id, secret] = REFRESH_TOKEN.exec(refreshToken) ?? [];
+      if (!user || !id || !secret) throw new DuetError('UNAUTHORIZED');
+      const session = await living(user, id);
+      const renewed = digest(secret) === session.refreshHash ? await rotate(session, secret) : undefined;
+      return renewed ?? again(await living(user, id), secret);
+    },
+
+    /** @throws DuetError SESSION_REVOKED */
+    async check(user: string, id: string): Promise<void> {
+      const session = await living(user, id);
+      if (clock.now() - session.lastUsedAt < noteUseMs) return;
+      store.replace(used(session), session.refreshHash).catch(deps.failed);
+    },
+
+    /** The devices on which the caller is signed in. */
+    async list(caller: Caller): Promise<RouteData<'sessions'>> {
+      const all = (await store.list(caller.user)).filter(({ expiresAt }) => expiresAt > clock.now());
+      all.sort((one, other) => other.lastUsedAt - one.lastUsedAt);
+      const sessions = all.map(({ id, device, createdAt, lastUsedAt }) => ({
+        _id: id,
+        device,
+        createdAt: iso(createdAt),
+        lastUsedAt: iso(lastUsedAt),
+        current: id === caller.session,
+      }));
+      return { sessions };
+    },
+
+    /** @throws DuetError NOT_FOUND when the caller has no such session */
+    async end(caller: Caller, id: string): Promise<Record<string, never>> {
+      const [session] = await store.get([{ user: caller.user, id }]);
+      if (!session) throw new DuetError('NOT_FOUND');
+      await endAll(caller.user, [id]);
+      return {};
+    },
+
+    /** Signs the caller out on this device. */
+    async logout(caller: Caller): Promise<Record<string, never>> {
+      if (caller.session !== undefined) await endAll(caller.user, [caller.session]);
+      return {};
+    },
+
+    /** Ends all sessions of a user but one. */
+    async endOthers(user: string, kept: string | undefined): Promise<void> {
+      const ids = (await store.list(user)).map(({ id }) => id);
+      await endAll(
+        user,
+        ids.filter((id) => id !== kept),
+      );
+    },
+
+    /** Ends everything of a user, also what begins at this moment. */
+    async endUser(user: string): Promise<void> {
+      const ids = (await store.list(user)).map(({ id }) => id);
+      await endAll(user, [...ids, user]);
+    },
+
+    heard,
+    /** Whether this node has just heard that a session, or everything of its user, is over. */
+    hasEnded: (user: string, id: string | undefined): boolean =>
+      recent.get(keyOf({ user, id: user })) === true || (id !== undefined && recent.get(keyOf({ user, id })) === true),
+    /** `listener` is called for each session that is over, once on each node: at once, within 10 s if the signal is lost. */
+    onEnded: (listener: Listener): void => void listeners.push(listener),
+
+    close(): void {
+      for (const stop of stops) stop();
+    },
+  };
+}
+export type Sessions = ReturnType<typeof createSessions>;
