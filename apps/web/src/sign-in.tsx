@@ -1,4 +1,4 @@
-import type { Api } from '@duet/client';
+import type { Api, SignedIn } from '@duet/client';
 import { Alert, Anchor, Button, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
@@ -10,7 +10,7 @@ interface Problem {
 
 interface SignInProps {
   api: Api;
-  onSignedIn: (token: string) => void;
+  onSignedIn: (given: SignedIn) => void;
 }
 
 /** One form for both: create an account, or sign in to it. */
@@ -24,8 +24,8 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
     setBusy(true);
     setProblem('');
     try {
-      const { token } = await (isNew ? api.register({ username, email, password }) : api.login({ email, password }));
-      onSignedIn(token);
+      const given = await (isNew ? api.register({ username, email, password }) : api.login({ email, password }));
+      onSignedIn(given);
     } catch (error) {
       const { message, details } = error as Problem;
       for (const { field, message: text } of details ?? [])

@@ -2,6 +2,21 @@ import { DuetError, type ErrorCode, errorTable, type FieldError, toDuetError } f
 import { createTokens, type GetToken, type Tokens } from './tokens.ts';
 import type { Conversation, Message, User, Watermarks } from './wire.ts';
 
+/** What opens REST and sockets, and what gets the next pair. */
+export interface SignedIn {
+  token: string;
+  refreshToken: string;
+}
+/** Somebody signed in on one device. */
+export interface SignedInDevice {
+  _id: string;
+  device: string;
+  createdAt: string;
+  lastUsedAt: string;
+  /** Whether it is this one. */
+  current: boolean;
+}
+
 export interface ApiOptions {
   /** Where the server is, such as `https://chat.example.org`. */
   url: string;
@@ -14,8 +29,23 @@ export interface ApiOptions {
  * also when the server cannot be reached. A refused token is refreshed once.
  */
 export interface Api {
-  register(account: { username: string; email: string; password: string }): Promise<{ token: string; user: User }>;
-  login(credentials: { email: string; password: string }): Promise<{ token: string; user: User }>;
+  register(account: {
+    username: string;
+    email: string;
+    password: string;
+    device?: string;
+  }): Promise<SignedIn & { user: User }>;
+  login(credentials: { email: string; password: string; device?: string }): Promise<SignedIn & { user: User }>;
+  /** `createSession` calls it. */
+  refresh(used: { refreshToken: string }): Promise<SignedIn>;
+  logout(): Promise<unknown>;
+  /** The devices on which this user is signed in. */
+  sessions(): Promise<{ sessions: SignedInDevice[] }>;
+  /** Signs out on one of them. */
+  endSession(id: string): Promise<unknown>;
+  /** Also signs out on all other devices. */
+  changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<unknown>;
+  deleteAccount(proof: { password: string }): Promise<unknown>;
   me(): Promise<{ user: User }>;
   /** Everyone else, by name; `q` is how the names begin. */
   users(page?: { q?: string; limit?: number; cursor?: string }): Promise<{
@@ -41,7 +71,7 @@ type Envelope<T> =
 const PATIENCE_MS = 15_000;
 
 interface Request {
-  method: 'GET' | 'POST' | 'PUT';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   body?: unknown;
 }
@@ -97,6 +127,12 @@ export function apiWith(url: string, tokens: Tokens): Api {
   return {
     register: (body) => call({ method: 'POST', path: '/auth/register', body }),
     login: (body) => call({ method: 'POST', path: '/auth/login', body }),
+    refresh: (body) => call({ method: 'POST', path: '/auth/refresh', body }),
+    logout: () => call({ method: 'POST', path: '/auth/logout' }),
+    sessions: () => call({ method: 'GET', path: '/auth/sessions' }),
+    endSession: (id) => call({ method: 'DELETE', path: `/auth/sessions/${id}` }),
+    changePassword: (body) => call({ method: 'PUT', path: '/auth/password', body }),
+    deleteAccount: (body) => call({ method: 'DELETE', path: '/auth/me', body }),
     me: () => call({ method: 'GET', path: '/auth/me' }),
     users: (page = {}) => call({ method: 'GET', path: `/auth/users${query(page)}` }),
     conversations: (page = {}) => call({ method: 'GET', path: `/conversations${query(page)}` }),

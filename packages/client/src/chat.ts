@@ -147,6 +147,12 @@ export function createChat(options: ChatOptions): Chat {
     sending.begin(id);
   }
 
+  /** A new token for the connection that there is. If that fails it is closed, and made anew as ever. */
+  async function renew(): Promise<void> {
+    const token = await tokens.refresh();
+    if (token !== undefined) await connection.emit('renew', { token });
+  }
+
   function arrived(message: Message): void {
     if (user === undefined) return; // before the first sync, which brings it
     const peerId = book.arrived(message, user);
@@ -157,6 +163,9 @@ export function createChat(options: ChatOptions): Chat {
 
   connection.on('receive_message', ({ message }) => arrived(message));
   connection.on('resync', sync.request);
+  connection.on('token_expiring', () => {
+    renew().catch(untilConnected);
+  });
   connection.on('user_typing', ({ userId, isTyping }) => typing.heard(userId, isTyping));
   connection.on('user_status', ({ userId, isOnline, lastSeen }) => {
     if (userId !== user) book.notePerson(userId, { isOnline, lastSeen });

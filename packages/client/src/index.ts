@@ -1,4 +1,4 @@
-export { type Api, type ApiOptions, createApi } from './api.ts';
+export { type Api, type ApiOptions, createApi, type SignedIn, type SignedInDevice } from './api.ts';
 export { createChat } from './chat.ts';
 export type { Chat, ChatEvents, ChatOptions } from './chat-types.ts';
 export type { ConnectionState } from './connection.ts';
@@ -13,6 +13,7 @@ export {
 } from './lifecycle.ts';
 export type { ChatMessage } from './log.ts';
 export type { Runtime } from './runtime.ts';
+export { createSession, type Session, type SessionOptions, type SessionStore } from './session.ts';
 export type { ChatState, Conversation, Person, Thread } from './state.ts';
 export { type KeyValueStore, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from './storage.ts';
 export type { GetToken } from './tokens.ts';

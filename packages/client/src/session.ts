@@ -1,0 +1,88 @@
+import { apiWith, type SignedIn } from './api.ts';
+import { errorTable, toDuetError } from './errors.ts';
+import { createTokens, type GetToken } from './tokens.ts';
+
+/** Where a device keeps who is signed in: localStorage, or React Native's AsyncStorage or secure store. */
+export interface SessionStore {
+  getItem(key: string): string | null | Promise<string | null>;
+  setItem(key: string, value: string): unknown;
+  removeItem(key: string): unknown;
+}
+
+export interface SessionOptions {
+  /** Where the server is, such as `https://chat.example.org`. */
+  url: string;
+  store: SessionStore;
+  key?: string;
+}
+
+/** Who is signed in on this device. */
+export interface Session {
+  /** Keeps what `register` or `login` has answered. */
+  begin(given: SignedIn): Promise<void>;
+  /** For `createChat` and `createApi`; refreshes the token, and gives nothing once that is refused. */
+  getToken: GetToken;
+  /** Signs out on this device, and at the server if it can be reached. */
+  end(): Promise<void>;
+}
+
+/**
+ * Keeps the tokens of whoever is signed in on this device, and refreshes them. Tabs share it: one that is asked for a new
+ * token takes the one that another tab has got meanwhile, and the server answers two that refresh at once alike.
+ */
+export function createSession({ url, store, key = 'duet.session' }: SessionOptions): Session {
+  let last: string | undefined;
+  const kept = async (): Promise<SignedIn | undefined> => {
+    const text = await store.getItem(key);
+    return text === null ? undefined : (JSON.parse(text) as SignedIn);
+  };
+  async function begin({ token, refreshToken }: SignedIn): Promise<void> {
+    await store.setItem(key, JSON.stringify({ token, refreshToken }));
+  }
+
+  async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
+    try {
+      const given = await apiWith(
+        url,
+        createTokens(() => undefined),
+      ).refresh({ refreshToken });
+      await begin(given);
+      return given.token;
+    } catch (thrown) {
+      if (errorTable[toDuetError(thrown).code].retry !== 'reauth') throw thrown;
+      await store.removeItem(key);
+      return undefined;
+    }
+  }
+
+  let refreshing: Promise<string | undefined> | undefined;
+  async function getToken(ask: { refresh: boolean }): Promise<string | undefined> {
+    if (refreshing) return refreshing;
+    const here = await kept();
+    if (here && ask.refresh && here.token === last) {
+      refreshing ??= refresh(here).finally(() => {
+        refreshing = undefined;
+      });
+      last = await refreshing;
+    } else {
+      last = here?.token;
+    }
+    return last;
+  }
+
+  return {
+    begin,
+    getToken,
+    async end() {
+      const here = await kept();
+      await store.removeItem(key);
+      if (here)
+        await apiWith(
+          url,
+          createTokens(() => here.token),
+        )
+          .logout()
+          .catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { eventually, register, rest, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createApi, createSession } from '../src/index.ts';
+import { MAIN, start, synced } from './people.ts';
+
+describe('a session of the SDK', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    server = await startServer(MAIN, { DATA_DIR: folder.path, JWT_EXPIRES_IN: '4s' });
+  });
+  afterAll(async () => {
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+
+  /** A device on which somebody has signed in, and what it keeps. */
+  async function signIn() {
+    const user = await register(server.url, 'anna');
+    const items = new Map<string, string>();
+    const store = {
+      getItem: async (key: string) => items.get(key) ?? null,
+      setItem: async (key: string, value: string) => void items.set(key, value),
+      removeItem: async (key: string) => void items.delete(key),
+    };
+    const tab = () => createSession({ url: server.url, store });
+    const session = tab();
+    const { email, password } = user;
+    await session.begin(await createApi({ url: server.url }).login({ email, password }));
+    return { user, items, session, tab };
+  }
+  const get = { refresh: false };
+  const refresh = { refresh: true };
+
+  test('U17 a connection outlives its tokens: it is given new ones and never lost', async () => {
+    const { user, session } = await signIn();
+    const tokens = new Set<string | null | undefined>();
+    const getToken: typeof session.getToken = async (ask) => {
+      const token = await session.getToken(ask);
+      tokens.add(token);
+      return token;
+    };
+    using chat = start(server.url, user, { getToken });
+    await synced(chat);
+    const states = new Set<string>();
+    chat.subscribe(() => states.add(chat.getState().connection));
+    await eventually(() => tokens.size === 4, 'three new tokens');
+    await chat.api.me();
+    expect([...states]).toEqual([]);
+    expect(chat.getState().connection).toBe('online');
+  });
+
+  test('U17 tabs share a session: what one has got, the other takes', async () => {
+    const { session, items, tab } = await signIn();
+    const other = tab();
+    const kept = () => JSON.parse([...items.values()][0] as string) as { token: string; refreshToken: string };
+    const before = kept();
+    await session.getToken(get);
+    await session.getToken(refresh);
+    const after = kept();
+    expect(after.refreshToken).not.toBe(before.refreshToken);
+    expect(await other.getToken(refresh)).toBe(after.token);
+    expect(kept()).toEqual(after);
+    // Both at once: one successor, which stays good.
+    await Promise.all([session.getToken(refresh), other.getToken(refresh)]);
+    for (const each of [session, other, tab()]) {
+      const token = (await each.getToken(get)) as string;
+      expect((await rest(server.url, '/auth/me', { token })).status).toBe(200);
+    }
+    expect(await session.getToken(refresh)).toEqual(expect.any(String));
+  });
+
+  test('U17 a session that was ended elsewhere is forgotten; one that cannot be asked about is not', async () => {
+    const { session, items, tab } = await signIn();
+    const kept = [...items.values()];
+    const away = createSession({
+      url: 'http://127.0.0.1:1',
+      store: { getItem: () => kept[0] ?? null, setItem: () => {}, removeItem: () => kept.pop() },
+    });
+    expect(await away.getToken(get)).toEqual(expect.any(String));
+    await expect(away.getToken(refresh)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(kept).toHaveLength(1);
+
+    const other = tab();
+    const token = (await other.getToken(get)) as string;
+    await rest(server.url, '/auth/logout', { method: 'POST', token });
+    await session.getToken(get);
+    expect(await session.getToken(refresh)).toBeUndefined();
+    expect(items.size).toBe(0);
+    expect(await session.getToken(get)).toBeUndefined();
+  });
+
+  test('U17 signing out forgets the session here and ends it there', async () => {
+    const { session, items } = await signIn();
+    const token = (await session.getToken(get)) as string;
+    await session.end();
+    expect(items.size).toBe(0);
+    expect((await rest(server.url, '/auth/me', { token })).body).toMatchObject({ code: 'SESSION_REVOKED' });
+    await session.end();
+  });
+});
