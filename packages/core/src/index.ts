@@ -10,9 +10,11 @@ import { createReceipts } from './receipts.ts';
 import { createSessions } from './sessions.ts';
 import { createSync } from './sync.ts';
 
+export type * from './admin-ports.ts';
 export { type Cache, createCache } from './cache.ts';
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
 export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
+export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
 export type * from './ports.ts';

@@ -9,6 +9,7 @@
  * - Ids are strings of hex digits, times are milliseconds since 1970.
  */
 import type { MessageType, ServerEvent, ServerEventName } from '@duet/contract';
+import type { AdminStore } from './admin-ports.ts';
 
 export interface UserRecord {
   id: string;
@@ -237,6 +238,7 @@ export interface Store {
   conversations: ConversationStore;
   receipts: ReceiptStore;
   dataKeys: DataKeyStore;
+  admin: AdminStore;
   /** Resolves when the store answers. @throws DuetError UNAVAILABLE when it does not */
   ready(): Promise<void>;
   /** Finishes what is under way, then lets go of files and connections. */

@@ -1,4 +1,5 @@
 import type { Store } from '@duet/core';
+import { createAdmin } from './admin.ts';
 import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { createDatabase } from './database.ts';
@@ -20,6 +21,7 @@ export function createMongoStore(options: { uri: string }): Store {
     conversations: createConversations(database),
     receipts: createReceipts(database),
     dataKeys: createDataKeys(database),
+    admin: createAdmin(database),
     ready: database.ready,
     close: database.close,
   };

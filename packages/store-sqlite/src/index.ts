@@ -1,4 +1,5 @@
 import type { Store } from '@duet/core';
+import { createAdmin } from './admin.ts';
 import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { answer, openDatabase } from './database.ts';
@@ -24,6 +25,7 @@ export function createSqliteStore(options: { file: string }): Store {
     conversations: createConversations(db),
     receipts: createReceipts(db),
     dataKeys: createDataKeys(db),
+    admin: createAdmin(db),
     ready: () =>
       answer(() => {
         ping.get();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
+import { adminTests } from './admin.ts';
 import { appendTests } from './append.ts';
 import type { StoreUnderTest } from './common.ts';
 import { conversationTests } from './conversations.ts';
@@ -40,6 +41,7 @@ export function storeSuite(name: string, createStore: () => Promise<StoreUnderTe
     describe('conversations', () => conversationTests(opened()));
     describe('receipts', () => receiptTests(opened()));
     describe('dataKeys', () => dataKeyTests(opened()));
+    describe('admin', () => adminTests(opened()));
     describe('ready and close', () => lifeTests(createStore));
   });
 }

@@ -1,0 +1,121 @@
+import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
+import type { Database } from './database.ts';
+import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
+
+/** A walk over everything may take longer than anybody waits for an answer. */
+const PATIENT = { maxTimeMS: 60_000 };
+
+type Tail = LogSummary['last'];
+type First = Pick<MessageDocument, 'conversation' | 'sender' | 'receiver'>;
+
+export function createAdmin(database: Database): AdminStore {
+  const messages = () => database.collection<MessageDocument>('messages');
+  const inbox = () => database.collection<InboxDocument>('inbox');
+  const watermarks = () => database.collection<StepDocument>('watermarks');
+  const size = async (name: 'users' | 'sessions' | 'inbox' | 'messages') =>
+    database.collection(name).estimatedDocumentCount(PATIENT);
+
+  const lastOf = (conversation: string) =>
+    database.first<Tail>('messages', {
+      filter: { conversation },
+      sort: { seq: -1 },
+      projection: { _id: 0, seq: 1, sent: 1, createdAt: 1 },
+    });
+
+  async function summarise({ conversation, sender, receiver }: First): Promise<LogSummary[]> {
+    const last = await lastOf(conversation);
+    if (!last) return [];
+    // Up to what was read: nodes go on writing, and a count that came later would be another moment's.
+    const entries = await messages().countDocuments({ conversation, seq: { $lte: last.seq } }, PATIENT);
+    return [{ conversation, users: sender < receiver ? [sender, receiver] : [receiver, sender], entries, last }];
+  }
+
+  async function marked({ user, conversation }: RowKey, kind: WatermarkKind): Promise<number> {
+    const step = await database.first<StepDocument>('watermarks', {
+      filter: { mark: markId(user, conversation, kind), user },
+      sort: { n: -1 },
+    });
+    return step?.n ?? 0;
+  }
+
+  async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<StoredRow> {
+    const key = { user, conversation };
+    const [readN, deliveredN] = await Promise.all([marked(key, 'read'), marked(key, 'delivered')]);
+    // After the watermarks, so that none seems to lie beyond what was written meanwhile.
+    return { user, conversation, peer, lastAt, readN, deliveredN, last: await lastOf(conversation) };
+  }
+
+  async function lower({ user, conversation, lastSeq, lastAt, ...row }: RightRow, kind: WatermarkKind): Promise<void> {
+    const n = row[`${kind}N`];
+    const mark = markId(user, conversation, kind);
+    const { deletedCount } = await watermarks().deleteMany({ mark, user, n: { $gt: n } });
+    if (deletedCount === 0 || n === 0) return;
+    const step = { mark, n, from: n - 1, seq: lastSeq, at: lastAt };
+    await watermarks().updateOne({ _id: `${mark}:${n - 1}`, user }, { $setOnInsert: step }, { upsert: true });
+  }
+
+  async function correct(row: RightRow): Promise<void> {
+    const { user, conversation, peer, lastAt } = row;
+    const update = { $set: { peer }, $max: { lastAt }, $setOnInsert: { conversation } };
+    await inbox().updateOne({ _id: rowId(user, conversation), user }, update, { upsert: true });
+    await lower(row, 'read');
+    await lower(row, 'delivered');
+  }
+
+  async function remove({ user, conversation }: RowKey): Promise<void> {
+    await inbox().deleteOne({ _id: rowId(user, conversation), user });
+    const kinds: WatermarkKind[] = ['read', 'delivered'];
+    await watermarks().deleteMany({ mark: { $in: kinds.map((kind) => markId(user, conversation, kind)) }, user });
+  }
+
+  return {
+    counts: () =>
+      database.answer(async () => {
+        const [users, sessions, rows, entries] = await Promise.all([
+          size('users'),
+          size('sessions'),
+          size('inbox'),
+          size('messages'),
+        ]);
+        return { users, sessions, conversations: Math.floor(rows / 2), messages: entries };
+      }),
+    logs: ({ after = '', limit }) =>
+      database.answer(async () => {
+        const found = await messages()
+          .find({ conversation: { $gt: after }, seq: 1 }, PATIENT)
+          .sort({ conversation: 1, seq: 1 })
+          .project<First>({ _id: 0, conversation: 1, sender: 1, receiver: 1 })
+          .limit(limit)
+          .toArray();
+        return (await Promise.all(found.map(summarise))).flat();
+      }),
+    rows: (query) =>
+      database.answer(async () => {
+        if ('keys' in query) {
+          const ids = query.keys.map(({ user, conversation }) => rowId(user, conversation));
+          const users = [...new Set(query.keys.map(({ user }) => user))];
+          const found = await inbox()
+            .find({ _id: { $in: ids }, user: { $in: users } }, PATIENT)
+            .toArray();
+          return Promise.all(found.map(complete));
+        }
+        const { after, limit } = query;
+        const _id = after && { $gt: rowId(after.user, after.conversation) };
+        const found = await inbox()
+          .find(_id ? { _id } : {}, PATIENT)
+          .sort({ _id: 1 })
+          .limit(limit)
+          .toArray();
+        return Promise.all(found.map(complete));
+      }),
+    repair: ({ right, gone }) =>
+      database.answer(async () => {
+        await Promise.all([...right.map(correct), ...gone.map(remove)]);
+      }),
+    erase: ({ conversation, sender }) =>
+      database.answer(async () => {
+        const emptied = { $set: { content: '', messageType: 'text' as const } };
+        return (await messages().updateMany({ conversation, sender }, emptied)).matchedCount;
+      }),
+  };
+}

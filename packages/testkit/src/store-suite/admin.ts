@@ -1,0 +1,139 @@
+import type { LogSummary, RowKey, StoredRow } from '@duet/core';
+import { createInboxAdmin } from '@duet/core';
+import { expect, it } from 'vitest';
+import { newId, pair, START, type StoreUnderTest, upTo, user } from './common.ts';
+
+/** Called by `storeSuite`. The port itself breaks what is then found: it may write what is not right. */
+export function adminTests(under: () => StoreUnderTest): void {
+  const admin = () => under().store.admin;
+  const inbox = () => createInboxAdmin({ admin: admin(), clock: { now: () => START }, pause: async () => {} });
+  const rowsOf = (...keys: RowKey[]) => admin().rows({ keys });
+
+  /** A conversation in which `low` has sent one message and `high` two, of which `low` has read one. */
+  async function conversation() {
+    const { id, low, high, draft } = pair();
+    const { store } = under();
+    const drafts = [draft(low), draft(high), draft(high)];
+    const [, , last] = await store.messages.append(drafts);
+    await store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 1, seq: 2, at: START }]);
+    const createdAt = last?.entry.createdAt as number;
+    const mine: RowKey = { user: low, conversation: id };
+    return { id, low, high, mine, last: { seq: 3, sent: [1, 2], createdAt }, drafts };
+  }
+
+  async function all<T>(page: (after: T | undefined) => Promise<T[]>): Promise<T[]> {
+    const found: T[] = [];
+    for (;;) {
+      const more = await page(found.at(-1));
+      if (more.length === 0) return found;
+      found.push(...more);
+    }
+  }
+
+  it('[O22] logs and rows are walked page by page, each once', async () => {
+    const made = await Promise.all(upTo(5).map(conversation));
+    const logs = await all<LogSummary>((after) =>
+      admin().logs({ limit: 2, ...(after && { after: after.conversation }) }),
+    );
+    const rows = await all<StoredRow>((after) => admin().rows({ limit: 3, ...(after && { after }) }));
+    for (const { id, low, high, last } of made) {
+      expect(logs.filter((log) => log.conversation === id)).toEqual([
+        { conversation: id, users: [low, high], entries: 3, last },
+      ]);
+      expect(
+        rows.filter((row) => row.conversation === id).map(({ user, peer, readN }) => ({ user, peer, readN })),
+      ).toEqual(
+        expect.arrayContaining([
+          { user: low, peer: high, readN: 1 },
+          { user: high, peer: low, readN: 0 },
+        ]),
+      );
+      expect(await rowsOf({ user: low, conversation: id })).toEqual([
+        { user: low, conversation: id, peer: high, lastAt: last.createdAt, readN: 1, deliveredN: 0, last },
+      ]);
+    }
+    expect(new Set(logs.map(({ conversation: id }) => id)).size).toBe(logs.length);
+    expect(new Set(rows.map(({ user, conversation: id }) => `${user} ${id}`)).size).toBe(rows.length);
+    expect(rows.length).toBe(2 * logs.length);
+  });
+
+  it('[O22] counts tell about how much there is', async () => {
+    const before = await admin().counts();
+    await under().store.users.create(user());
+    await conversation();
+    const { users, conversations, messages } = await admin().counts();
+    expect({ users, conversations, messages }).toEqual({
+      users: before.users + 1,
+      conversations: before.conversations + 1,
+      messages: before.messages + 3,
+    });
+  });
+
+  it('[O22] erase empties what one of the two has written, and every entry keeps its place', async () => {
+    const { id, high, drafts } = await conversation();
+    const { store } = under();
+    const before = await store.messages.page({ conversation: id, limit: 10 });
+    expect(await admin().erase({ conversation: id, sender: high })).toBe(2);
+    const after = await store.messages.page({ conversation: id, limit: 10 });
+    expect(after).toEqual(before.map((entry) => (entry.sender === high ? { ...entry, content: '' } : entry)));
+    const [repeated] = await store.messages.append([drafts[1] as (typeof drafts)[0]]);
+    expect(repeated).toEqual({ entry: after[1], fresh: false });
+  });
+
+  it('[O22] what is right is found right', async () => {
+    const { mine, last } = await conversation();
+    const { findings, conversations, rows } = await inbox().check();
+    expect(findings).toEqual([]);
+    expect(rows).toBe(2 * conversations);
+    const [row] = await rowsOf(mine);
+    await admin().repair({ right: [{ ...(row as StoredRow), lastSeq: last.seq }], gone: [] });
+    expect(await rowsOf(mine)).toEqual([row]);
+  });
+
+  it('[O22] a row that is missing, has no log or names a wrong peer is found and repaired', async () => {
+    const [one, two] = [await conversation(), await conversation()];
+    const stray: RowKey = { user: newId(), conversation: pair().id };
+    const [{ store }, wrong] = [under(), { lastAt: START, lastSeq: 3, readN: 0, deliveredN: 0 }];
+    const rows = () => store.conversations.get([one.mine, two.mine]);
+    const before = await rows();
+    const peer = newId();
+    await admin().repair({
+      right: [
+        { ...two.mine, ...wrong, readN: 1, peer },
+        { ...stray, ...wrong, peer },
+      ],
+      gone: [one.mine],
+    });
+    const found = [
+      { what: 'row missing', row: one.mine },
+      { what: 'wrong peer', row: two.mine },
+      { what: 'row without log', row: stray },
+    ];
+    expect((await inbox().check()).findings).toEqual(expect.arrayContaining(found));
+    expect(await inbox().repair()).toMatchObject({ repaired: 3 });
+    expect((await inbox().check()).findings).toEqual([]);
+    expect(await rowsOf(stray)).toEqual([]);
+    const after = await rows();
+    expect(after.map(({ peer }) => peer).sort()).toEqual(before.map(({ peer }) => peer).sort());
+    expect(after.find(({ user }) => user === two.low)).toEqual(before.find(({ user }) => user === two.low));
+  });
+
+  it('[O22] a watermark is lowered, never raised', async () => {
+    const { mine, id, low, high, last } = await conversation();
+    await admin().repair({
+      right: [{ ...mine, peer: high, lastAt: 0, lastSeq: last.seq, readN: 9, deliveredN: 9 }],
+      gone: [],
+    });
+    expect(await rowsOf(mine)).toMatchObject([{ readN: 1, deliveredN: 0, lastAt: last.createdAt }]);
+    await under().store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 2, seq: 3, at: START }]);
+    await admin().repair({
+      right: [{ ...mine, peer: high, lastAt: 0, lastSeq: last.seq, readN: 1, deliveredN: 0 }],
+      gone: [],
+    });
+    const [row] = await under().store.conversations.get([mine]);
+    expect(row?.read.n).toBe(1);
+    expect(
+      await under().store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 2, seq: 3, at: START }]),
+    ).toMatchObject([{ moved: 1 }]);
+  });
+}
