@@ -1,4 +1,4 @@
-import type { Clock, Cluster, Store } from '@duet/core';
+import type { Clock, Cluster, ClusterView, Store } from '@duet/core';
 import type { Config } from './config.ts';
 import type { Log } from './ops/log.ts';
 
@@ -47,6 +47,12 @@ export const loadCluster = <K extends Config['cluster']['kind']>(
   config: Kind<Config['cluster'], K>,
   context: AdapterContext,
 ): Promise<Cluster> => clusters[config.kind as K](config, context);
+
+/** The nodes around a Redis, seen from outside. */
+export async function loadRedisView(config: Kind<Config['cluster'], 'redis'>): Promise<ClusterView> {
+  const { createRedisView } = await import('@duet/cluster-redis');
+  return createRedisView(config);
+}
 
 /** Copies of the embedded database. */
 export const loadBackups = () => import('@duet/store-sqlite');

@@ -2,9 +2,14 @@
 import { parseArgs } from 'node:util';
 import { rotateKeys } from '@duet/sealing';
 import { loadBackups, loadStore } from './adapters.ts';
+import { adminCommands, findAdminCommand } from './admin/commands.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
-const HELP = `npm run duet -- COMMAND
+const adminHelp = Object.entries(adminCommands)
+  .map(([name, { args, does }]) => `  ${`${name} ${args}`.trim()}\n      ${does}`)
+  .join('\n');
+
+const HELP = `npm run duet -- COMMAND [--json]
 
   backup FILE     copies the embedded database while servers run
   restore FILE    puts such a copy in its place, while servers run or not; what was written since is gone
@@ -12,7 +17,11 @@ const HELP = `npm run duet -- COMMAND
                   other keys of the ring may go
   check-config    says what is wrong with the environment
 
-DATA_DIR names the folder of the database (./data).`;
+${adminHelp}
+
+It reads the environment variables of the servers, and works beside them: DATA_DIR names the folder of the database
+(./data), or MONGODB_URI and REDIS_URL where everything is. --json prints for machines. It ends with 0; with 1 when it
+could not do it; with 2 when it did, and what it looked at is not well.`;
 
 /** The embedded database. @throws Error when messages are elsewhere */
 function embedded({ store }: Config): string {
@@ -71,17 +80,53 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   },
 };
 
-try {
-  const { positionals, values } = parseArgs({ allowPositionals: true, options: { help: { type: 'boolean' } } });
-  const [name = '', file = ''] = positionals;
+const WRONG = 2;
+const LIMIT = 100;
+
+/** @throws Error in plain words */
+function limitOf(text = String(LIMIT)): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Error('--limit must be a number from 1 on');
+}
+
+/** @returns the exit code */
+async function run(words: string[], { json = false, ...values }: Values): Promise<number> {
+  const [name = '', file = ''] = words;
+  const admin = findAdminCommand(words);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (values.help || !command || (command.needsFile && file === '')) {
+  if (values.help || !(admin || command) || (command?.needsFile && file === '')) {
     console.log(HELP);
-    process.exit(values.help ? 0 : 1);
+    return values.help ? 0 : 1;
   }
-  console.log(await command.run(readConfig(process.env), file));
+  const config = readConfig(process.env);
+  if (command) {
+    const said = await command.run(config, file);
+    console.log(json ? JSON.stringify({ said }) : said);
+    return 0;
+  }
+  const outcome = await admin?.command.run(config, admin.args, {
+    limit: limitOf(values.limit),
+    yes: values.yes ?? false,
+    withMessages: values['with-messages'] ?? false,
+  });
+  if (outcome) console.log(json ? JSON.stringify(outcome.json) : outcome.text);
+  return outcome?.wrong ? WRONG : 0;
+}
+
+const options = {
+  help: { type: 'boolean' },
+  json: { type: 'boolean' },
+  limit: { type: 'string' },
+  yes: { type: 'boolean' },
+  'with-messages': { type: 'boolean' },
+} as const;
+type Values = { [K in keyof typeof options]?: (typeof options)[K]['type'] extends 'boolean' ? boolean : string };
+
+try {
+  const { positionals, values } = parseArgs({ allowPositionals: true, options });
+  process.exitCode = await run(positionals, values);
 } catch (error) {
   const what = error instanceof ConfigError ? 'The configuration is not valid:\n' : '';
   console.error(what + (error instanceof Error ? error.message : String(error)));
-  process.exit(1);
+  process.exitCode = 1;
 }

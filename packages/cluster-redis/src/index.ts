@@ -7,6 +7,8 @@ import { createPresence } from './presence.ts';
 import { createScripts } from './scripts.ts';
 import { createSocketAdapter } from './socket-adapter.ts';
 
+export { createRedisView } from './view.ts';
+
 export interface RedisClusterOptions {
   /** One Redis server of version 7 or newer, `redis://` or `rediss://`. */
   url: string;

@@ -17,7 +17,7 @@ export interface AccountDeps {
 }
 
 /** What uniqueness is judged by: compatibility forms and case folded, so that look-alikes of one name are one account. */
-const normalise = (text: string): string => text.normalize('NFKC').toLowerCase();
+export const normalise = (text: string): string => text.normalize('NFKC').toLowerCase();
 
 const encodeCursor = (key: string): string => Buffer.from(key).toString('base64url');
 const decodeCursor = (cursor: string): string => Buffer.from(cursor, 'base64url').toString();

@@ -20,6 +20,7 @@ export type { Caller } from './messages.ts';
 export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
 export { perTurn } from './turn.ts';
+export { createUserAdmin, type UserSummary } from './user-admin.ts';
 
 export interface CoreDeps {
   store: Store;

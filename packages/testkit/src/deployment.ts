@@ -41,6 +41,8 @@ export interface Deployment extends AsyncDisposable {
   nginx: ServiceProcess | undefined;
   /** nginx, or else the first node. */
   url: string;
+  /** What every node was started with. */
+  environment: Record<string, string>;
 }
 
 async function startNode(
@@ -103,7 +105,7 @@ export async function startCluster(options: DeploymentOptions): Promise<Deployme
     const { address } = hostOf?.('nginx') ?? thisMachine;
     const url = nginx ? `http://${address}:${nginx.port}` : (nodes[0] as DeployedNode).url;
     const disposal = stack.move();
-    return { nodes, mongo, redis, nginx, url, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
+    return { nodes, mongo, redis, nginx, url, environment, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
     throw error;

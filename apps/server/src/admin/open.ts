@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type ClusterView, createInboxAdmin, createUserAdmin, type Store } from '@duet/core';
+import { createSealedStore } from '@duet/sealing';
+import { loadRedisView, loadStore } from '../adapters.ts';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { createLocalView } from './local-view.ts';
+
+/** What commands work with. */
+export interface Admin {
+  store: Store;
+  users: ReturnType<typeof createUserAdmin>;
+  inbox: ReturnType<typeof createInboxAdmin>;
+}
+
+/**
+ * The store that the servers of this environment use, beside them.
+ * @throws Error in plain words when there is none; DuetError UNAVAILABLE when it does not answer
+ */
+export async function withAdmin<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
+  // Opening it would make it, and whoever mistypes DATA_DIR would look at an empty one.
+  if (config.store.kind === 'sqlite' && !existsSync(config.store.file))
+    throw new Error(`There is no database ${config.store.file}`);
+  // What cannot be opened comes out empty and is marked; the nodes say why.
+  const observe = { unreadable: () => {}, damagedKey: () => {} };
+  const sealing = { ...config.encryption, clock: systemClock, observe };
+  const store = createSealedStore(await loadStore(config.store), sealing);
+  try {
+    await store.ready();
+    const users = createUserAdmin({ store, pause });
+    const inbox = createInboxAdmin({ admin: store.admin, clock: systemClock, pause });
+    return await work({ store, users, inbox });
+  } finally {
+    await store.close();
+  }
+}
+
+/** The nodes of this environment. */
+export async function withView<T>(config: Config, work: (view: ClusterView) => Promise<T>): Promise<T> {
+  const view = config.cluster.kind === 'redis' ? await loadRedisView(config.cluster) : createLocalView(config.port);
+  try {
+    return await work(view);
+  } finally {
+    await view.close();
+  }
+}

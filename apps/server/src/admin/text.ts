@@ -1,0 +1,16 @@
+/** Rows as columns. */
+export function columns(rows: string[][]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** An object as lines of name and value. */
+export const fields = (object: object): string =>
+  columns(Object.entries(object).map(([name, value]) => [name, String(value)]));

@@ -1,0 +1,214 @@
+import { DuetError } from '@duet/contract';
+import { normalise } from './accounts.ts';
+import type { Entry, InboxRow, Store, UserRecord } from './ports.ts';
+import { deletedFields, isDeleted, iso } from './views.ts';
+
+/** Stands before a hash that opens nothing any more, as in shadow(5): it can be taken away again. */
+const LOCK = '!';
+const ID = /^[0-9a-f]{24}$/;
+const PAGE = 200;
+/** Nodes ask the store this often what has ended, and close its sockets; then nobody writes any more. */
+const KNOWN_EVERYWHERE_MS = 12_000;
+
+export const isDisabled = ({ passwordHash }: UserRecord): boolean => passwordHash.startsWith(LOCK);
+/** What a password is compared with: nothing for those who may not sign in by one. */
+export const usableHash = (user: UserRecord | undefined): string | undefined =>
+  user && user.passwordHash !== '' && !isDisabled(user) ? user.passwordHash : undefined;
+
+function stateOf(user: UserRecord): 'active' | 'disabled' | 'deleted' {
+  if (isDeleted(user)) return 'deleted';
+  return isDisabled(user) ? 'disabled' : 'active';
+}
+
+const summaryOf = (user: UserRecord) => ({
+  id: user.id,
+  username: user.username,
+  email: user.email,
+  state: stateOf(user),
+  createdAt: iso(user.createdAt),
+  lastSeen: iso(user.lastSeen),
+});
+export type UserSummary = ReturnType<typeof summaryOf>;
+
+const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt, unreadable }: Entry) => ({
+  _id: id,
+  seq,
+  sender,
+  receiver,
+  content,
+  messageType,
+  createdAt: iso(createdAt),
+  ...(unreadable ? { unreadable } : {}),
+});
+
+export interface UserAdminDeps {
+  store: Pick<Store, 'users' | 'sessions' | 'conversations' | 'messages' | 'admin'>;
+  pause: (ms: number) => Promise<void>;
+}
+
+/** What operators do with people, beside running nodes. */
+export function createUserAdmin({ store, pause }: UserAdminDeps) {
+  const { users, sessions, conversations, messages, admin } = store;
+
+  async function byName(name: string): Promise<UserRecord | undefined> {
+    const usernameKey = normalise(name);
+    const [first] = await users.list({ prefix: usernameKey, limit: 1, except: '' });
+    return first?.usernameKey === usernameKey ? first : undefined;
+  }
+
+  /** @param who id, email or name. @throws DuetError NOT_FOUND */
+  async function find(who: string): Promise<UserRecord> {
+    const [byId] = ID.test(who) ? await users.get([who]) : [];
+    const user = byId ?? (who.includes('@') ? await users.byEmail(normalise(who)) : await byName(who));
+    if (!user) throw new DuetError('NOT_FOUND', { message: `There is no user ${who}` });
+    return user;
+  }
+
+  async function findLiving(who: string): Promise<UserRecord> {
+    const user = await find(who);
+    if (isDeleted(user)) throw new DuetError('NOT_FOUND', { message: `The user ${who} has been deleted` });
+    return user;
+  }
+
+  async function* rowsOf(user: string): AsyncGenerator<InboxRow> {
+    for (let after = ''; ; ) {
+      const rows = await conversations.walk({ user, after, limit: PAGE });
+      yield* rows;
+      const last = rows.at(-1);
+      if (!last) return;
+      after = last.conversation;
+    }
+  }
+
+  async function* entriesOf(conversation: string): AsyncGenerator<Entry> {
+    for (let after = 0; ; ) {
+      const entries = await messages.page({ conversation, after, limit: PAGE });
+      yield* entries;
+      const last = entries.at(-1);
+      if (!last) return;
+      after = last.seq;
+    }
+  }
+
+  /** Ends all sessions of a user; nodes close the sockets within seconds, and nobody comes in by them. */
+  async function endSessions(user: string): Promise<void> {
+    const ids = (await sessions.list(user)).map(({ id }) => id);
+    await sessions.end([...ids, user].map((id) => ({ user, id })));
+  }
+
+  async function* conversationJson(row: InboxRow): AsyncGenerator<string> {
+    const [peer] = await users.get([row.peer]);
+    const head = { peer: { _id: row.peer, username: peer?.username ?? '' }, read: row.read.n };
+    yield `${JSON.stringify(head).slice(0, -1)},"messages":[`;
+    let separator = '\n';
+    for await (const entry of entriesOf(row.conversation)) {
+      yield separator + JSON.stringify(messageOf(entry));
+      separator = ',\n';
+    }
+    yield ']}';
+  }
+
+  return {
+    /** By name, at most `limit`, those whose name begins with `prefix`. Deleted ones are in no list. */
+    async list({ prefix = '', limit }: { prefix?: string; limit: number }): Promise<UserSummary[]> {
+      const found: UserRecord[] = [];
+      while (found.length < limit) {
+        const after = found.at(-1)?.usernameKey ?? '';
+        const size = Math.min(PAGE, limit - found.length);
+        const page = await users.list({ prefix: normalise(prefix), after, limit: size, except: '' });
+        if (page.length === 0) break;
+        found.push(...page);
+      }
+      return found.map(summaryOf);
+    },
+
+    /** @throws DuetError NOT_FOUND */
+    async show(who: string) {
+      const user = await find(who);
+      let count = 0;
+      for await (const _ of rowsOf(user.id)) count += 1;
+      const [signedIn, unread] = await Promise.all([sessions.list(user.id), conversations.unread(user.id)]);
+      return { ...summaryOf(user), conversations: count, unread, sessions: signedIn.length };
+    },
+
+    /** Nobody signs in to the account, and who is signed in is out; all that it has stays. */
+    async disable(who: string): Promise<UserSummary> {
+      const user = await findLiving(who);
+      const passwordHash = isDisabled(user) ? user.passwordHash : LOCK + user.passwordHash;
+      await users.update(user.id, { passwordHash });
+      await endSessions(user.id);
+      return summaryOf({ ...user, passwordHash });
+    },
+
+    /** The account as it was before it was disabled; its people have to sign in. */
+    async enable(who: string): Promise<UserSummary> {
+      const user = await findLiving(who);
+      const passwordHash = isDisabled(user) ? user.passwordHash.slice(LOCK.length) : user.passwordHash;
+      await users.update(user.id, { passwordHash });
+      return summaryOf({ ...user, passwordHash });
+    },
+
+    /**
+     * Deletes an account: name and email are free again, others keep the conversations. With `messages`, what it has
+     * written is emptied as well, once no node lets it write any more. Safe to repeat, by its id.
+     * @returns how many messages were emptied
+     */
+    async delete(who: string, options: { messages: boolean }) {
+      const user = await find(who);
+      const fields = deletedFields(user.id);
+      await users.update(user.id, fields);
+      await endSessions(user.id);
+      let emptied = 0;
+      if (options.messages) {
+        await pause(KNOWN_EVERYWHERE_MS);
+        for await (const { conversation } of rowsOf(user.id))
+          emptied += await admin.erase({ conversation, sender: user.id });
+      }
+      return { ...summaryOf({ ...user, ...fields }), emptied };
+    },
+
+    /** All that is stored about somebody, as the text of one JSON document, in pieces. */
+    async *export(who: string): AsyncGenerator<string> {
+      const user = await find(who);
+      const devices = (await sessions.list(user.id)).map(({ device, createdAt, lastUsedAt }) => ({
+        device,
+        createdAt: iso(createdAt),
+        lastUsedAt: iso(lastUsedAt),
+      }));
+      yield `{"profile":${JSON.stringify(summaryOf(user))},\n"sessions":${JSON.stringify(devices)},\n"conversations":[`;
+      let separator = '\n';
+      for await (const row of rowsOf(user.id)) {
+        yield separator;
+        yield* conversationJson(row);
+        separator = ',\n';
+      }
+      yield ']}\n';
+    },
+
+    /** Where somebody is signed in. */
+    async sessions(who: string) {
+      const { id: user } = await find(who);
+      return (await sessions.list(user)).map(({ id, device, createdAt, lastUsedAt, expiresAt }) => ({
+        id,
+        device,
+        createdAt: iso(createdAt),
+        lastUsedAt: iso(lastUsedAt),
+        expiresAt: iso(expiresAt),
+      }));
+    },
+
+    /** Signs somebody out everywhere, or ends one session. @returns how many sessions there were. @throws DuetError NOT_FOUND */
+    async revoke(who: string, id?: string): Promise<number> {
+      const { id: user } = await find(who);
+      const there = await sessions.list(user);
+      if (id === undefined) {
+        await endSessions(user);
+        return there.length;
+      }
+      if (!there.some((session) => session.id === id))
+        throw new DuetError('NOT_FOUND', { message: `There is no session ${id}` });
+      await sessions.end([{ user, id }]);
+      return 1;
+    },
+  };
+}
