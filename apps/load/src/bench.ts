@@ -1,6 +1,7 @@
 // `npm run bench`: Duet beside a bare Socket.IO relay, on one core, in the same run. Prints a table, judges nothing.
 import { parseArgs } from 'node:util';
-import { history, type Line, login, memory, throughput } from './parts.ts';
+import { memory } from './idle.ts';
+import { history, type Line, login, throughput } from './parts.ts';
 import { pinned } from './subject.ts';
 import { print } from './table.ts';
 
@@ -10,17 +11,18 @@ type Part = keyof typeof parts;
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
+    minutes: { type: 'string', default: '1' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 
-const HELP = `npm run bench -- [--only ${Object.keys(parts).join('|')}] [--quick] [--json]
+const HELP = `npm run bench -- [--only ${Object.keys(parts).join('|')}] [--quick] [--minutes 1] [--json]
 
 Compares Duet (embedded store) with a bare Socket.IO relay that stores nothing.
 Server and generator each have a core of their own; figures are ratios within one run.
---quick is short and rough; --json prints the lines as JSON as well.`;
+--minutes is how long idle connections are watched; --quick is short and rough; --json prints the lines as JSON as well.`;
 
 if (values.help || (values.only !== undefined && !(values.only in parts))) {
   console.log(HELP);
@@ -31,7 +33,7 @@ if (pinned('0').length === 0)
 
 const lines: Line[] = [];
 for (const name of values.only ? [values.only as Part] : (Object.keys(parts) as Part[])) {
-  lines.push(...(await parts[name]((text) => console.log(`  ${text}`), values.quick)));
+  lines.push(...(await parts[name]((text) => console.log(`  ${text}`), values.quick, Number(values.minutes))));
 }
 console.log();
 print([['', 'relay / first', 'Duet / then', 'ratio', 'to reach'], ...lines]);

@@ -1,5 +1,5 @@
 import { createAccounts, emailOf, PASSWORD } from './accounts.ts';
-import { type Driven, drive, generate } from './drive.ts';
+import { type Driven, drive } from './drive.ts';
 import { type Kind, startSubject } from './subject.ts';
 
 /** A line of the table: what, the relay, Duet, how they compare, and what to reach. */
@@ -12,7 +12,6 @@ const WARM_UP = 20_000;
 
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
-const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
 const ms = (value: number): string => `${value.toFixed(2)} ms`;
 
 async function inTurn<T>(rounds: number, run: (kind: Kind, round: number) => Promise<T>): Promise<Record<Kind, T[]>> {
@@ -63,28 +62,6 @@ export async function throughput(progress: Progress, quick: boolean): Promise<Li
     ],
     ['ack p99, saturated', ms(of(relay, p99)), ms(of(duet, p99)), ratio(of(duet, p99), of(relay, p99)), ''],
   ];
-}
-
-/** What a socket that does nothing costs. */
-export async function memory(progress: Progress, quick: boolean): Promise<Line[]> {
-  const sockets = quick ? 500 : 2_000;
-  const { relay, duet } = await inTurn(quick ? 1 : 3, async (kind, round) => {
-    // Both collect as eagerly: what is measured is what is held, not what is not yet collected.
-    await using subject = await startSubject(kind, { NODE_OPTIONS: '--max-semi-space-size=1' });
-    const accounts = await createAccounts(kind, subject.url, 50);
-    const before = subject.residentBytes();
-    let each = 0;
-    await generate({ what: 'idle', accounts, sockets }, async ({ signal }) => {
-      if (signal !== 'connected') return false;
-      await new Promise((resolve) => setTimeout(resolve, 5_000));
-      each = (subject.residentBytes() - before) / sockets;
-      return true;
-    });
-    progress(`memory ${round} ${kind}: ${kib(each)} for each idle connection`);
-    return each;
-  });
-  const [a, b] = [median(relay), median(duet)];
-  return [['memory per idle connection', kib(a), kib(b), ratio(b, a), 'at most 1.5x']];
 }
 
 async function pageTime(url: string, peer: string, token: string): Promise<number> {
