@@ -29,8 +29,8 @@ export interface DeployedNode {
   url: string;
   /** The process that runs now. */
   process: ServerProcess;
-  /** Starts it again after it was killed or stopped; resolves when it listens. */
-  start(): Promise<void>;
+  /** Starts it again after it was killed or stopped, or another `main` in its place; resolves when it listens. */
+  start(main?: string): Promise<void>;
 }
 
 /** Nodes and what they need, as processes of this machine. */
@@ -54,8 +54,8 @@ async function startNode(
   const node: DeployedNode = {
     url: first.url,
     process: first,
-    async start() {
-      node.process = await startServer(main, environment, options);
+    async start(other = main) {
+      node.process = await startServer(other, environment, options);
     },
   };
   return node;
