@@ -1,19 +1,13 @@
 import { DuetError } from '@duet/contract';
+import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { normalise } from './accounts.ts';
 import type { Entry, InboxRow, Store, UserRecord } from './ports.ts';
 import { deletedFields, isDeleted, iso } from './views.ts';
 
-/** Stands before a hash that opens nothing any more, as in shadow(5): it can be taken away again. */
-const LOCK = '!';
 const ID = /^[0-9a-f]{24}$/;
 const PAGE = 200;
 /** Nodes ask the store this often what has ended, and close its sockets; then nobody writes any more. */
 const KNOWN_EVERYWHERE_MS = 12_000;
-
-export const isDisabled = ({ passwordHash }: UserRecord): boolean => passwordHash.startsWith(LOCK);
-/** What a password is compared with: nothing for those who may not sign in by one. */
-export const usableHash = (user: UserRecord | undefined): string | undefined =>
-  user && user.passwordHash !== '' && !isDisabled(user) ? user.passwordHash : undefined;
 
 function stateOf(user: UserRecord): 'active' | 'disabled' | 'deleted' {
   if (isDeleted(user)) return 'deleted';
@@ -90,10 +84,11 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     }
   }
 
-  /** Ends all sessions of a user; nodes close the sockets within seconds, and nobody comes in by them. */
-  async function endSessions(user: string): Promise<void> {
+  /** Ends all sessions of a user; nodes close the sockets within seconds. @returns how many there were */
+  async function endSessions(user: string): Promise<number> {
     const ids = (await sessions.list(user)).map(({ id }) => id);
-    await sessions.end([...ids, user].map((id) => ({ user, id })));
+    await sessions.end(ids.map((id) => ({ user, id })));
+    return ids.length;
   }
 
   async function* conversationJson(row: InboxRow): AsyncGenerator<string> {
@@ -134,7 +129,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     /** Nobody signs in to the account, and who is signed in is out; all that it has stays. */
     async disable(who: string): Promise<UserSummary> {
       const user = await findLiving(who);
-      const passwordHash = isDisabled(user) ? user.passwordHash : LOCK + user.passwordHash;
+      const passwordHash = locked(user);
       await users.update(user.id, { passwordHash });
       await endSessions(user.id);
       return summaryOf({ ...user, passwordHash });
@@ -143,7 +138,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     /** The account as it was before it was disabled; its people have to sign in. */
     async enable(who: string): Promise<UserSummary> {
       const user = await findLiving(who);
-      const passwordHash = isDisabled(user) ? user.passwordHash.slice(LOCK.length) : user.passwordHash;
+      const passwordHash = unlocked(user);
       await users.update(user.id, { passwordHash });
       return summaryOf({ ...user, passwordHash });
     },
@@ -158,6 +153,8 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
       const fields = deletedFields(user.id);
       await users.update(user.id, fields);
       await endSessions(user.id);
+      // With his own id: everything of him, also what begins at this moment.
+      await sessions.end([{ user: user.id, id: user.id }]);
       let emptied = 0;
       if (options.messages) {
         await pause(KNOWN_EVERYWHERE_MS);
@@ -200,12 +197,8 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     /** Signs somebody out everywhere, or ends one session. @returns how many sessions there were. @throws DuetError NOT_FOUND */
     async revoke(who: string, id?: string): Promise<number> {
       const { id: user } = await find(who);
-      const there = await sessions.list(user);
-      if (id === undefined) {
-        await endSessions(user);
-        return there.length;
-      }
-      if (!there.some((session) => session.id === id))
+      if (id === undefined) return endSessions(user);
+      if ((await sessions.get([{ user, id }])).length === 0)
         throw new DuetError('NOT_FOUND', { message: `There is no session ${id}` });
       await sessions.end([{ user, id }]);
       return 1;
