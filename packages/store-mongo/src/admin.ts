@@ -1,9 +1,9 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
-import type { Database } from './database.ts';
+import { BOUNDED, type Database } from './database.ts';
 import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
 
-/** A walk over everything may take longer than anybody waits for an answer. */
-const PATIENT = { maxTimeMS: 60_000 };
+/** Entries that one command looks at: however long a conversation is, each has its answer in time. */
+const STRETCH = 10_000;
 
 type Tail = LogSummary['last'];
 type First = Pick<MessageDocument, 'conversation' | 'sender' | 'receiver'>;
@@ -13,7 +13,7 @@ export function createAdmin(database: Database): AdminStore {
   const inbox = () => database.collection<InboxDocument>('inbox');
   const watermarks = () => database.collection<StepDocument>('watermarks');
   const size = async (name: 'users' | 'sessions' | 'inbox' | 'messages') =>
-    database.collection(name).estimatedDocumentCount(PATIENT);
+    database.collection(name).estimatedDocumentCount(BOUNDED);
 
   const lastOf = (conversation: string) =>
     database.first<Tail>('messages', {
@@ -22,11 +22,26 @@ export function createAdmin(database: Database): AdminStore {
       projection: { _id: 0, seq: 1, sent: 1, createdAt: 1 },
     });
 
+  /** The sum of what `work` does to each stretch of a log, up to `end`. */
+  async function eachStretch(
+    { conversation, end }: { conversation: string; end: number },
+    work: (stretch: { conversation: string; seq: { $gt: number; $lte: number } }) => Promise<number>,
+  ): Promise<number> {
+    let sum = 0;
+    for (let from = 0; from < end; from += STRETCH) {
+      const seq = { $gt: from, $lte: Math.min(end, from + STRETCH) };
+      sum += await database.answer(() => work({ conversation, seq }));
+    }
+    return sum;
+  }
+
   async function summarise({ conversation, sender, receiver }: First): Promise<LogSummary[]> {
-    const last = await lastOf(conversation);
+    const last = await database.answer(() => lastOf(conversation));
     if (!last) return [];
     // Up to what was read: nodes go on writing, and a count that came later would be another moment's.
-    const entries = await messages().countDocuments({ conversation, seq: { $lte: last.seq } }, PATIENT);
+    const entries = await eachStretch({ conversation, end: last.seq }, (stretch) =>
+      messages().countDocuments(stretch, BOUNDED),
+    );
     return [{ conversation, users: sender < receiver ? [sender, receiver] : [receiver, sender], entries, last }];
   }
 
@@ -79,30 +94,31 @@ export function createAdmin(database: Database): AdminStore {
         ]);
         return { users, sessions, conversations: Math.floor(rows / 2), messages: entries };
       }),
-    logs: ({ after = '', limit }) =>
-      database.answer(async () => {
-        const found = await messages()
-          .find({ conversation: { $gt: after }, seq: 1 }, PATIENT)
+    async logs({ after = '', limit }) {
+      const firsts = await database.answer(() =>
+        messages()
+          .find({ conversation: { $gt: after }, seq: 1 }, BOUNDED)
           .sort({ conversation: 1, seq: 1 })
           .project<First>({ _id: 0, conversation: 1, sender: 1, receiver: 1 })
           .limit(limit)
-          .toArray();
-        return (await Promise.all(found.map(summarise))).flat();
-      }),
+          .toArray(),
+      );
+      return (await Promise.all(firsts.map(summarise))).flat();
+    },
     rows: (query) =>
       database.answer(async () => {
         if ('keys' in query) {
           const ids = query.keys.map(({ user, conversation }) => rowId(user, conversation));
           const users = [...new Set(query.keys.map(({ user }) => user))];
           const found = await inbox()
-            .find({ _id: { $in: ids }, user: { $in: users } }, PATIENT)
+            .find({ _id: { $in: ids }, user: { $in: users } }, BOUNDED)
             .toArray();
           return Promise.all(found.map(complete));
         }
         const { after, limit } = query;
         const _id = after && { $gt: rowId(after.user, after.conversation) };
         const found = await inbox()
-          .find(_id ? { _id } : {}, PATIENT)
+          .find(_id ? { _id } : {}, BOUNDED)
           .sort({ _id: 1 })
           .limit(limit)
           .toArray();
@@ -112,10 +128,12 @@ export function createAdmin(database: Database): AdminStore {
       database.answer(async () => {
         await Promise.all([...right.map(correct), ...gone.map(remove)]);
       }),
-    erase: ({ conversation, sender }) =>
-      database.answer(async () => {
-        const emptied = { $set: { content: '', messageType: 'text' as const } };
-        return (await messages().updateMany({ conversation, sender }, emptied)).matchedCount;
-      }),
+    async erase({ conversation, sender }) {
+      const last = await database.answer(() => lastOf(conversation));
+      const emptied = { $set: { content: '', messageType: 'text' as const } };
+      return eachStretch({ conversation, end: last?.seq ?? 0 }, async (stretch) => {
+        return (await messages().updateMany({ ...stretch, sender }, emptied)).matchedCount;
+      });
+    },
   };
 }
