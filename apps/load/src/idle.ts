@@ -12,6 +12,7 @@ const PEOPLE = 200;
 /** Until what connecting has left behind is collected. */
 const SETTLE_MS = 10_000;
 const SAMPLE_MS = 5_000;
+const COLLECT = new URL('./collect.ts', import.meta.url).pathname;
 const MIB = 1024 * 1024;
 
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
@@ -35,24 +36,24 @@ interface Watched {
   accounts: Account[];
   /** Before the first connection. */
   empty: number;
-  /** For each step, resident bytes for each connection. */
-  each: number[];
 }
 
-/** The lowest of some samples: what is held, not what waits to be collected. */
+/** What each holds once its garbage is collected: the lowest of some samples, because a collection frees bit by bit. */
 async function heldBy(subjects: Subject[], ms: number): Promise<number[]> {
   const lowest = subjects.map(() => Number.POSITIVE_INFINITY);
-  for (const end = performance.now() + ms; performance.now() < end; await pause(Math.min(SAMPLE_MS, ms / 4))) {
+  for (const end = performance.now() + ms; performance.now() < end; ) {
+    for (const subject of subjects) subject.signal('SIGUSR2');
+    await pause(Math.min(SAMPLE_MS, ms / 4));
     for (const [i, subject] of subjects.entries()) lowest[i] = Math.min(lowest[i] as number, subject.residentBytes());
   }
   return lowest;
 }
 
 async function watch(kind: Kind): Promise<Watched> {
-  // Both collect as eagerly: what is measured is what is held.
-  const subject = await startSubject(kind, { NODE_OPTIONS: '--max-semi-space-size=1' });
+  const subject = await startSubject(kind, { NODE_OPTIONS: `--max-semi-space-size=1 --import=${COLLECT}` });
   const accounts = await createAccounts(kind, subject.url, PEOPLE);
-  return { kind, subject, accounts, empty: subject.residentBytes(), each: [] };
+  const [empty] = (await heldBy([subject], SETTLE_MS)) as [number];
+  return { kind, subject, accounts, empty };
 }
 
 /** What connections cost that do nothing, at several numbers of them, and whether that grows while they last. */

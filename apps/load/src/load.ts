@@ -17,12 +17,13 @@ const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url
 const scenarios = readdirSync(FOLDER).flatMap((file) => (file.endsWith('.yml') ? [basename(file, '.yml')] : []));
 
 const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
-                [--accounts file.csv] [--full] [--nodes 3] [--out file.html]
+                [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--out file.html]
 npm run load -- --prepare file.csv --target http://... [--pairs 20] [--messages 60]
 npm run load -- --from run.json [--out file.html]
 
 Runs a scenario with Artillery, prints a table and writes a page with plots. Without --target it starts nginx, nodes,
-Redis and MongoDB for it. The short form takes some 15 seconds; --full that of the scenario's file, with its limits.
+Redis and MongoDB for it. The short form takes some 15 seconds; --full that of the scenario's file, with its limits;
+--rate lets so many people come each second instead of the file's phases, for --seconds.
 --prepare only makes accounts, for Artillery by hand; --from makes the page of a file that artillery run --output wrote.
 The target has to run with RATE_LIMITS=off. The first run installs Artillery, 400 MB, into apps/load/artillery.`;
 
@@ -34,6 +35,8 @@ const { values } = parseArgs({
     messages: { type: 'string', default: '60' },
     accounts: { type: 'string' },
     full: { type: 'boolean', default: false },
+    rate: { type: 'string' },
+    seconds: { type: 'string', default: '120' },
     nodes: { type: 'string', default: '3' },
     prepare: { type: 'string' },
     from: { type: 'string' },
@@ -77,6 +80,13 @@ function report(file: string, name: string): void {
   console.log(`\nPlots: ${out}`);
 }
 
+/** Arrivals at one rate, instead of the phases of the file. */
+function phases(): string[] {
+  if (values.rate === undefined) return [];
+  const phase = { duration: Number(values.seconds), arrivalRate: Number(values.rate) };
+  return ['--overrides', JSON.stringify({ config: { phases: [phase] } })];
+}
+
 /** @returns the exit code: 1 when a limit of the scenario's file was passed */
 async function load(name: string): Promise<number> {
   await install();
@@ -89,7 +99,7 @@ async function load(name: string): Promise<number> {
     await prepare({ url, ...amount, file: accounts });
   }
   const output = join(folder.path, 'run.json');
-  const form = values.full ? [] : ['--environment', 'short'];
+  const form = [...(values.full ? [] : ['--environment', 'short']), ...phases()];
   const options = ['--target', url, '--payload', accounts, '--output', output, '--quiet', ...form];
   const code = await run(process.execPath, [ARTILLERY, 'run', ...options, join(FOLDER, `${name}.yml`)]);
   report(output, name);

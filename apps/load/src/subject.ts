@@ -19,8 +19,9 @@ export interface Subject extends AsyncDisposable {
   url: string;
   /** CPU time of the process so far, all threads, in seconds. */
   cpuSeconds(): number;
-  /** Memory that it holds, in bytes, after a collection. */
+  /** Memory that it holds, in bytes. */
   residentBytes(): number;
+  signal(name: NodeJS.Signals): void;
   /** SIGKILL. */
   kill(): Promise<void>;
 }
@@ -69,6 +70,7 @@ export async function startSubject(kind: Kind, settings: Record<string, string> 
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
       return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
     },
+    signal: (name) => void child.kill(name),
     async kill() {
       const exited = once(child, 'exit');
       child.kill('SIGKILL');

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   connect,
   type DeployedNode,
@@ -67,11 +65,16 @@ describe('an upgrade of the embedded store', () => {
   test('O26 the file of the version before is brought up to date under it, and both go on with it', async () => {
     using folder = temporaryFolder();
     const environment = { DATA_DIR: folder.path };
-    const old = await startServer(before.main, environment);
+    await using stack = new AsyncDisposableStack();
+    const start = async (main: string) => {
+      const server = await startServer(main, environment);
+      stack.defer(() => server.kill());
+      return server;
+    };
+    const old = await start(before.main);
     using earlier = await startTraffic(() => old.url, PACE);
     await earlier.flows();
-    const young = await startServer(MAIN, environment);
-    expect(readFileSync(join(folder.path, 'jwt-secret'), 'utf8')).not.toBe('');
+    const young = await start(MAIN);
     using both = await startTraffic((i) => [old.url, young.url][i % 2] as string, PACE);
     await both.flows();
     await earlier.flows();
@@ -83,6 +86,5 @@ describe('an upgrade of the embedded store', () => {
     await both.finish();
     expect(await old.stop()).toBe(0);
     expect((await history(young.url, two, one)).map(({ content }) => content)).toEqual(['across']);
-    await young.stop();
   });
 });
