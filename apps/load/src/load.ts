@@ -17,13 +17,14 @@ const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url
 const scenarios = readdirSync(FOLDER).flatMap((file) => (file.endsWith('.yml') ? [basename(file, '.yml')] : []));
 
 const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
-                [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--out file.html]
+                [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--sqlite]
+                [--out file.html]
 npm run load -- --prepare file.csv --target http://... [--pairs 20] [--messages 60]
 npm run load -- --from run.json [--out file.html]
 
 Runs a scenario with Artillery, prints a table and writes a page with plots. Without --target it starts nginx, nodes,
-Redis and MongoDB for it. The short form takes some 15 seconds; --full that of the scenario's file, with its limits;
---rate lets so many people come each second instead of the file's phases, for --seconds.
+Redis and MongoDB for it; --sqlite: one SQLite file that the nodes share. The short form takes some 15 seconds; --full
+that of the scenario's file, with its limits; --rate lets so many people come each second instead, for --seconds.
 --prepare only makes accounts, for Artillery by hand; --from makes the page of a file that artillery run --output wrote.
 The target has to run with RATE_LIMITS=off. The first run installs Artillery, 400 MB, into apps/load/artillery.`;
 
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     seconds: { type: 'string', default: '120' },
     nodes: { type: 'string', default: '3' },
+    sqlite: { type: 'boolean', default: false },
     prepare: { type: 'string' },
     from: { type: 'string' },
     out: { type: 'string' },
@@ -63,10 +65,12 @@ async function install(): Promise<void> {
 }
 
 async function startTarget() {
-  const missing = [lackOfMongo(), lackOfRedis(), lackOfNginx()].filter((lack) => lack !== undefined);
+  const missing = [values.sqlite ? undefined : lackOfMongo(), lackOfRedis(), lackOfNginx()].filter(
+    (lack) => lack !== undefined,
+  );
   if (missing.length > 0) throw new Error(`A cluster needs what this machine has not:\n  ${missing.join('\n  ')}`);
-  console.log(`Starting MongoDB, Redis, ${values.nodes} nodes and nginx ...`);
-  return startCluster({ main: SERVER, nodes: Number(values.nodes), mongo: true, redis: true, nginx: true });
+  console.log(`Starting ${values.sqlite ? '' : 'MongoDB, '}Redis, ${values.nodes} nodes and nginx ...`);
+  return startCluster({ main: SERVER, nodes: Number(values.nodes), mongo: !values.sqlite, redis: true, nginx: true });
 }
 
 function report(file: string, name: string): void {
