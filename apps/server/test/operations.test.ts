@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { limits } from '@duet/contract';
 import {
@@ -359,6 +360,31 @@ describe('a node', () => {
     expect(Number(throttled.headers.get('retry-after'))).toBeGreaterThan(0);
     const other = await rest(server.url, '/auth/login', { body: { email: alice.email, password: alice.password } });
     expect(other.status).toBe(200);
+    await server.kill();
+  });
+
+  test('O6 a node at debug, with a database that fails, says neither what people write nor how they sign in', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, LOG_LEVEL: 'debug' });
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using a = await connect(server.url, alice.token);
+    const send = (content: string) => a.emitWithAck('send_message', { receiverId: bob.id, content });
+    await send('S3CRET one');
+    const broken = `{"password": "S3CRET", "content": "S3CRET`;
+    const headers = { 'content-type': 'application/json', authorization: 'Bearer S3CRET', cookie: 'S3CRET' };
+    expect(await fetch(`${server.url}/api/auth/login`, { method: 'POST', headers, body: broken })).toMatchObject({
+      status: 400,
+    });
+    await rest(server.url, '/auth/login', { body: { email: alice.email, password: 'S3CRET guess' } });
+    const db = new DatabaseSync(join(folder.path, 'duet.db'));
+    db.exec('ALTER TABLE messages RENAME TO elsewhere');
+    db.close();
+    expect(await send('S3CRET two')).toMatchObject({ ok: false, error: { code: 'UNAVAILABLE' } });
+    expect(await rest(server.url, `/messages/${alice.id}`, { token: bob.token })).toMatchObject({ status: 503 });
+    await eventually(() => server.output().includes('no such table'), 'the failure is logged');
+    for (const secret of ['S3CRET', alice.password, alice.token, bob.token]) {
+      expect({ secret, logged: server.output().includes(secret) }).toEqual({ secret, logged: false });
+    }
     await server.kill();
   });
 
