@@ -60,11 +60,12 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
     const results = await store.messages.append(await seal(drafts));
     const repeats = results.filter(({ fresh }) => !fresh).map(({ entry }) => entry);
     const before = (repeats.length > 0 ? await open(repeats) : []).values();
-    return results.map(({ entry, fresh }, i): Appended => {
-      if (!fresh) return { entry: before.next().value as Entry, fresh };
-      // What was just sealed need not be opened.
-      return { entry: { ...entry, content: (drafts[i] as Draft).content }, fresh };
-    });
+    for (const [i, appended] of results.entries()) {
+      // What was just sealed need not be opened. The results are ours: a copy of each would cost what it adds to garbage.
+      if (appended.fresh) appended.entry.content = (drafts[i] as Draft).content;
+      else appended.entry = before.next().value as Entry;
+    }
+    return results;
   }
 
   const underWay = new Set<Promise<unknown>>();
