@@ -1,6 +1,6 @@
 import { createAccounts, emailOf, PASSWORD } from './accounts.ts';
 import { type Driven, drive } from './drive.ts';
-import { type Kind, startSubject } from './subject.ts';
+import { startSubject } from './subject.ts';
 
 /** A line of the table: what, the relay, Duet, how they compare, and what to reach. */
 export type Line = [what: string, relay: string, duet: string, ratio: string, target: string];
@@ -14,11 +14,15 @@ const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Ma
 const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
 const ms = (value: number): string => `${value.toFixed(2)} ms`;
 
-async function inTurn<T>(rounds: number, run: (kind: Kind, round: number) => Promise<T>): Promise<Record<Kind, T[]>> {
-  const results: Record<Kind, T[]> = { relay: [], duet: [] };
-  // In turn, so that a machine that slows down slows both.
+async function inTurn<K extends string, T>(
+  subjects: readonly K[],
+  rounds: number,
+  run: (subject: K, round: number) => Promise<T>,
+): Promise<Record<K, T[]>> {
+  const results = Object.fromEntries(subjects.map((subject) => [subject, [] as T[]])) as Record<K, T[]>;
+  // In turn, so that a machine that slows down slows all.
   for (let round = 1; round <= rounds; round++) {
-    for (const kind of ['relay', 'duet'] as const) results[kind].push(await run(kind, round));
+    for (const subject of subjects) results[subject].push(await run(subject, round));
   }
   return results;
 }
@@ -26,8 +30,10 @@ async function inTurn<T>(rounds: number, run: (kind: Kind, round: number) => Pro
 /** Messages stored, acknowledged and delivered, as fast as one core does it. */
 export async function throughput(progress: Progress, quick: boolean): Promise<Line[]> {
   const measureMs = quick ? 5_000 : 12_000;
-  const { relay, duet } = await inTurn(quick ? 1 : 3, async (kind, round) => {
-    await using subject = await startSubject(kind);
+  const subjects = ['relay', 'unencrypted', 'duet'] as const;
+  const { relay, unencrypted, duet } = await inTurn(subjects, quick ? 1 : 3, async (name, round) => {
+    const kind = name === 'relay' ? name : 'duet';
+    await using subject = await startSubject(kind, name === 'unencrypted' ? { ENCRYPTION: 'off' } : {});
     const accounts = await createAccounts(kind, subject.url, SOCKETS);
     const driven = await drive(subject, {
       what: 'closed',
@@ -37,7 +43,7 @@ export async function throughput(progress: Progress, quick: boolean): Promise<Li
       measure: { ms: measureMs, messages: 0 },
     });
     progress(
-      `throughput ${round} ${kind}: ${(driven.messages / driven.seconds).toFixed(0)}/s, ${driven.cpuMicros.toFixed(0)} µs CPU each`,
+      `throughput ${round} ${name}: ${(driven.messages / driven.seconds).toFixed(0)}/s, ${driven.cpuMicros.toFixed(0)} µs CPU each`,
     );
     return driven;
   });
@@ -61,6 +67,13 @@ export async function throughput(progress: Progress, quick: boolean): Promise<Li
       'at most 1.6x',
     ],
     ['ack p99, saturated', ms(of(relay, p99)), ms(of(duet, p99)), ratio(of(duet, p99), of(relay, p99)), ''],
+    [
+      'CPU per message, encryption off, then on',
+      `${of(unencrypted, cpu).toFixed(1)} µs`,
+      `${of(duet, cpu).toFixed(1)} µs`,
+      ratio(of(duet, cpu), of(unencrypted, cpu)),
+      'at most 1.15x',
+    ],
   ];
 }
 
