@@ -1,4 +1,5 @@
 import { DuetError, limits, type RouteData, type RouteInput } from '@duet/contract';
+import { usableHash } from './account-lock.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { Claims, Clock, Limiter, Passwords, Tokens, UserRecord, UserStore } from './ports.ts';
@@ -44,7 +45,7 @@ export function createAccounts(deps: AccountDeps) {
     const asked = await deps.limiter.take(bucket, limits.login_failure, 0);
     if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
     const user = await deps.users.byEmail(emailKey);
-    const right = await deps.passwords.verify(password, user?.passwordHash || undefined);
+    const right = await deps.passwords.verify(password, usableHash(user));
     if (!user || !right) {
       await deps.limiter.take(bucket, limits.login_failure);
       throw new DuetError('INVALID_CREDENTIALS');

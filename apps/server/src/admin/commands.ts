@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Finding } from '@duet/core';
+import { accountCommands } from './account-commands.ts';
 import { type AdminCommand, on } from './command.ts';
 import { statusOf, statusText } from './status.ts';
 import { columns, fields } from './text.ts';
@@ -55,6 +56,7 @@ export const adminCommands: Record<string, AdminCommand> = {
       return file === undefined ? undefined : { json: { file }, text: `${who} is in ${file}` };
     }),
   },
+  ...accountCommands,
   'conversations stats': {
     args: '',
     does: 'how many, how long, how many of them live; reads every log once',

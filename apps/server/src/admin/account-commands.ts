@@ -1,0 +1,48 @@
+import { type AdminCommand, on } from './command.ts';
+import { columns } from './text.ts';
+
+/** What operators do to accounts. */
+export const accountCommands: Record<string, AdminCommand> = {
+  'users disable': {
+    args: 'USER',
+    does: 'nobody signs in any more, and who is signed in is out within 10 s; all that it has stays',
+    run: on(async ({ users }, [who = '']) => {
+      const user = await users.disable(who);
+      return { json: user, text: `${user.username} is disabled. Open sockets close within 10 s.` };
+    }),
+  },
+  'users enable': {
+    args: 'USER',
+    does: 'as it was before',
+    run: on(async ({ users }, [who = '']) => {
+      const user = await users.enable(who);
+      return { json: user, text: `${user.username} can sign in.` };
+    }),
+  },
+  'users delete': {
+    args: 'USER --yes [--with-messages]',
+    does: 'name and email are free again; peers keep the conversations, with emptied messages if you want',
+    run: on(async ({ users }, [who = ''], { yes, withMessages }) => {
+      if (!yes) throw new Error(`This cannot be undone. Repeat it with --yes to delete ${who}`);
+      const deleted = await users.delete(who, { messages: withMessages });
+      return { json: deleted, text: `${who} (${deleted.id}) is deleted; ${deleted.emptied} messages were emptied.` };
+    }),
+  },
+  'sessions list': {
+    args: 'USER',
+    does: 'where somebody is signed in',
+    run: on(async ({ users }, [who = '']) => {
+      const found = await users.sessions(who);
+      const head = ['id', 'device', 'createdAt', 'lastUsedAt'] as const;
+      return { json: found, text: columns([[...head], ...found.map((session) => head.map((name) => session[name]))]) };
+    }),
+  },
+  'sessions revoke': {
+    args: 'USER [SESSION]',
+    does: 'signs somebody out, everywhere or on one device',
+    run: on(async ({ users }, [who = '', session]) => {
+      const ended = await users.revoke(who, session);
+      return { json: { ended }, text: `${ended} sessions have ended. Open sockets close within 10 s.` };
+    }),
+  },
+};
