@@ -55,6 +55,8 @@ const Environment = z
     CORS_ORIGIN: z.string().optional(),
     RATE_LIMITS: flag.default(true),
     TRUST_PROXY: count(0, 10).default(0),
+    MAX_CONNECTIONS_PER_USER: count(1, 1_000_000).default(20),
+    MAX_CONNECTIONS_PER_ADDRESS: count(1, 1_000_000).default(1_000),
     PRESENCE_BROADCAST_BUDGET: count(0, 10_000_000).default(2_000),
     DRAIN_SECONDS: count(0, 300).optional(),
     LOG_LEVEL: oneOf('debug', 'info', 'warn', 'error', 'silent').default('info'),
@@ -107,6 +109,8 @@ export interface Config {
   rateLimits: boolean;
   /** How many proxies stand before the node. */
   trustProxy: number;
+  /** Sockets of one user, and connections of one address, at a node. */
+  maxConnections: { perUser: number; perAddress: number };
   presenceBudget: number;
   /** How long sockets are given to move to other nodes when this one stops. */
   drainMs: number;
@@ -153,6 +157,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),
     rateLimits: env.RATE_LIMITS,
     trustProxy: env.TRUST_PROXY,
+    maxConnections: { perUser: env.MAX_CONNECTIONS_PER_USER, perAddress: env.MAX_CONNECTIONS_PER_ADDRESS },
     presenceBudget: env.PRESENCE_BROADCAST_BUDGET,
     // Alone there is no other node to move to, so waiting would only delay the stop.
     drainMs: (env.DRAIN_SECONDS ?? (isRedis(env) ? CLUSTER_DRAIN_SECONDS : 0)) * 1000,

@@ -21,12 +21,17 @@ import { createOriginRule, type OriginRule } from './origins.ts';
 import { createEventBinder } from './socket/bind-events.ts';
 import { createDoor } from './socket/door.ts';
 import { createFanout } from './socket/fanout.ts';
+import { createFloodGuard } from './socket/floods.ts';
 import { guardSockets } from './socket/guard.ts';
 import { createEventHandlers } from './socket/handlers.ts';
 import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
 
 const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
 const RETRY_MS = 1_000;
+/** For the head and for the whole of a request. Node waits 60 and 300 s, which a slow flood makes use of. */
+const HEAD_WITHIN_MS = 10_000;
+const REQUEST_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 2_000;
 
 export interface NodeOptions {
   config: Config;
@@ -62,7 +67,11 @@ interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> 
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
   const { config, log, clock = systemClock, worker } = options;
-  const http = createServer();
+  const http = createServer({
+    headersTimeout: HEAD_WITHIN_MS,
+    requestTimeout: REQUEST_WITHIN_MS,
+    connectionsCheckingInterval: LOOK_EVERY_MS,
+  });
   let io: Server | undefined;
   let dependencies: Dependency[] = [];
   let serving = false;
@@ -134,11 +143,13 @@ function observeSealing(metrics: Metrics, log: Log) {
 /** Puts the rules behind HTTP and sockets. */
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
   const door = createDoor();
-  const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall, door });
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;
   const limiter = limits ?? { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
+  const { maxConnections, trustProxy: proxies } = config;
+  const floods = limits && createFloodGuard({ ...maxConnections, limiter: limits, clock, proxies, metrics, log });
+  const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall, door, floods });
   const fanout = createFanout(io, alone);
   const core = createCore({
     store,
@@ -172,9 +183,14 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     fanout.toLocal({ name: 'resync', payload: {} });
   });
   const guard = guardSockets(io, core, clock);
-  const handlers = createEventHandlers(core, guard.renew);
-  const bindEvents = createEventBinder({ handlers, limiter: limits, metrics, log });
-  admitUsers(io, { core, cluster, door, guard, bindEvents, metrics, log });
+  const bindEvents = createEventBinder({
+    handlers: createEventHandlers(core, guard.renew),
+    limiter: limits,
+    unknownEvent: (socket) => floods?.unknownEvent(socket),
+    metrics,
+    log,
+  });
+  admitUsers(io, { core, cluster, door, guard, floods, bindEvents, metrics, log });
   const { authenticate } = core.accounts;
   const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
   return { io, core, passwords, api };

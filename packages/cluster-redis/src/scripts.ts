@@ -100,7 +100,10 @@ now = now - 1767225600000
 local key = prefix .. 'limit:' .. ARGV[3]
 local window, cost = tonumber(ARGV[5]), tonumber(ARGV[6])
 local unit = window / ARGV[4]
-local before = math.max(tonumber(redis.call('GET', key)) or now, now)
+local known = math.max(tonumber(redis.call('GET', key)) or now, now)
+-- No further ahead than a whole window: a clock that was set back must lock nobody out.
+local before = math.min(known, now + window)
+if before < known then redis.call('SET', key, string.format('%.17g', before), 'PX', window) end
 local after = before + unit * math.max(cost, 1)
 local function left(at) return math.floor((now + window - at) / unit + 0.001) end
 local wait = after - now - window

@@ -55,6 +55,18 @@ describe.skipIf(!hasRedis())('Redis', () => {
     };
   });
 
+  test('L10 when the clock of Redis is set back, nobody waits longer than the window', async () => {
+    const { all, clock, close } = await nodes(1);
+    const [{ limiter }] = all as [Cluster];
+    const rule = { limit: 3, windowMs: 3_000 };
+    for (let i = 0; i < 3; i++) await limiter.take('k', rule);
+    await clock.advance(-3_600_000);
+    expect((await limiter.take('k', rule)).retryAfterMs).toBeLessThanOrEqual(rule.windowMs);
+    await clock.advance(rule.windowMs);
+    expect(await limiter.take('k', rule)).toMatchObject({ ok: true });
+    await close();
+  });
+
   test('B1 what Redis forgets the nodes tell it again: who is online, and who was about to be offline', async () => {
     const { all, clock, prefix, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];

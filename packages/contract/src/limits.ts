@@ -21,6 +21,12 @@ export const limits = {
   receipt: { limit: 300, windowMs: 10_000, by: 'user' },
   sync: { limit: 120, windowMs: MINUTE, by: 'user' },
   typing: { limit: 60, windowMs: 10_000, by: 'user' },
+  connect: { limit: 60, windowMs: MINUTE, by: 'user' },
+  /**
+   * Packets of any kind, those that are refused and those that mean nothing included: about twice what the limits of
+   * the events let through together. Whoever sends more is disconnected. Counted by each node for itself.
+   */
+  flood: { limit: 1_000, windowMs: 10_000, by: 'user' },
 } as const satisfies Record<string, LimitRule>;
 
 export type LimitName = keyof typeof limits;

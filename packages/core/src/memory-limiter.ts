@@ -5,11 +5,16 @@ const SWEEP_AT = 10_000;
 /** A bucket is a sum of fractions of a millisecond; this part of a unit is rounding. */
 const ROUNDING = 1e-3;
 
+/** A limiter that answers at once. */
+export interface MemoryLimiter extends Limiter {
+  take(key: string, rule: LimitRule, cost?: number): Taken;
+}
+
 /**
  * Token buckets in memory, by the generic cell rate algorithm: one number for each key, the time at which its bucket
  * will be full again (ITU-T I.371).
  */
-export function createMemoryLimiter(clock: Clock): Limiter {
+export function createMemoryLimiter(clock: Clock): MemoryLimiter {
   const fullAt = new Map<string, number>();
   /** Times are counted from here: the smaller the numbers, the finer their fractions. */
   const origin = clock.elapsed();

@@ -7,6 +7,7 @@ export * from './hosts.ts';
 export * from './import-boundaries.ts';
 export * from './manual-clock.ts';
 export * from './nginx.ts';
+export * from './raw.ts';
 export * from './server-process.ts';
 export * from './service-process.ts';
 export * from './services.ts';

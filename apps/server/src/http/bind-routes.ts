@@ -1,14 +1,13 @@
 import { DuetError, type LimitName, limits, type RouteName, type RouteRow, routes, validate } from '@duet/contract';
 import type { Caller, Claims, Limiter } from '@duet/core';
 import { json, type Request, type RequestHandler, type Response, Router } from 'express';
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { rateLimit } from 'express-rate-limit';
+import { networkOf } from '../addresses.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { RestCaller, RouteHandlers } from './handlers.ts';
 
 /** Longest request body, in bytes: a message of 4,000 code points escaped as JSON, with room. */
 const MAX_BODY = 64 * 1024;
-/** Addresses of IPv6 are counted by the network that a customer gets, not one by one. */
-const IPV6_PREFIX = 56;
 /** What is kept of a User-Agent header, in characters. */
 const MAX_AGENT = 200;
 
@@ -61,7 +60,9 @@ const callerOf = (res: Response): Caller => res.locals.caller ?? { user: '' };
 
 function authenticated(authenticate: RouteDeps['authenticate']): RequestHandler {
   return async (req, res, next) => {
-    const token = /^Bearer ([^\s,]+)$/i.exec(req.headers.authorization ?? '')?.[1];
+    // Of two, proxy and node could each believe another one.
+    const [authorization = '', second] = req.headersDistinct.authorization ?? [];
+    const token = second === undefined ? /^Bearer ([^\s,]+)$/i.exec(authorization)?.[1] : undefined;
     if (token === undefined) throw new DuetError('UNAUTHORIZED');
     const { user, session } = await authenticate(token);
     res.locals.caller = { user, session } satisfies Caller;
@@ -80,7 +81,6 @@ function limitsFor(limiter: Limiter | undefined): (name: LimitName) => RequestHa
   if (!limiter) return () => [];
   return (name) => {
     const { limit, windowMs, by } = limits[name];
-    const address = (req: Request) => ipKeyGenerator(req.ip ?? '', IPV6_PREFIX);
     return [
       rateLimit({
         limit,
@@ -89,7 +89,7 @@ function limitsFor(limiter: Limiter | undefined): (name: LimitName) => RequestHa
         legacyHeaders: false,
         // It warns about a forwarded address that no proxy was configured for; that header is simply not believed here.
         validate: { xForwardedForHeader: false },
-        keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res).user : address(req)}`,
+        keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res).user : networkOf(req.ip)}`,
         store: bucketStore(limiter, { limit, windowMs }),
         handler: (req) => {
           const resetTime = (req as Request & { rateLimit: { resetTime: Date } }).rateLimit.resetTime;

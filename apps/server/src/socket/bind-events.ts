@@ -20,6 +20,8 @@ export interface EventDeps {
   handlers: EventHandlers;
   /** undefined: no limits. */
   limiter: Limiter | undefined;
+  /** An event came that does not exist. */
+  unknownEvent: (socket: Socket) => void;
   metrics: Metrics;
   log: Log;
 }
@@ -38,7 +40,7 @@ function split(args: unknown[]): { payload: unknown; acknowledge: Acknowledge | 
 }
 
 /** Binds every event of the contract; knows none by name. Limits, validation and answers come from the table. */
-export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps) {
+export function createEventBinder({ handlers, limiter, unknownEvent, metrics, log }: EventDeps) {
   function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): ErrorCode {
     const error = toDuetError(thrown);
     const { payload, acknowledge } = split(args);
@@ -103,6 +105,7 @@ export function createEventBinder({ handlers, limiter, metrics, log }: EventDeps
       // Own names alone: every object also has a `constructor` and a `toString`.
       if (Object.hasOwn(clientEvents, event)) return;
       fail(socket, event, { thrown: new DuetError('NOT_FOUND', { message: 'Unknown event' }), args });
+      unknownEvent(socket);
     });
   };
 }

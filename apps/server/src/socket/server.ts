@@ -1,4 +1,4 @@
-import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import { errorBody, errorTable, toDuetError } from '@duet/contract';
 import type { Cluster, Core } from '@duet/core';
 import { Server, type ServerOptions, type Socket } from 'socket.io';
@@ -8,6 +8,7 @@ import type { OriginRule } from '../origins.ts';
 import { coalesceWrites } from './coalesce.ts';
 import type { Door } from './door.ts';
 import { roomOf } from './fanout.ts';
+import type { FloodGuard } from './floods.ts';
 import { followConversations } from './follow.ts';
 import type { Guard } from './guard.ts';
 
@@ -17,6 +18,8 @@ const MAX_PACKET = 64 * 1024;
 const PING_INTERVAL_MS = 20_000;
 const PING_TIMEOUT_MS = 15_000;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A client that does not answer the end of its websocket is cut off: the library would wait for it for 30 s. */
+const GOODBYE_MS = 1_000;
 /** Packets that may wait for a socket; one that reads slower is closed and catches up from the store. */
 const MAX_WAITING_PACKETS = 2_000;
 const SLOW_CHECK_MS = 1_000;
@@ -27,11 +30,16 @@ export interface SocketServerOptions {
   adapter: unknown;
   mayCall: OriginRule;
   door: Door;
+  /** undefined: no limits. */
+  floods?: FloodGuard | undefined;
 }
 
 /** The Socket.IO server of a node, not yet open for users: `admitUsers` does that. */
-export function createSocketServer(http: HttpServer, { adapter, mayCall, door }: SocketServerOptions): Server {
-  return new Server(http, {
+export function createSocketServer(http: HttpServer, options: SocketServerOptions): Server {
+  const { adapter, mayCall, door, floods } = options;
+  const mayEnter = (req: IncomingMessage) =>
+    mayCall(req.headers.origin, req.headers.host) && (floods?.mayOpen(req) ?? true);
+  const io = new Server(http, {
     ...(adapter === undefined ? {} : { adapter: adapter as NonNullable<ServerOptions['adapter']> }),
     maxHttpBufferSize: MAX_PACKET,
     pingInterval: PING_INTERVAL_MS,
@@ -42,9 +50,16 @@ export function createSocketServer(http: HttpServer, { adapter, mayCall, door }:
     cors: (req: { headers: { origin?: string; host?: string } }, done: (error: null, options: object) => void) =>
       done(null, { origin: mayCall(req.headers.origin, req.headers.host) }),
     // CORS does not hold for WebSockets, so the origin is checked here for both transports.
-    allowRequest: (req, done) =>
-      mayCall(req.headers.origin, req.headers.host) ? door.knock(() => done(null, true)) : done(null, false),
+    allowRequest: (req, done) => (mayEnter(req) ? door.knock(() => done(null, true)) : done(null, false)),
   } as Partial<ServerOptions>);
+  io.engine.on('connection', (conn: Socket['conn']) => conn.once('close', () => endSoon(conn)));
+  floods?.watch(io);
+  return io;
+}
+
+function endSoon({ transport }: Socket['conn']): void {
+  const websocket = (transport as { socket?: { terminate?(): void } }).socket;
+  if (websocket?.terminate) setTimeout(() => websocket.terminate?.(), GOODBYE_MS).unref();
 }
 
 /** The sockets of a node by transport; none while there is no server yet. */
@@ -60,16 +75,22 @@ export interface AdmitDeps {
   cluster: Cluster;
   door: Door;
   guard: Guard;
+  /** undefined: no limits. */
+  floods: FloodGuard | undefined;
   bindEvents: (socket: Socket) => void;
   metrics: Metrics;
   log: Log;
 }
 
 /** Lets users in: authentication, their room, their events, their presence. */
-export function admitUsers(io: Server, { core, cluster, door, guard, bindEvents, metrics, log }: AdmitDeps): void {
+export function admitUsers(
+  io: Server,
+  { core, cluster, door, guard, floods, bindEvents, metrics, log }: AdmitDeps,
+): void {
   io.use((socket, next) => {
     const enter = async () => {
       await guard.authenticate(socket);
+      await floods?.admit(socket);
       await join(socket);
     };
     door.pass(enter).then(

@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import {
+  connect,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  type TestUser,
+  temporaryFolder,
+} from '@duet/testkit';
+import { expect } from 'vitest';
+import { MAIN } from '../shapes.ts';
+
+export const SECRET = 'a secret of the tests that is long enough';
+
+/** One node without limits and one with, and people on the first. */
+export interface Stage {
+  server: ServerProcess;
+  url: string;
+  /** A node that counts, behind a proxy that is believed. */
+  limited: ServerProcess;
+  mallory: TestUser;
+  alice: TestUser;
+  bob: TestUser;
+  /** Both nodes live and serve others, and have logged no fault. */
+  unharmed(): Promise<void>;
+  /** Open descriptors and resident bytes of the first node. */
+  usage(): { descriptors: number; resident: number };
+}
+
+/** A hostile input: what it is, and either what is done with it here or the promises whose tests hold it. */
+export interface Case {
+  n: number;
+  input: string;
+  run?: (stage: Stage) => Promise<void>;
+  heldBy?: string[];
+}
+
+export async function startStage(): Promise<Stage & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const start = async (environment: Record<string, string>) => {
+    const folder = stack.use(temporaryFolder());
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, JWT_SECRET: SECRET, ...environment });
+    stack.defer(() => server.kill());
+    return server;
+  };
+  const server = await start({});
+  const limited = await start({ RATE_LIMITS: 'on', TRUST_PROXY: '1' });
+  const { url } = server;
+  const [mallory, alice, bob] = await Promise.all(['mallory', 'alice', 'bob'].map((name) => register(url, name)));
+  const disposal = stack.move();
+  return {
+    server,
+    url,
+    limited,
+    mallory: mallory as TestUser,
+    alice: alice as TestUser,
+    bob: bob as TestUser,
+    async unharmed() {
+      using b = await connect(url, (bob as TestUser).token, { transports: ['websocket'] });
+      const typing = await b.emitWithAck('typing_start', { receiverId: (alice as TestUser).id });
+      expect(typing).toMatchObject({ ok: true });
+      for (const node of [server, limited]) {
+        expect((await fetch(`${node.url}/health`)).status).toBe(200);
+        expect(node.output()).not.toMatch(/TypeError|RangeError|Unhandled|"level":(50|60)/);
+        expect(node.output()).not.toContain('password123');
+      }
+    },
+    usage: () => ({
+      descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
+      resident: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024,
+    }),
+    [Symbol.asyncDispose]: () => disposal.disposeAsync(),
+  };
+}
+
+/** A refusal by REST: its status and code, in the envelope, without a trace of what made it. */
+export function refused(answer: { status: number; body: unknown }, status: number, code: string): void {
+  expect(answer).toMatchObject({ status, body: { success: false, code, message: expect.any(String) } });
+  expect(JSON.stringify(answer.body)).not.toMatch(/zod|express|sqlite|node_modules|\bat .*\.ts/i);
+}
+
+/** The texts that two people have between them, as one of them sees it. */
+export async function textsOf(url: string, me: TestUser, peer: TestUser): Promise<string[]> {
+  const { body } = await rest(url, `/messages/${peer.id}?limit=100`, { token: me.token });
+  return body.data.messages.map(({ content }: { content: string }) => content);
+}

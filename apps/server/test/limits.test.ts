@@ -1,0 +1,219 @@
+import { createMemoryLimiter } from '@duet/core';
+import {
+  collect,
+  connect,
+  createManualClock,
+  eventually,
+  hasNginx,
+  openRawWebSocket,
+  register,
+  rest,
+  type ServerProcess,
+  startNginx,
+  startServer,
+  temporaryFolder,
+} from '@duet/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addressOf, networkOf } from '../src/addresses.ts';
+import { MAIN } from './shapes.ts';
+
+const websocket = { transports: ['websocket'], reconnection: false };
+const guess = (url: string, forwarded?: string) =>
+  rest(url, '/auth/login', {
+    headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+    body: { email: 'nobody@example.org', password: 'password124' },
+  });
+
+/** A node that counts. */
+async function startLimited(environment: Record<string, string> = {}): Promise<ServerProcess & AsyncDisposable> {
+  const folder = temporaryFolder();
+  const server = await startServer(MAIN, { DATA_DIR: folder.path, RATE_LIMITS: 'on', ...environment });
+  return Object.assign(server, {
+    async [Symbol.asyncDispose]() {
+      await server.kill();
+      folder[Symbol.dispose]();
+    },
+  });
+}
+
+describe('connections', () => {
+  test('L6 a user has so many sockets at a node and no more; the next is told so, and may come when one has gone', async () => {
+    await using server = await startLimited({ MAX_CONNECTIONS_PER_USER: '3' });
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    const held = await Promise.all([1, 2, 3].map(() => connect(server.url, alice.token, websocket)));
+    await expect(connect(server.url, alice.token, websocket)).rejects.toMatchObject({
+      data: { code: 'TOO_MANY_CONNECTIONS', retryAfterMs: expect.any(Number) },
+    });
+    using other = await connect(server.url, bob.token, websocket);
+    expect(other.connected).toBe(true);
+    held[0]?.disconnect();
+    await eventually(
+      () =>
+        connect(server.url, alice.token, websocket).then(
+          (socket) => held.push(socket) > 0,
+          () => false,
+        ),
+      'there is room for another',
+    );
+    for (const socket of held) socket.disconnect();
+  });
+
+  test('L6 an address has so many connections and no more, those that say nothing included', async () => {
+    await using server = await startLimited({ MAX_CONNECTIONS_PER_ADDRESS: '4' });
+    const alice = await register(server.url);
+    const silent = await Promise.all([1, 2, 3, 4].map(() => openRawWebSocket(server.url)));
+    await expect(connect(server.url, alice.token, websocket)).rejects.toMatchObject({
+      data: { code: 'TOO_MANY_CONNECTIONS' },
+    });
+    // Beyond twice as many not even the transport is opened.
+    const more = await Promise.all([5, 6, 7].map(() => openRawWebSocket(server.url)));
+    await eventually(async () => {
+      const answer = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`);
+      return answer.status === 403;
+    }, 'the address is refused');
+    for (const { tcp } of [...silent, ...more]) tcp.destroy();
+    await eventually(
+      () =>
+        connect(server.url, alice.token, websocket).then(
+          (socket) => socket.disconnect().disconnected,
+          () => false,
+        ),
+      'the address is free again',
+    );
+  });
+
+  test('L6 a user who connects all the time is told to wait', async () => {
+    await using server = await startLimited();
+    const alice = await register(server.url);
+    const refusal = await (async () => {
+      for (let i = 0; i < 100; i++) {
+        const socket = await connect(server.url, alice.token, websocket).catch((error: Error) => error);
+        if (socket instanceof Error) return socket;
+        socket.disconnect();
+      }
+      return undefined;
+    })();
+    expect(refusal).toMatchObject({ data: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } });
+  });
+});
+
+describe('floods', () => {
+  let server: Awaited<ReturnType<typeof startLimited>>;
+  beforeAll(async () => {
+    server = await startLimited();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test.each([
+    ['events that exist', 2_000, '42["typing_start",{}]'],
+    ['events that do not exist', 200, '42["no_such_event",{}]'],
+    ['acknowledgements that nobody waits for', 2_000, '43999[{}]'],
+  ])('L7 a flood of %s ends in a disconnect, and others notice nothing', async (_, count, packet) => {
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using b = await connect(server.url, bob.token, websocket);
+    using flooder = await openRawWebSocket(server.url, { token: alice.token });
+    for (let i = 0; i < count; i++) flooder.send(packet);
+    const sent = b.emitWithAck('send_message', { receiverId: alice.id, content: 'meanwhile' });
+    await flooder.closed;
+    expect(flooder.received()).toContain('"RATE_LIMITED"');
+    expect(await sent).toMatchObject({ ok: true });
+    expect(b.connected).toBe(true);
+  });
+
+  test('L7 who is not let in yet may say even less', async () => {
+    using stranger = await openRawWebSocket(server.url);
+    for (let i = 0; i < 50; i++) stranger.send('40{"token":"x"}');
+    await stranger.closed;
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/duet_limited_total\{limit="flood"\} [1-9]/);
+  });
+
+  test('L7 a client that is told to wait and waits is not cut off', async () => {
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using a = await connect(server.url, alice.token, websocket);
+    const errors = collect(a, 'error');
+    const acks = await Promise.all(
+      Array.from({ length: 400 }, () => a.emitWithAck('send_message', { receiverId: bob.id, content: 'x' })),
+    );
+    expect(acks.filter(({ ok }) => !ok).length).toBeGreaterThan(200);
+    expect(acks.find(({ ok }) => !ok)).toMatchObject({
+      error: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) },
+    });
+    expect(a.connected).toBe(true);
+    expect(errors).toEqual([]);
+  });
+});
+
+describe('addresses', () => {
+  test.skipIf(!hasNginx())(
+    'L8 an address that a client claims is believed neither through nginx nor past it',
+    async () => {
+      await using inner = await startLimited({ TRUST_PROXY: '1' });
+      await using nginx = await startNginx([new URL(inner.url).host]);
+      await using alone = await startLimited();
+      for (const url of [`http://127.0.0.1:${nginx.port}`, alone.url]) {
+        const answers = await Promise.all(
+          Array.from({ length: 110 }, (_, i) => guess(url, `198.51.100.${i}, 10.0.0.${i}`)),
+        );
+        // The account's own limit comes before that of the address, and both refuse.
+        const refused = answers.filter(({ status }) => status === 429);
+        expect(refused.length).toBeGreaterThan(90);
+        const other = (i: number) =>
+          rest(url, '/auth/login', {
+            headers: { 'x-forwarded-for': `203.0.113.${i}`, forwarded: 'for=203.0.113.9', 'x-real-ip': '203.0.113.8' },
+            body: { email: `other${i}@example.org`, password: 'password124' },
+          });
+        expect(await other(1)).toMatchObject({ status: 429, body: { code: 'RATE_LIMITED' } });
+      }
+      for (const path of ['/metrics', '/metrics?x', '//metrics', '/%6detrics'])
+        expect((await fetch(`http://127.0.0.1:${nginx.port}${path}`)).status).toBe(404);
+    },
+  );
+
+  test('L9 an address of IPv6 counts by its /56, one of IPv4 alone, however it is written', () => {
+    expect(networkOf('2001:db8:1:200::1')).toBe(networkOf('2001:db8:1:2ff:abcd::9'));
+    expect(networkOf('2001:db8:1:200::1')).not.toBe(networkOf('2001:db8:1:300::1'));
+    expect(networkOf('::ffff:198.51.100.1')).not.toBe(networkOf('::ffff:198.51.100.2'));
+    expect(networkOf('198.51.100.1')).not.toBe(networkOf('198.51.100.2'));
+  });
+
+  test.each([
+    [0, '203.0.113.7', '127.0.0.1'],
+    [1, undefined, '127.0.0.1'],
+    [1, '203.0.113.7', '203.0.113.7'],
+    [1, '6.6.6.6, 203.0.113.7', '203.0.113.7'],
+    [2, '6.6.6.6, 203.0.113.7, 10.0.0.1', '203.0.113.7'],
+    [2, '203.0.113.7', '203.0.113.7'],
+  ])('L8 with %i proxies, of X-Forwarded-For %j the address is %s', (proxies, forwarded, address) => {
+    const request = { headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress: '127.0.0.1' } };
+    expect(addressOf(request as never, proxies)).toBe(address);
+  });
+
+  test('L9 whoever changes his address inside his network is still counted', async () => {
+    await using server = await startLimited({ TRUST_PROXY: '1' });
+    const answers = await Promise.all(
+      Array.from({ length: 130 }, (_, i) =>
+        rest(server.url, '/auth/login', {
+          headers: { 'x-forwarded-for': `2001:db8:0:${i.toString(16)}::${i.toString(16)}` },
+          body: { email: `n${i}@example.org`, password: 'password124' },
+        }),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 429).length).toBeGreaterThan(20);
+    expect((await guess(server.url, '2001:db8:0:100::1')).status).toBe(401);
+    expect((await guess(server.url, '::ffff:198.51.100.9')).status).toBe(401);
+  });
+});
+
+describe('time', () => {
+  test('L2 after so many wrong passwords the owner waits as long as he is told, and no longer', async () => {
+    const clock = createManualClock();
+    const limiter = createMemoryLimiter(clock);
+    const rule = { limit: 10, windowMs: 900_000 };
+    for (let i = 0; i < 10; i++) limiter.take('victim', rule);
+    const { ok, retryAfterMs } = limiter.take('victim', rule, 0);
+    expect(ok).toBe(false);
+    await clock.advance(retryAfterMs);
+    expect(limiter.take('victim', rule, 0).ok).toBe(true);
+  });
+});
