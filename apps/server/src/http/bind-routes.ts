@@ -87,8 +87,9 @@ function limitsFor(limiter: Limiter | undefined): (name: LimitName) => RequestHa
         windowMs,
         standardHeaders: 'draft-8',
         legacyHeaders: false,
-        // It warns about a forwarded address that no proxy was configured for; that header is simply not believed here.
-        validate: { xForwardedForHeader: false },
+        // It warns about a forwarded address that no proxy was configured for, which is simply not believed here, and about
+        // keys that it has not made itself.
+        validate: { xForwardedForHeader: false, keyGeneratorIpFallback: false },
         keyGenerator: (req, res) => `${name}:${by === 'user' ? callerOf(res).user : networkOf(req.ip)}`,
         store: bucketStore(limiter, { limit, windowMs }),
         handler: (req) => {
