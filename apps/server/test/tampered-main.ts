@@ -24,6 +24,8 @@ globalThis.Date = class extends RealDate {
   }
   static override now = () => RealDate.now() + offset();
 } as DateConstructor;
+// mongoose knows the types of a schema by their names.
+Object.defineProperty(globalThis.Date, 'name', { value: 'Date' });
 
 const config = readConfig(process.env);
 const log = createLog({ level: config.logLevel, pretty: false });
