@@ -1,6 +1,6 @@
-import { apiWith, type SignedIn } from './api.ts';
+import { createApi, type SignedIn } from './api.ts';
 import { errorTable, toDuetError } from './errors.ts';
-import { createTokens, type GetToken } from './tokens.ts';
+import type { GetToken } from './tokens.ts';
 
 /** Where a device keeps who is signed in: localStorage, or React Native's AsyncStorage or secure store. */
 export interface SessionStore {
@@ -42,10 +42,7 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
 
   async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
     try {
-      const given = await apiWith(
-        url,
-        createTokens(() => undefined),
-      ).refresh({ refreshToken });
+      const given = await createApi({ url }).refresh({ refreshToken });
       await begin(given);
       return given.token;
     } catch (thrown) {
@@ -76,13 +73,10 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
     async end() {
       const here = await kept();
       await store.removeItem(key);
-      if (here)
-        await apiWith(
-          url,
-          createTokens(() => here.token),
-        )
-          .logout()
-          .catch(() => {});
+      if (!here) return;
+      await createApi({ url, getToken: () => here.token })
+        .logout()
+        .catch(() => {});
     },
   };
 }
