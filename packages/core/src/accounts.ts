@@ -68,9 +68,10 @@ export function createAccounts(deps: AccountDeps) {
   }
 
   /** What somebody who signs in is given. */
-  async function signIn(user: UserRecord, device: string, isOnline: boolean): Promise<RouteData<'login'>> {
+  async function signIn(user: UserRecord, device: string, isOnline: boolean) {
     const { session, ...tokens } = await deps.sessions.begin(user.id, device);
-    return { ...tokens, user: userView(user, isOnline) };
+    const answer: RouteData<'login'> = { ...tokens, user: userView(user, isOnline) };
+    return { session, answer };
   }
 
   return {
@@ -91,7 +92,7 @@ export function createAccounts(deps: AccountDeps) {
         lastSeen: now,
       };
       await deps.users.create(user);
-      return signIn(user, input.device ?? agent, false);
+      return (await signIn(user, input.device ?? agent, false)).answer;
     },
 
     /**
@@ -100,11 +101,11 @@ export function createAccounts(deps: AccountDeps) {
      */
     async login(input: RouteInput<'login'>['body'], agent: string): Promise<RouteData<'login'>> {
       const user = await verify(normalise(input.email.trim()), input.password);
-      const answer = await signIn(user, input.device ?? agent, await online(user));
+      const { session, answer } = await signIn(user, input.device ?? agent, await online(user));
       // A password that was changed meanwhile has ended the sessions that were there, and this one came too late for that.
       const [now] = await deps.users.get([user.id]);
       if (now?.passwordHash === user.passwordHash) return answer;
-      await deps.sessions.logout({ user: user.id, session: deps.tokens.verify(answer.token).session });
+      await deps.sessions.logout({ user: user.id, session });
       throw new DuetError('INVALID_CREDENTIALS');
     },
 

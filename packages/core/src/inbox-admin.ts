@@ -1,5 +1,6 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow } from './admin-ports.ts';
 import { conversationOf } from './conversation.ts';
+import { pages } from './pages.ts';
 import type { Clock } from './ports.ts';
 
 /** Logs and rows looked at together. */
@@ -67,25 +68,18 @@ const keyOf = ({ user, conversation }: RowKey): string => `${user} ${conversatio
 
 /** Compares the inbox with the logs, beside nodes that write. */
 export function createInboxAdmin({ admin, clock, pause }: InboxAdminDeps) {
-  async function* logs(): AsyncGenerator<LogSummary[]> {
-    for (let after = ''; ; ) {
-      const page = await admin.logs({ after, limit: PAGE });
-      const last = page.at(-1);
-      if (!last) return;
-      yield page;
-      after = last.conversation;
-    }
-  }
-
-  async function* rows(): AsyncGenerator<StoredRow[]> {
-    for (let after: RowKey | undefined; ; ) {
-      const page = await admin.rows(after ? { after, limit: PAGE } : { limit: PAGE });
-      const last = page.at(-1);
-      if (!last) return;
-      yield page;
-      after = { user: last.user, conversation: last.conversation };
-    }
-  }
+  const logs = () =>
+    pages(
+      '',
+      (after) => admin.logs({ after, limit: PAGE }),
+      ({ conversation }) => conversation,
+    );
+  const rows = () =>
+    pages<StoredRow, RowKey | undefined>(
+      undefined,
+      (after) => admin.rows(after ? { after, limit: PAGE } : { limit: PAGE }),
+      ({ user, conversation }) => ({ user, conversation }),
+    );
 
   /** Both sides of these conversations, against the rows that are there. */
   async function sidesOf(page: LogSummary[]): Promise<Suspect[]> {

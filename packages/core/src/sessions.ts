@@ -3,7 +3,7 @@ import { DuetError, type RouteData, type RouteInput } from '@duet/contract';
 import { createCache } from './cache.ts';
 import type { Caller } from './messages.ts';
 import type { Clock, EndedSession, Fanout, SessionRecord, SessionStore, Tokens } from './ports.ts';
-import { iso } from './views.ts';
+import { sessionView } from './views.ts';
 
 /** Whoever asks twice (a lost answer, two tabs) within this time gets the same successor twice. */
 const GRACE_MS = 10_000;
@@ -37,6 +37,9 @@ type Listener = (ended: EndedSession) => void;
 
 const digest = (secret: string): string => hash('sha256', secret, 'base64url');
 const REFRESH_TOKEN = /^([0-9a-f]{24})\.([0-9a-f]{24})\.([\w-]{43})$/;
+
+export const sessionIdsOf = async (store: SessionStore, user: string): Promise<string[]> =>
+  (await store.list(user)).map(({ id }) => id);
 
 /**
  * Who is signed in where. A session is a family of refresh tokens of which only the newest is good; one that comes back
@@ -166,12 +169,10 @@ export function createSessions(deps: SessionDeps) {
     async list(caller: Caller): Promise<RouteData<'sessions'>> {
       const all = (await store.list(caller.user)).filter(({ expiresAt }) => expiresAt > clock.now());
       all.sort((one, other) => other.lastUsedAt - one.lastUsedAt);
-      const sessions = all.map(({ id, device, createdAt, lastUsedAt }) => ({
-        _id: id,
-        device,
-        createdAt: iso(createdAt),
-        lastUsedAt: iso(lastUsedAt),
-        current: id === caller.session,
+      const sessions = all.map((session) => ({
+        _id: session.id,
+        ...sessionView(session),
+        current: session.id === caller.session,
       }));
       return { sessions };
     },
@@ -192,7 +193,7 @@ export function createSessions(deps: SessionDeps) {
 
     /** Ends all sessions of a user but one. */
     async endOthers(user: string, kept: string | undefined): Promise<void> {
-      const ids = (await store.list(user)).map(({ id }) => id);
+      const ids = await sessionIdsOf(store, user);
       await endAll(
         user,
         ids.filter((id) => id !== kept),
@@ -201,8 +202,7 @@ export function createSessions(deps: SessionDeps) {
 
     /** Ends everything of a user, also what begins at this moment. */
     async endUser(user: string): Promise<void> {
-      const ids = (await store.list(user)).map(({ id }) => id);
-      await endAll(user, [...ids, user]);
+      await endAll(user, [...(await sessionIdsOf(store, user)), user]);
     },
 
     heard,

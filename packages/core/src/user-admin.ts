@@ -1,8 +1,10 @@
 import { DuetError } from '@duet/contract';
 import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { normalise } from './accounts.ts';
+import { pages } from './pages.ts';
 import type { Entry, InboxRow, Store, UserRecord } from './ports.ts';
-import { deletedFields, isDeleted, iso } from './views.ts';
+import { sessionIdsOf } from './sessions.ts';
+import { deletedFields, isDeleted, iso, sessionView } from './views.ts';
 
 const ID = /^[0-9a-f]{24}$/;
 const PAGE = 200;
@@ -65,28 +67,18 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
   }
 
   async function* rowsOf(user: string): AsyncGenerator<InboxRow> {
-    for (let after = ''; ; ) {
-      const rows = await conversations.walk({ user, after, limit: PAGE });
-      yield* rows;
-      const last = rows.at(-1);
-      if (!last) return;
-      after = last.conversation;
-    }
+    const read = (after: string) => conversations.walk({ user, after, limit: PAGE });
+    for await (const page of pages('', read, ({ conversation }) => conversation)) yield* page;
   }
 
   async function* entriesOf(conversation: string): AsyncGenerator<Entry> {
-    for (let after = 0; ; ) {
-      const entries = await messages.page({ conversation, after, limit: PAGE });
-      yield* entries;
-      const last = entries.at(-1);
-      if (!last) return;
-      after = last.seq;
-    }
+    const read = (after: number) => messages.page({ conversation, after, limit: PAGE });
+    for await (const page of pages(0, read, ({ seq }) => seq)) yield* page;
   }
 
   /** Ends all sessions of a user; nodes close the sockets within seconds. @returns how many there were */
   async function endSessions(user: string): Promise<number> {
-    const ids = (await sessions.list(user)).map(({ id }) => id);
+    const ids = await sessionIdsOf(sessions, user);
     await sessions.end(ids.map((id) => ({ user, id })));
     return ids.length;
   }
@@ -167,11 +159,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     /** All that is stored about somebody, as the text of one JSON document, in pieces. */
     async *export(who: string): AsyncGenerator<string> {
       const user = await find(who);
-      const devices = (await sessions.list(user.id)).map(({ device, createdAt, lastUsedAt }) => ({
-        device,
-        createdAt: iso(createdAt),
-        lastUsedAt: iso(lastUsedAt),
-      }));
+      const devices = (await sessions.list(user.id)).map(sessionView);
       yield `{"profile":${JSON.stringify(summaryOf(user))},\n"sessions":${JSON.stringify(devices)},\n"conversations":[`;
       let separator = '\n';
       for await (const row of rowsOf(user.id)) {
@@ -185,12 +173,10 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     /** Where somebody is signed in. */
     async sessions(who: string) {
       const { id: user } = await find(who);
-      return (await sessions.list(user)).map(({ id, device, createdAt, lastUsedAt, expiresAt }) => ({
-        id,
-        device,
-        createdAt: iso(createdAt),
-        lastUsedAt: iso(lastUsedAt),
-        expiresAt: iso(expiresAt),
+      return (await sessions.list(user)).map((session) => ({
+        id: session.id,
+        ...sessionView(session),
+        expiresAt: iso(session.expiresAt),
       }));
     },
 

@@ -1,6 +1,6 @@
 import type { Message, Participant, User, Watermarks } from '@duet/contract';
 import { ordinal } from './conversation.ts';
-import type { Entry, InboxRow, UserRecord } from './ports.ts';
+import type { Entry, InboxRow, SessionRecord, UserRecord } from './ports.ts';
 
 /** Times on the wire. */
 export const iso = (ms: number): string => new Date(ms).toISOString();
@@ -23,6 +23,13 @@ export const isDeleted = ({ usernameKey }: Pick<UserRecord, 'usernameKey'>): boo
 /** The mark of a deleted user on the wire. */
 export const deletedMark = (user: Pick<UserRecord, 'usernameKey'>): { isDeleted?: true } =>
   isDeleted(user) ? { isDeleted: true } : {};
+
+/** A session as its user, and who looks after him, may see it. */
+export const sessionView = ({ device, createdAt, lastUsedAt }: SessionRecord) => ({
+  device,
+  createdAt: iso(createdAt),
+  lastUsedAt: iso(lastUsedAt),
+});
 
 /** A user as the wire shows it: field by field, so that a new column never leaks. */
 export function userView(user: UserRecord, isOnline: boolean): User {
