@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { rotateKeys } from '@duet/sealing';
 import { loadBackups, loadStore } from './adapters.ts';
 import { adminCommands, findAdminCommand } from './admin/commands.ts';
+import { withStore } from './admin/open.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
 const adminHelp = Object.entries(adminCommands)
@@ -35,6 +36,13 @@ function showProgress(part: number): void {
 
 type Command = (config: Config, file: string) => Promise<string>;
 
+/** @throws Error that names the keys which `whose`, in this database file, need and the ring lacks */
+async function requireKeysOf(file: string, { encryption: { ring } }: Config, whose: string): Promise<void> {
+  const { ringKeysOf } = await loadBackups();
+  const missing = ringKeysOf(file).filter((name) => !ring.get(name));
+  if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}: ${whose} need it`);
+}
+
 const commands: Record<string, { needsFile: boolean; run: Command }> = {
   backup: {
     needsFile: true,
@@ -47,10 +55,8 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   restore: {
     needsFile: true,
     async run(config, file) {
-      const { restore, ringKeysOf } = await loadBackups();
-      const { ring } = config.encryption;
-      const missing = ringKeysOf(file).filter((name) => !ring.get(name));
-      if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}: messages in ${file} need it`);
+      const { restore } = await loadBackups();
+      await requireKeysOf(file, config, `messages in ${file}`);
       await restore(file, embedded(config), showProgress);
       return `${embedded(config)} is what ${file} was`;
     },
@@ -58,23 +64,18 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   'rotate-keys': {
     needsFile: false,
     async run({ store: kind, encryption }) {
-      const store = await loadStore(kind);
-      try {
-        await store.ready();
-        const { rewrapped, damaged } = await rotateKeys(store.dataKeys, encryption.ring);
-        const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';
-        return `${rewrapped} keys are wrapped by ${encryption.ring.current?.name}${rest}`;
-      } finally {
-        await store.close();
-      }
+      const { ring } = encryption;
+      const { rewrapped, damaged } = await withStore(await loadStore(kind), ({ dataKeys }) =>
+        rotateKeys(dataKeys, ring),
+      );
+      const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';
+      return `${rewrapped} keys are wrapped by ${ring.current?.name}${rest}`;
     },
   },
   'check-config': {
     needsFile: false,
-    async run({ store, encryption: { ring } }) {
-      const { ringKeysOf } = await loadBackups();
-      const missing = store.kind === 'sqlite' ? ringKeysOf(store.file).filter((name) => !ring.get(name)) : [];
-      if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}: stored messages need it`);
+    async run(config) {
+      if (config.store.kind === 'sqlite') await requireKeysOf(config.store.file, config, 'stored messages');
       return 'The configuration is valid.';
     },
   },

@@ -1,5 +1,5 @@
 import { type AdminCommand, on } from './command.ts';
-import { columns } from './text.ts';
+import { table } from './text.ts';
 
 /** What operators do to accounts. */
 export const accountCommands: Record<string, AdminCommand> = {
@@ -33,8 +33,7 @@ export const accountCommands: Record<string, AdminCommand> = {
     does: 'where somebody is signed in',
     run: on(async ({ users }, [who = '']) => {
       const found = await users.sessions(who);
-      const head = ['id', 'device', 'createdAt', 'lastUsedAt'] as const;
-      return { json: found, text: columns([[...head], ...found.map((session) => head.map((name) => session[name]))]) };
+      return { json: found, text: table(['id', 'device', 'createdAt', 'lastUsedAt'], found) };
     }),
   },
   'sessions revoke': {

@@ -4,7 +4,7 @@ import type { Finding } from '@duet/core';
 import { accountCommands } from './account-commands.ts';
 import { type AdminCommand, on } from './command.ts';
 import { statusOf, statusText } from './status.ts';
-import { columns, fields } from './text.ts';
+import { fields, table } from './text.ts';
 
 const whereOf = (finding: Finding): string =>
   'row' in finding
@@ -34,7 +34,7 @@ export const adminCommands: Record<string, AdminCommand> = {
     does: 'by name, at most --limit (100)',
     run: on(async ({ users }, [prefix = ''], { limit }) => {
       const found = await users.list({ prefix, limit });
-      return { json: found, text: columns([[...HEAD], ...found.map((user) => HEAD.map((name) => user[name]))]) };
+      return { json: found, text: table(HEAD, found) };
     }),
   },
   'users show': {

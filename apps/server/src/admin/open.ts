@@ -14,6 +14,16 @@ export interface Admin {
   inbox: ReturnType<typeof createInboxAdmin>;
 }
 
+/** Works with a store, and lets go of it. @throws DuetError UNAVAILABLE when it does not answer */
+export async function withStore<T>(store: Store, work: (store: Store) => Promise<T>): Promise<T> {
+  try {
+    await store.ready();
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
 /**
  * The store that the servers of this environment use, beside them.
  * @throws Error in plain words when there is none; DuetError UNAVAILABLE when it does not answer
@@ -26,14 +36,9 @@ export async function withAdmin<T>(config: Config, work: (admin: Admin) => Promi
   const observe = { unreadable: () => {}, damagedKey: () => {} };
   const sealing = { ...config.encryption, clock: systemClock, observe };
   const store = createSealedStore(await loadStore(config.store), sealing);
-  try {
-    await store.ready();
-    const users = createUserAdmin({ store, pause });
-    const inbox = createInboxAdmin({ admin: store.admin, clock: systemClock, pause });
-    return await work({ store, users, inbox });
-  } finally {
-    await store.close();
-  }
+  const users = createUserAdmin({ store, pause });
+  const inbox = createInboxAdmin({ admin: store.admin, clock: systemClock, pause });
+  return withStore(store, () => work({ store, users, inbox }));
 }
 
 /** The nodes of this environment. */

@@ -11,6 +11,10 @@ export function columns(rows: string[][]): string {
     .join('\n');
 }
 
+/** Some fields of objects as columns below their names. */
+export const table = <K extends string>(head: readonly K[], rows: Record<K, string>[]): string =>
+  columns([[...head], ...rows.map((row) => head.map((name) => row[name]))]);
+
 /** An object as lines of name and value. */
 export const fields = (object: object): string =>
   columns(Object.entries(object).map(([name, value]) => [name, String(value)]));
