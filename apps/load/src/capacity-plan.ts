@@ -55,6 +55,9 @@ const MICROS = 1e6;
 /** The rate that so many users make. */
 export const rateOf = (users: number, given: Assumptions): number => (users * given.perDay * given.peak) / DAY_SECONDS;
 
+/** Messages of a year at such a peak. */
+const yearOf = (rate: number, given: Assumptions): number => (rate / given.peak) * DAY_SECONDS * 365;
+
 /** A resource: how much of one unit the demand would take, and what to turn when that is more than one. */
 export interface Pressure {
   what: string;
@@ -82,7 +85,7 @@ export interface Plan extends Demand {
 
 function pressuresOf({ users, rate }: Demand, sockets: number, given: Assumptions): Pressure[] {
   const comings = (sockets * given.connects) / 3_600;
-  const yearBytes = (rate / given.peak) * DAY_SECONDS * 365 * given.documentBytes;
+  const yearBytes = yearOf(rate, given) * given.documentBytes;
   const redisCores = (rate * given.redisMicros + comings * given.comeMicros) / MICROS;
   return [
     { what: 'sockets of a node', units: sockets / given.nodeSockets, knob: 'more nodes' },
@@ -112,7 +115,7 @@ export function plan(demand: Demand, given: Assumptions = defaults): Plan {
   const pressures = pressuresOf(demand, sockets, given).toSorted((a, b) => b.units - a.units);
   const unitsOf = (what: string) => pressures.find((pressure) => pressure.what === what)?.units ?? 0;
   const alone = sockets <= given.nodeSockets && (rate * given.aloneMicros) / MICROS <= given.full;
-  const year = (rate / given.peak) * DAY_SECONDS * 365;
+  const year = yearOf(rate, given);
   const nodes = upTo(Math.max(unitsOf('sockets of a node'), unitsOf('CPU of a node'))) + 1;
   const nginx = upTo(unitsOf('connections of nginx')) + 1;
   const shards = upTo(Math.max(unitsOf('writes of MongoDB'), unitsOf('disk of MongoDB')));

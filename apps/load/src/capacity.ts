@@ -45,8 +45,10 @@ function main(): number {
   const { users, rate, table, json, help, ...changed } = values as Record<string, string> & { [flag: string]: unknown };
   const given: Assumptions = { ...defaults };
   for (const [name, text] of Object.entries(changed)) given[name as AssumptionName] = positive(name, String(text));
-  if (table) console.log(workedTable(given));
-  if (table) return 0;
+  if (table) {
+    console.log(workedTable(given));
+    return 0;
+  }
   if (help || users === undefined) {
     console.log(HELP);
     return help ? 0 : 1;

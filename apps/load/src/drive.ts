@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import type { Job, Measured, Signal } from './generator.ts';
 import { GENERATOR_CORE, pinned, type Subject } from './subject.ts';
 
-const GENERATOR = fileURLToPath(new URL('./generator.ts', import.meta.url));
+/** Takes a job of `generator.ts`. */
+export const GENERATOR = fileURLToPath(new URL('./generator.ts', import.meta.url));
 /** No job may take longer than this: a bench that hangs is worse than one that fails. */
 const MAX_MS = 180_000;
 
@@ -19,7 +20,7 @@ export function forkOnOwnCore(program: string): ChildProcess {
 }
 
 /** Starts a generator, gives it a job, and calls `onSignal` until that says it is enough. */
-export function generate(job: Job, onSignal: (signal: Signal) => boolean | Promise<boolean>): Promise<void> {
+function generate(job: Job, onSignal: (signal: Signal) => boolean | Promise<boolean>): Promise<void> {
   const child = forkOnOwnCore(GENERATOR);
   child.send(job);
   return new Promise((resolve, reject) => {

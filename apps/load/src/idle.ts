@@ -1,5 +1,5 @@
 import { type Account, createAccounts } from './accounts.ts';
-import { forkOnOwnCore } from './drive.ts';
+import { forkOnOwnCore, GENERATOR } from './drive.ts';
 import type { Job, Signal } from './generator.ts';
 import type { Line, Progress } from './parts.ts';
 import { pause } from './sockets.ts';
@@ -20,7 +20,7 @@ const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`;
 
 /** Sockets that do nothing, in a process of their own; resolves when all are connected. */
 function hold(accounts: Account[], sockets: number): Promise<Disposable> {
-  const child = forkOnOwnCore(new URL('./generator.ts', import.meta.url).pathname);
+  const child = forkOnOwnCore(GENERATOR);
   child.send({ what: 'idle', accounts, sockets } satisfies Job);
   return new Promise((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the generator ended with ${code}`)));
