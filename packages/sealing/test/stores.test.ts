@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import type { Store } from '@duet/core';
 import { createMongoStore } from '@duet/store-mongo';
 import { createSqliteStore } from '@duet/store-sqlite';
-import { type BackingService, databaseOf, hasMongo, startMongo, storeSuite, temporaryFolder } from '@duet/testkit';
+import {
+  type BackingService,
+  databaseOf,
+  hasMongo,
+  startMongo,
+  storeSuite,
+  storesOn,
+  temporaryFolder,
+} from '@duet/testkit';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { createSealedStore } from '../src/index.ts';
 import { ringOf, watched } from './rings.ts';
@@ -12,22 +20,12 @@ import { ringOf, watched } from './rings.ts';
 function suite(name: string, seals: boolean, open: () => { make: () => Store; remove: () => void }): void {
   storeSuite(`${name}, ${seals ? 'sealed' : 'with sealing off'}`, async () => {
     const { make, remove } = open();
-    const stores: Store[] = [];
     const ring = ringOf('a');
-    const reopen = async () => {
+    return storesOn(async () => {
       const store = createSealedStore(make(), { ring, seals, ...watched() });
-      stores.push(store);
       await store.ready();
       return store;
-    };
-    return {
-      store: await reopen(),
-      reopen,
-      async close() {
-        for (const store of stores) await store.close();
-        remove();
-      },
-    };
+    }, remove);
   });
 }
 

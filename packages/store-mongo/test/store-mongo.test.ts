@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { conversationOf, type Draft, type Store } from '@duet/core';
-import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite } from '@duet/testkit';
+import { conversationOf, type Draft } from '@duet/core';
+import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite, storesOn } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConversations, createReceipts } from '../src/conversations.ts';
 import { createDatabase } from '../src/database.ts';
@@ -39,20 +39,11 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
 
   storeSuite('mongo', async () => {
     const uri = newUri();
-    const stores: Store[] = [];
-    const reopen = async () => {
+    return storesOn(async () => {
       const store = createMongoStore({ uri });
-      stores.push(store);
       await store.ready();
       return store;
-    };
-    return {
-      store: await reopen(),
-      reopen,
-      async close() {
-        for (const store of stores) await store.close();
-      },
-    };
+    });
   });
 
   test('N1 every query of the message path is served by an index; writes wait for the disks of a majority, reads show no less', async () => {

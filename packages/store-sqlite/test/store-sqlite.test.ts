@@ -3,29 +3,17 @@ import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync,
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
-import { conversationOf, type Draft, type Store } from '@duet/core';
-import { type StoreUnderTest, storeSuite, temporaryFolder } from '@duet/testkit';
+import { conversationOf, type Draft } from '@duet/core';
+import { storeSuite, storesOn, temporaryFolder } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../src/database.ts';
 import { createSqliteStore } from '../src/index.ts';
 import { migrations } from '../src/migrations.ts';
 
-storeSuite('sqlite', async (): Promise<StoreUnderTest> => {
+storeSuite('sqlite', () => {
   const folder = temporaryFolder();
-  const stores: Store[] = [];
-  const reopen = async () => {
-    const store = createSqliteStore({ file: join(folder.path, 'duet.db') });
-    stores.push(store);
-    return store;
-  };
-  return {
-    store: await reopen(),
-    reopen,
-    async close() {
-      for (const store of stores) await store.close();
-      folder[Symbol.dispose]();
-    },
-  };
+  const make = () => createSqliteStore({ file: join(folder.path, 'duet.db') });
+  return storesOn(make, () => folder[Symbol.dispose]());
 });
 
 describe('a file that cannot be trusted', () => {

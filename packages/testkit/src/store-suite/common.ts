@@ -12,6 +12,31 @@ export interface StoreUnderTest {
   close(): Promise<void>;
 }
 
+/**
+ * Stores on one database.
+ * @param make gives one more
+ * @param remove is called when all are closed
+ */
+export async function storesOn(
+  make: () => Store | Promise<Store>,
+  remove: () => void = () => {},
+): Promise<Required<StoreUnderTest>> {
+  const stores: Store[] = [];
+  const reopen = async () => {
+    const store = await make();
+    stores.push(store);
+    return store;
+  };
+  return {
+    store: await reopen(),
+    reopen,
+    async close() {
+      for (const store of stores) await store.close();
+      remove();
+    },
+  };
+}
+
 export const START = Date.UTC(2026, 0, 1);
 export const newId = () => randomBytes(12).toString('hex');
 export const byBytes = (one: string, other: string) => Buffer.compare(Buffer.from(one), Buffer.from(other));

@@ -12,7 +12,7 @@ import { repeatTests } from './repeats.ts';
 import { sessionTests } from './sessions.ts';
 import { directoryTests, usersTests } from './users.ts';
 
-export type { StoreUnderTest } from './common.ts';
+export { type StoreUnderTest, storesOn } from './common.ts';
 
 /**
  * The contract of the Store port (`ports.ts`): every store package calls this in a test file of its own.
