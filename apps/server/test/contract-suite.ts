@@ -12,12 +12,13 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failure, payload, success } from './answers.ts';
+import { blockTests, privacyTests } from './privacy-suite.ts';
 import { sessionTests } from './sessions-suite.ts';
 import type { Shape, Stand } from './shapes.ts';
 import { receiptTests, syncTests } from './sync-suite.ts';
 
 /** The wire contract, as somebody else's client relies on it: it holds on every store and every cluster. */
-export function contractSuite({ name, start }: Shape): void {
+export function contractSuite({ name, direct, start }: Shape): void {
   describe(`contract on ${name}`, () => {
     let deployment: Stand;
     let alice: TestUser;
@@ -418,6 +419,8 @@ export function contractSuite({ name, start }: Shape): void {
     receiptTests(url);
     syncTests(url);
     sessionTests(url);
+    blockTests(url);
+    if (direct) privacyTests(url);
 
     describe('sockets', () => {
       test.each([undefined, null, '', 7, {}, 'not.a.token'])(

@@ -11,6 +11,8 @@ export interface Stand extends AsyncDisposable {
 /** A way in which a deployment can be put together: the contract holds on all of them. */
 export interface Shape {
   name: string;
+  /** Whether an address is always the same process: what was changed there shows there at once. */
+  direct: boolean;
   start(): Promise<Stand>;
 }
 
@@ -21,6 +23,7 @@ function shape(
 ): Shape {
   return {
     name,
+    direct: !options.nginx && options.environment?.WORKERS === undefined,
     async start() {
       await using stack = new AsyncDisposableStack();
       const deployment = stack.use(await startCluster({ main: MAIN, ...options }));
@@ -72,5 +75,6 @@ export const behindNginx = shape(
 /** What docker-compose.yml makes, started by somebody else. */
 export const composed = (address: string): Shape => ({
   name: 'docker-compose.yml',
+  direct: false,
   start: async () => ({ url: (i) => `${address}/?k=device-${i}`, async [Symbol.asyncDispose]() {} }),
 });

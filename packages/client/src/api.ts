@@ -1,6 +1,6 @@
 import { DuetError, type ErrorCode, errorTable, type FieldError, toDuetError } from './errors.ts';
 import { createTokens, type GetToken, type Tokens } from './tokens.ts';
-import type { Conversation, Message, User, Watermarks } from './wire.ts';
+import type { Conversation, Message, Privacy, User, Watermarks } from './wire.ts';
 
 /** What opens REST and sockets, and what gets the next pair. */
 export interface SignedIn {
@@ -47,6 +47,14 @@ export interface Api {
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<unknown>;
   deleteAccount(proof: { password: string }): Promise<unknown>;
   me(): Promise<{ user: User }>;
+  /** Those whom this user has blocked, the last one first. */
+  blocks(): Promise<{ blocks: { user: User; createdAt: string }[] }>;
+  /** Nothing of him reaches this user any more, and he is not told. */
+  block(userId: string): Promise<unknown>;
+  unblock(userId: string): Promise<unknown>;
+  /** What this user shows to others. Who hides something does not see it of others. */
+  privacy(): Promise<{ privacy: Privacy }>;
+  changePrivacy(shown: Partial<Privacy>): Promise<{ privacy: Privacy }>;
   /** Everyone else, by name; `q` is how the names begin. */
   users(page?: { q?: string; limit?: number; cursor?: string }): Promise<{
     users: User[];
@@ -134,6 +142,11 @@ export function apiWith(url: string, tokens: Tokens): Api {
     changePassword: (body) => call({ method: 'PUT', path: '/auth/password', body }),
     deleteAccount: (body) => call({ method: 'DELETE', path: '/auth/me', body }),
     me: () => call({ method: 'GET', path: '/auth/me' }),
+    blocks: () => call({ method: 'GET', path: '/blocks' }),
+    block: (userId) => call({ method: 'POST', path: `/users/${userId}/block` }),
+    unblock: (userId) => call({ method: 'DELETE', path: `/users/${userId}/block` }),
+    privacy: () => call({ method: 'GET', path: '/auth/me/privacy' }),
+    changePrivacy: (body) => call({ method: 'PUT', path: '/auth/me/privacy', body }),
     users: (page = {}) => call({ method: 'GET', path: `/auth/users${query(page)}` }),
     conversations: (page = {}) => call({ method: 'GET', path: `/conversations${query(page)}` }),
     history: (userId, page = {}) => call({ method: 'GET', path: `/messages/${userId}${query(page)}` }),

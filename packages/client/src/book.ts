@@ -1,7 +1,7 @@
 import {
   addOutgoing,
-  addPage,
   addStanding,
+  addStretch,
   arrive,
   type ChatMessage,
   dropOutgoing,
@@ -15,6 +15,12 @@ import {
 } from './log.ts';
 import { type ChatState, listOf, type Person, type Store, threadOf } from './state.ts';
 import type { Message, Participant, User, Watermarks } from './wire.ts';
+
+/** A page of history, as the server gives it. */
+interface Page {
+  messages: Message[];
+  watermarks: Watermarks;
+}
 
 export interface BookDeps {
   store: Store<ChatState>;
@@ -104,9 +110,9 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
       return peerId;
     },
     /** A page of history. */
-    paged(peerId: string, messages: Message[], watermarks: Watermarks): void {
+    paged(peerId: string, { messages, watermarks }: Page, before?: number): void {
       noteParticipants(peerId, messages);
-      change(peerId, (log) => ({ ...raise(addPage(log, peerId, messages), watermarks), loaded: true }));
+      change(peerId, (log) => ({ ...raise(addStretch(log, peerId, { messages, before }), watermarks), loaded: true }));
     },
     /** There is nothing before what is known. */
     beginsHere: (peerId: string) => change(peerId, (log) => raise({ ...log, atStart: true }, {})),

@@ -17,4 +17,4 @@ export { createSession, type Session, type SessionOptions, type SessionStore } f
 export type { ChatState, Conversation, Person, Thread } from './state.ts';
 export { type KeyValueStore, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from './storage.ts';
 export type { GetToken } from './tokens.ts';
-export type { Message, MessageType, User } from './wire.ts';
+export type { Message, MessageType, Privacy, User } from './wire.ts';

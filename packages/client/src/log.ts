@@ -155,16 +155,30 @@ export function arrive(before: Log, peerId: string, message: Message): Log {
   return closeUp(known, [...log.ahead, stored]);
 }
 
-/** A stretch of the log without a hole, from the store. Where it does not touch what is known, the newer one stays. */
-export function addPage(before: Log, peerId: string, page: readonly Message[]): Log {
+/** Messages as the store has them, in order, and next to which place they were asked for. */
+interface Stretch {
+  messages: readonly Message[];
+  /** They lie right behind this place, the last that was known. */
+  after?: number | undefined;
+  /** They lie right before this place, the first that was known. */
+  before?: number | undefined;
+}
+
+/**
+ * A stretch of the log, from the store: nothing of it is missing, though places may be that are for others alone. Where it
+ * does not touch what is known, the newer one stays.
+ */
+export function addStretch(known: Log, peerId: string, { messages: page, after, before }: Stretch): Log {
   const stretch = page.map((message) => fromServer(message, peerId));
-  const log = unlessRewritten(before, stretch);
+  const log = unlessRewritten(known, stretch);
   const [first, last] = [stretch[0], stretch.at(-1)];
   if (!first || !last) return closeUp(log, log.ahead);
   const [from, to] = [firstSeqOf(log), lastSeqOf(log)];
   let messages: Stored[];
-  if (to === 0 || first.seq > to + 1) messages = stretch;
-  else if (last.seq < from - 1) messages = [...log.messages];
+  const isBehind = first.seq <= to + 1 || (after !== undefined && after > 0 && after <= to);
+  const isBefore = last.seq >= from - 1 || (before !== undefined && before >= from);
+  if (to === 0 || !isBehind) messages = stretch;
+  else if (!isBefore) messages = [...log.messages];
   else
     messages = [...stretch.filter(({ seq }) => seq < from), ...log.messages, ...stretch.filter(({ seq }) => seq > to)];
   const start = messages[0]?.seq ?? 0;
@@ -174,17 +188,23 @@ export function addPage(before: Log, peerId: string, page: readonly Message[]): 
   return closeUp({ ...log, messages, deliveredSeq, atStart }, log.ahead);
 }
 
+/** A page of which nothing more is known than what is in it. */
+export const addPage = (log: Log, peerId: string, messages: readonly Message[]): Log =>
+  addStretch(log, peerId, { messages });
+
 /** What a list or a sync says of a conversation: as it stood when `lastSeq` was its newest message. */
 export type Standing = Pick<SyncedConversation, 'messages' | 'lastSeq' | 'unreadCount' | 'watermarks'> & {
   reset?: true | undefined;
+  /** The last place that was known when it was asked for. */
+  after?: number | undefined;
 };
 
 export function addStanding(log: Log, peerId: string, standing: Standing): Log {
-  const { messages, lastSeq, unreadCount, watermarks, reset } = standing;
+  const { messages, lastSeq, unreadCount, watermarks, reset, after } = standing;
   const base = reset ? cleared(log) : log;
   const isNews = watermarks.readSeq >= base.marks.readSeq;
   const count = isNews ? { unread: unreadCount, unreadAt: lastSeq } : {};
-  return addPage({ ...base, ...count, marks: highest(base.marks, watermarks) }, peerId, messages);
+  return addStretch({ ...base, ...count, marks: highest(base.marks, watermarks) }, peerId, { messages, after });
 }
 
 export const raise = (log: Log, marks: Partial<Watermarks>): Log =>

@@ -33,11 +33,11 @@ export function createPages({ api, book, runtime, isOnline }: PagesDeps) {
   async function newest(peerId: string): Promise<void> {
     wanted.add(peerId);
     try {
-      const { messages, watermarks } = await api.history(peerId, { limit: PAGE });
+      const page = await api.history(peerId, { limit: PAGE });
       wanted.delete(peerId);
       failures = 0;
-      book.paged(peerId, messages, watermarks);
-      if (messages.length === 0) book.beginsHere(peerId);
+      book.paged(peerId, page);
+      if (page.messages.length === 0) book.beginsHere(peerId);
     } catch (thrown) {
       const error = toDuetError(thrown);
       if (errorTable[error.code].retry === 'never') {
@@ -67,7 +67,7 @@ export function createPages({ api, book, runtime, isOnline }: PagesDeps) {
       if (before === undefined || atStart) return;
       await once(`${peerId} before ${before}`, async () => {
         const page = await api.history(peerId, { before, limit: PAGE });
-        book.paged(peerId, page.messages, page.watermarks);
+        book.paged(peerId, page, before);
         if (page.messages.length === 0) book.beginsHere(peerId);
       });
     },

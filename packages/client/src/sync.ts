@@ -35,14 +35,20 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
   async function pull(): Promise<void> {
     let cursor: string | undefined;
     for (;;) {
-      const request = { conversations: book.known(), unnamed: 'newest' as const, limit };
+      const known = book.known();
+      const request = { conversations: known, unnamed: 'newest' as const, limit };
       const answer = await connection.emit(
         'sync',
         cursor === undefined ? request : { ...request, cursor },
         PATIENCE_MS,
       );
       limit = Math.min(limit * 2, MOST);
-      book.stand(answer.conversations.map((standing) => ({ userId: standing.userId, standing })));
+      book.stand(
+        answer.conversations.map(({ userId, ...news }) => ({
+          userId,
+          standing: { ...news, after: known[userId]?.[0] },
+        })),
+      );
       // Without a cursor, what has been learnt since is what takes it further.
       const gotMore = answer.conversations.some(({ messages }) => messages.length > 0);
       if (answer.complete || (answer.nextCursor === undefined && !gotMore)) return;

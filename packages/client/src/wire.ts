@@ -13,6 +13,7 @@ export type {
   Message,
   MessageType,
   Participant,
+  Privacy,
   Synced,
   SyncedConversation,
   User,

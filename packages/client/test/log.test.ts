@@ -3,6 +3,7 @@ import {
   addOutgoing,
   addPage,
   addStanding,
+  addStretch,
   arrive,
   emptyLog,
   fromOutbox,
@@ -64,6 +65,22 @@ describe('a log', () => {
     expect(seqs(addPage(log, PEER, from(15, 25))).at(-1)).toBe(25);
     expect(seqs(addPage(log, PEER, from(31, 33)))).toEqual([31, 32, 33]);
     expect(seqs(addPage(log, PEER, from(1, 3)))).toEqual(seqs(log));
+  });
+
+  test('U18 places that are for others alone leave no hole: what was asked for behind or before a place lies next to it', () => {
+    const log = arriveAll(addPage(emptyLog, PEER, from(5, 8)), message(12));
+    expect(seqs(log)).toEqual([5, 6, 7, 8]);
+    const behind = addStretch(log, PEER, { messages: [message(11), message(12)], after: 8 });
+    expect(seqs(behind)).toEqual([5, 6, 7, 8, 11, 12]);
+    expect(behind.ahead).toEqual([]);
+    // Live messages that came while the question was under way.
+    const later = addStretch(arriveAll(log, message(9)), PEER, { messages: [message(9), message(12)], after: 8 });
+    expect(seqs(later)).toEqual([5, 6, 7, 8, 9, 12]);
+    expect(seqs(addStretch(behind, PEER, { messages: [message(1), message(2)], before: 5 }))).toEqual([
+      1, 2, 5, 6, 7, 8, 11, 12,
+    ]);
+    // What was asked for behind a place that is not known any more does not lie next to anything.
+    expect(seqs(addStretch(log, PEER, { messages: from(20, 21), after: 19 }))).toEqual([20, 21]);
   });
 
   test('U4 an answered message takes the place of the one on its way, also when its place is not known yet', () => {

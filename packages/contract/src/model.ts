@@ -12,7 +12,7 @@ export const Id = z
   .regex(/^[0-9a-f]{24}$/, 'must be 24 hex digits')
   .meta({ description: '24 lower-case hex digits' });
 
-const Timestamp = z.iso.datetime().meta({ description: 'ISO 8601, UTC, milliseconds' });
+export const Timestamp = z.iso.datetime().meta({ description: 'ISO 8601, UTC, milliseconds' });
 
 /** Only there when it is true. */
 const IsDeleted = z.literal(true).optional().meta({ description: 'There when the account has been deleted' });
@@ -29,6 +29,16 @@ export const User = z
   })
   .meta({ id: 'User' });
 export type User = z.infer<typeof User>;
+
+/** What others may see of a user. */
+export const Privacy = z
+  .object({
+    lastSeen: z.boolean().meta({ description: 'Whether the user is online, and when he was' }),
+    typing: z.boolean(),
+    readReceipts: z.boolean(),
+  })
+  .meta({ id: 'Privacy', description: 'True is shown. Who hides something does not see it of others' });
+export type Privacy = z.infer<typeof Privacy>;
 
 export const Participant = z
   .object({ _id: Id, username: z.string(), isOnline: z.boolean(), isDeleted: IsDeleted })

@@ -3,12 +3,21 @@ import { createCache } from './cache.ts';
 import { type ConversationKey, conversationOf } from './conversation.ts';
 import type { People } from './people.ts';
 import type { Clock } from './ports.ts';
+import type { Sight, Sights } from './privacy.ts';
 
 /** A conversation that the caller may use, and its two people. */
 export interface Access {
   conversation: ConversationKey;
   me: Participant;
+  /** As the caller may see him. */
   peer: Participant;
+  /** The peer has blocked the caller, who is not told. */
+  isBlocked: boolean;
+  /** The caller has blocked the peer. */
+  hasBlocked: boolean;
+  /** Whether the two may know of each other that they are there, and that they write. */
+  presence: boolean;
+  typing: boolean;
 }
 
 const MAX_CONVERSATIONS = 50_000;
@@ -22,25 +31,38 @@ const pairOf = (caller: string, peer: string): string => `${caller} ${peer}`;
  * The one place that decides whether a caller may deal with another user.
  * `with` answers at once when both are cached: the message path then waits for nothing but the commit.
  */
-export function createAccess(people: People, clock: Clock) {
+export function createAccess({ people, sights, clock }: { people: People; sights: Sights; clock: Clock }) {
   /** By caller and peer: a hash for each message would be a part of its price. */
   const conversations = createCache<ConversationKey>({ max: MAX_CONVERSATIONS, ttlMs: KEEP_MS, clock });
 
-  function grant(pair: string, me: Participant, peer: Participant): Access {
+  function conversationWith(caller: string, peer: string): ConversationKey {
+    const pair = pairOf(caller, peer);
     const known = conversations.get(pair);
-    if (known) return { conversation: known, me, peer };
-    const conversation = conversationOf(me._id, peer._id);
+    if (known) return known;
+    const conversation = conversationOf(caller, peer);
     conversations.set(pair, conversation);
-    return { conversation, me, peer };
+    return conversation;
+  }
+
+  function grant(me: Participant, peer: Participant, { presence, blockedAt, hasBlocked, typing }: Sight): Access {
+    return {
+      conversation: conversationWith(me._id, peer._id),
+      me,
+      peer: presence || !peer.isOnline ? peer : { ...peer, isOnline: false },
+      isBlocked: blockedAt !== undefined,
+      hasBlocked,
+      presence,
+      typing,
+    };
   }
 
   async function lookUp(caller: string, peerId: string): Promise<Access> {
-    const found = await people.get([caller, peerId]);
+    const [found, sight] = await Promise.all([people.get([caller, peerId]), sights.forViewer(caller, [peerId])]);
     const me = found.get(caller);
     const peer = found.get(peerId);
     if (!me) throw new DuetError('UNAUTHORIZED');
     if (!peer) throw userNotFound();
-    return grant(pairOf(caller, peerId), me, peer);
+    return grant(me, peer, sight(peerId));
   }
 
   /** Look-ups under way. Whoever asks meanwhile waits for the same one, so nobody overtakes who asked before. */
@@ -59,7 +81,8 @@ export function createAccess(people: People, clock: Clock) {
       const waiting = pending.get(pair);
       if (waiting) return waiting;
       const both = people.cached(caller, peerId);
-      if (both) return grant(pair, ...both);
+      const sight = both && sights.cached(caller, peerId);
+      if (sight) return grant(...both, sight);
       const looking = lookUp(caller, peerId).finally(() => pending.delete(pair));
       pending.set(pair, looking);
       return looking;

@@ -2,13 +2,16 @@ import { DuetError, limits, type RouteData, type RouteInput } from '@duet/contra
 import { usableHash } from './account-lock.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
-import type { Claims, Clock, Limiter, Passwords, Tokens, UserRecord, UserStore } from './ports.ts';
+import type { Claims, Clock, Limiter, Passwords, PrivacyStore, Tokens, UserRecord, UserStore } from './ports.ts';
+import { forgetPrivacy, type Sights, userSeen } from './privacy.ts';
 import type { Sessions } from './sessions.ts';
 import { deletedFields, isDeleted, userView } from './views.ts';
 
 export interface AccountDeps {
   users: UserStore;
   people: People;
+  privacy: PrivacyStore;
+  sights: Sights;
   passwords: Passwords;
   tokens: Tokens;
   sessions: Sessions;
@@ -128,6 +131,7 @@ export function createAccounts(deps: AccountDeps) {
     async delete(caller: Caller, input: RouteInput<'deleteAccount'>['body']): Promise<Record<string, never>> {
       const { id } = await proven(caller, input.password);
       await deps.users.update(id, deletedFields(id));
+      await forgetPrivacy(deps.privacy, id);
       await deps.sessions.endUser(id);
       return {};
     },
@@ -158,8 +162,9 @@ export function createAccounts(deps: AccountDeps) {
         ...(query.q ? { prefix: normalise(query.q) } : {}),
         ...(query.cursor ? { after: decodeCursor(query.cursor) } : {}),
       });
-      const people = await deps.people.get(users.map((user) => user.id));
-      const views = users.map((user) => userView(user, people.get(user.id)?.isOnline ?? false));
+      const ids = users.map((user) => user.id);
+      const [people, sight] = await Promise.all([deps.people.get(ids), deps.sights.forViewer(caller.user, ids)]);
+      const views = users.map((user) => userSeen(user, people.get(user.id)?.isOnline ?? false, sight(user.id)));
       const last = users.length === query.limit ? users.at(-1) : undefined;
       return last ? { users: views, nextCursor: encodeCursor(last.usernameKey) } : { users: views };
     },

@@ -13,9 +13,11 @@ export interface LogSummary {
   users: [low: string, high: string];
   /** How many entries there are up to the last one. */
   entries: number;
+  /** How many of them are hidden from their receiver, and counted nowhere. */
+  hidden: number;
   last: LastEntry;
 }
-/** A row of the inbox as it is stored, and the last entry of its log; undefined: there is no log. */
+/** A row of the inbox as it is stored, and the last entry of its log that it has to show; undefined: there is no log. */
 export interface StoredRow extends RowKey {
   peer: string;
   /** By which it is listed. */

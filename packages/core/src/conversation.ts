@@ -32,7 +32,8 @@ export function seqOf(conversation: string, id: string): number | undefined {
 export function nextEntry(draft: Draft, last: Pick<Entry, 'seq' | 'sent'> | undefined): Entry {
   const seq = (last?.seq ?? 0) + 1;
   const [low, high] = last?.sent ?? [0, 0];
-  const sent: [number, number] = draft.sender < draft.receiver ? [low + 1, high] : [low, high + 1];
+  const more = draft.hidden ? 0 : 1;
+  const sent: [number, number] = draft.sender < draft.receiver ? [low + more, high] : [low, high + more];
   return { ...draft, id: messageId(draft.conversation, seq), seq, sent };
 }
 

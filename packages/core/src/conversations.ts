@@ -3,13 +3,15 @@ import { conversationOf } from './conversation.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { ConversationStore, InboxRow, MessageStore, UserStore } from './ports.ts';
-import { messageView, userView, watermarksView } from './views.ts';
+import { type Sights, seenBy, userSeen } from './privacy.ts';
+import { marksSeen, messageView, unreadOf, unreadSeen, watermarksView } from './views.ts';
 
 export interface ConversationDeps {
   users: UserStore;
   conversations: ConversationStore;
   messages: MessageStore;
   people: People;
+  sights: Sights;
 }
 
 function decodeCursor(cursor: string): { lastAt: number; conversation: string } {
@@ -37,22 +39,26 @@ export function createConversations(deps: ConversationDeps) {
   }
 
   async function views(caller: Caller, rows: InboxRow[]): Promise<Conversation[]> {
-    const [{ users, entries, peerRows }, people] = await Promise.all([
+    const peers = rows.map((row) => row.peer);
+    const [{ users, entries, peerRows }, found, sight] = await Promise.all([
       around(rows),
-      deps.people.get([caller.user, ...rows.map((row) => row.peer)]),
+      deps.people.get([caller.user, ...peers]),
+      deps.sights.forViewer(caller.user, peers),
     ]);
+    const people = seenBy(caller.user, found, sight);
     return rows.flatMap((row): Conversation[] => {
       const peer = users.get(row.peer);
       const entry = entries.get(row.conversation);
       if (!peer || !entry) return [];
       const isOnline = people.get(peer.id)?.isOnline ?? false;
-      const peerRow = peerRows.get(row.conversation);
+      const theirs = peerRows.get(row.conversation);
+      const peerRow = theirs && marksSeen(theirs, sight(peer.id));
       const receiver = entry.receiver === caller.user ? row : peerRow;
       return [
         {
-          peer: userView(peer, isOnline),
+          peer: userSeen(peer, isOnline, sight(peer.id)),
           lastMessage: messageView(entry, { viewer: caller.user, people, receiver }),
-          unreadCount: row.peerSent - row.read.n,
+          unreadCount: unreadSeen(row, sight(peer.id)),
           watermarks: watermarksView(row, peerRow),
         },
       ];
@@ -84,7 +90,12 @@ export function createConversations(deps: ConversationDeps) {
 
     /** The caller's unread messages, all conversations together. */
     async unread(caller: Caller): Promise<{ unreadCount: number }> {
-      return { unreadCount: await deps.conversations.unread(caller.user) };
+      const [all, kept] = await Promise.all([deps.conversations.unread(caller.user), deps.sights.of([caller.user])]);
+      const blocked = [...kept(caller.user).blocked.keys()];
+      const rows = await deps.conversations.get(
+        blocked.map((peer) => ({ user: caller.user, conversation: conversationOf(caller.user, peer).id })),
+      );
+      return { unreadCount: rows.reduce((left, row) => left - unreadOf(row), all) };
     },
   };
 }

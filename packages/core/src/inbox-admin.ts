@@ -83,10 +83,13 @@ export function createInboxAdmin({ admin, clock, pause }: InboxAdminDeps) {
 
   /** Both sides of these conversations, against the rows that are there. */
   async function sidesOf(page: LogSummary[]): Promise<Suspect[]> {
-    const sides = page.flatMap((log) => {
-      const [low, high] = log.users;
-      return [rowOf(low, high, log), rowOf(high, low, log)];
-    });
+    // Where all is hidden, whoever has blocked the other one has no row.
+    const sides = page
+      .filter(({ entries, hidden }) => hidden < entries)
+      .flatMap((log) => {
+        const [low, high] = log.users;
+        return [rowOf(low, high, log), rowOf(high, low, log)];
+      });
     const found = new Map((await admin.rows({ keys: sides })).map((row) => [keyOf(row), row]));
     return sides.flatMap((right): Suspect[] => {
       const row = found.get(keyOf(right));
@@ -96,9 +99,9 @@ export function createInboxAdmin({ admin, clock, pause }: InboxAdminDeps) {
     });
   }
 
-  function damage({ conversation, entries, last }: LogSummary): Finding[] {
+  function damage({ conversation, entries, hidden, last }: LogSummary): Finding[] {
     if (entries !== last.seq) return [{ what: 'log has a hole', conversation }];
-    return last.sent[0] + last.sent[1] === last.seq ? [] : [{ what: 'log is miscounted', conversation }];
+    return last.sent[0] + last.sent[1] + hidden === last.seq ? [] : [{ what: 'log is miscounted', conversation }];
   }
 
   /** Those that are still wrong, when whoever was writing then must be done. */

@@ -6,6 +6,7 @@ import { createMessages } from './messages.ts';
 import { createPeople } from './people.ts';
 import type { Clock, Cluster, Fanout, Passwords, Store, Tokens } from './ports.ts';
 import { createPresenceRules } from './presence.ts';
+import { createPrivacy, createSights } from './privacy.ts';
 import { createReceipts } from './receipts.ts';
 import { createSessions } from './sessions.ts';
 import { createSync } from './sync.ts';
@@ -57,7 +58,8 @@ export function createCore(deps: CoreDeps) {
   const { store, cluster, fanout, clock } = deps;
   const { users, messages, conversations, receipts } = store;
   const people = createPeople({ users, presence: cluster.presence, clock });
-  const access = createAccess(people, clock);
+  const sights = createSights({ store: store.privacy, clock });
+  const access = createAccess({ people, sights, clock });
   const commit = createGroupCommit(messages.append, deps.observe.committed);
   const commitReceipts = createGroupCommit(receipts.advance);
   const sessions = createSessions({
@@ -74,11 +76,21 @@ export function createCore(deps: CoreDeps) {
     if (id === user) people.forget(user);
   });
   return {
-    accounts: createAccounts({ ...deps, users, people, sessions, limiter: cluster.limiter }),
+    accounts: createAccounts({
+      ...deps,
+      users,
+      privacy: store.privacy,
+      people,
+      sights,
+      sessions,
+      limiter: cluster.limiter,
+    }),
     sessions,
+    privacy: createPrivacy({ store: store.privacy, sights, users, people, fanout, clock }),
     messages: createMessages({
       access,
       people,
+      sights,
       commit,
       messages,
       conversations,
@@ -88,14 +100,15 @@ export function createCore(deps: CoreDeps) {
       accepted: deps.observe.accepted,
       repeated: deps.observe.repeated,
     }),
-    receipts: createReceipts({ access, messages, conversations, commit: commitReceipts, fanout, clock }),
-    conversations: createConversations({ users, conversations, messages, people }),
-    sync: createSync({ conversations, messages, people, synced: deps.observe.synced }),
+    receipts: createReceipts({ access, sights, messages, conversations, commit: commitReceipts, fanout, clock }),
+    conversations: createConversations({ users, conversations, messages, people, sights }),
+    sync: createSync({ conversations, messages, people, sights, synced: deps.observe.synced }),
     presence: createPresenceRules({
       port: cluster.presence,
       users,
       conversations,
       people,
+      sights,
       fanout,
       clock,
       budget: deps.presenceBudget,

@@ -4,7 +4,8 @@ import { createCache } from './cache.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
-import { type Marks, messageView, watermarksView } from './views.ts';
+import { type Sights, seenBy } from './privacy.ts';
+import { type Marks, marksSeen, messageView, watermarksView } from './views.ts';
 
 /** Who calls: a user in a session, and for events the socket it came from. */
 export interface Caller {
@@ -16,6 +17,7 @@ export interface Caller {
 export interface MessageDeps {
   access: AccessRules;
   people: People;
+  sights: Sights;
   commit: GroupCommit<Draft, Appended>;
   messages: MessageStore;
   conversations: ConversationStore;
@@ -63,8 +65,12 @@ export function createMessages(deps: MessageDeps) {
   function announce(entry: Entry, access: Access, caller: Caller): Message {
     deps.accepted();
     const own = view(entry, access);
-    const { tempId, ...message } = own;
-    deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
+    if (!entry.hidden) {
+      const { tempId, ...message } = own;
+      const { sender } = message;
+      if (!access.presence) message.sender = { ...sender, isOnline: false };
+      deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
+    }
     deps.fanout.toUser(entry.sender, { name: 'receive_message', payload: { message: own } }, { except: caller.socket });
     return own;
   }
@@ -73,7 +79,8 @@ export function createMessages(deps: MessageDeps) {
     /**
      * Stores a message and tells both sides. When this resolves the message is durable (rule M1).
      * The same tempId again answers the stored message, and tells nobody who has been told.
-     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); IDEMPOTENCY_CONFLICT when the tempId was used for
+     * To somebody who has blocked the caller it is stored for the caller alone, and answered like any other.
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); FORBIDDEN to somebody whom the caller has blocked; IDEMPOTENCY_CONFLICT when the tempId was used for
      * another text; UNAVAILABLE when the outcome is unknown
      */
     async send(
@@ -83,6 +90,7 @@ export function createMessages(deps: MessageDeps) {
       const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
       const access = granted instanceof Promise ? await granted : granted;
       if (access.peer.isDeleted) throw userNotFound();
+      if (access.hasBlocked) throw new DuetError('FORBIDDEN', { message: 'You have blocked this user' });
       const { content, messageType, tempId = deps.newTempId() } = input;
       const appended = await append({
         conversation: access.conversation.id,
@@ -92,6 +100,7 @@ export function createMessages(deps: MessageDeps) {
         messageType,
         tempId,
         createdAt: deps.clock.now(),
+        ...(access.isBlocked ? { hidden: true } : {}),
       });
       const { entry } = appended;
       const isOther = entry.content !== content || entry.messageType !== messageType;
@@ -100,7 +109,8 @@ export function createMessages(deps: MessageDeps) {
       if (isUntold(appended)) return { message: announce(entry, access, caller), tempId };
       deps.repeated();
       const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);
-      return { message: view(entry, access, inbox), tempId };
+      const sight = (await deps.sights.forViewer(caller.user, [entry.receiver]))(entry.receiver);
+      return { message: view(entry, access, inbox && marksSeen(inbox, sight)), tempId };
     },
 
     /**
@@ -111,8 +121,9 @@ export function createMessages(deps: MessageDeps) {
       const peerId = input.params.userId;
       const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
       const { before, after, skip, limit } = input.query;
-      const [entries, rows, people] = await Promise.all([
+      const [entries, rows, people, sight] = await Promise.all([
         deps.messages.page({
+          viewer: caller.user,
           conversation: conversation.id,
           limit,
           skip,
@@ -121,12 +132,17 @@ export function createMessages(deps: MessageDeps) {
         }),
         deps.conversations.get(conversation.users.map((user) => ({ user, conversation: conversation.id }))),
         deps.people.get([caller.user, peerId]),
+        deps.sights.forViewer(caller.user, [peerId]),
       ]);
-      const sides = new Map(rows.map((row) => [row.user, row]));
-      const messages = entries.map((entry) =>
-        messageView(entry, { viewer: caller.user, people, receiver: sides.get(entry.receiver) }),
-      );
-      const watermarks = watermarksView(sides.get(caller.user), sides.get(peerId));
+      const mine = rows.find(({ user }) => user === caller.user);
+      const theirs = rows.find(({ user }) => user === peerId);
+      const peer = theirs && marksSeen(theirs, sight(peerId));
+      const seen = seenBy(caller.user, people, sight);
+      const messages = entries.map((entry) => {
+        const receiver = entry.receiver === caller.user ? mine : peer;
+        return messageView(entry, { viewer: caller.user, people: seen, receiver });
+      });
+      const watermarks = watermarksView(mine, peer);
       return { messages, count: messages.length, watermarks };
     },
 
@@ -136,9 +152,9 @@ export function createMessages(deps: MessageDeps) {
       receiverId: string,
       isTyping: boolean,
     ): Promise<{ userId: string; isTyping: boolean }> {
-      await deps.access.with(caller.user, receiverId, 'receiverId');
+      const { typing, hasBlocked, isBlocked } = await deps.access.with(caller.user, receiverId, 'receiverId');
       const payload = { userId: caller.user, isTyping };
-      deps.fanout.toUser(receiverId, { name: 'user_typing', payload });
+      if (typing && !hasBlocked && !isBlocked) deps.fanout.toUser(receiverId, { name: 'user_typing', payload });
       return payload;
     },
 

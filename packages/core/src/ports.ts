@@ -52,6 +52,8 @@ export interface Draft {
   /** The sender's own id of it; (conversation, sender, tempId) is unique for ever. */
   tempId: string;
   createdAt: number;
+  /** The receiver has blocked the sender: it has its place, and is for its sender alone. Counters leave it out. */
+  hidden?: true;
 }
 
 /** An entry of a conversation's append-only log. */
@@ -60,7 +62,7 @@ export interface Entry extends Draft {
   id: string;
   /** Dense in the conversation: 1, 2, 3 … */
   seq: number;
-  /** How many messages the lower and the higher user id have sent up to and including this one. */
+  /** How many messages the lower and the higher user id have sent up to and including this one, hidden ones left out. */
   sent: [low: number, high: number];
   /** Its content cannot be had any more, and is empty here: damaged, or its key was deleted. Never stored. */
   unreadable?: true;
@@ -80,7 +82,7 @@ export interface MessageStore {
   append(drafts: Draft[]): Promise<Appended[]>;
   /**
    * Entries of a conversation, ascending by seq: with `after` the oldest ones above it; else the newest ones below
-   * `before` (or the newest of all), leaving out the newest `skip`.
+   * `before` (or the newest of all), leaving out the newest `skip`. With `viewer`: without what is hidden from him.
    */
   page(query: {
     conversation: string;
@@ -88,6 +90,7 @@ export interface MessageStore {
     after?: number;
     skip?: number;
     limit: number;
+    viewer?: string;
   }): Promise<Entry[]>;
   /** The entries that exist at these places, in any order. */
   get(places: { conversation: string; seq: number }[]): Promise<Entry[]>;
@@ -106,7 +109,10 @@ export interface Watermark {
 }
 export type WatermarkKind = 'read' | 'delivered';
 
-/** One user's side of one conversation. Unread = peerSent - read.n: derived, so it cannot drift. */
+/**
+ * One user's side of one conversation, without what is hidden from him; there is none when that is all.
+ * Unread = peerSent - read.n: derived, so it cannot drift.
+ */
 export interface InboxRow {
   user: string;
   conversation: string;
@@ -230,10 +236,31 @@ export interface SessionStore {
   purge(before: { expired: number; ended: number }): Promise<void>;
 }
 
+/** What users may keep from others. */
+export type Hidable = 'lastSeen' | 'typing' | 'readReceipts';
+
+/** What one user keeps from others: from all of them, and everything from some. */
+export interface Privacy {
+  user: string;
+  hides: Hidable[];
+  blocked: { user: string; at: number }[];
+}
+
+export interface PrivacyStore {
+  /** Of these users those who keep anything from anybody, in any order. */
+  get(users: string[]): Promise<Privacy[]>;
+  /** From now on the user hides these, and nothing else. */
+  hide(user: string, hides: Hidable[]): Promise<void>;
+  /** Whoever is blocked already stays so since when he was. */
+  block(user: string, peer: string, at: number): Promise<void>;
+  unblock(user: string, peer: string): Promise<void>;
+}
+
 /** What a deployment knows of its people and their messages. Durable. */
 export interface Store {
   users: UserStore;
   sessions: SessionStore;
+  privacy: PrivacyStore;
   messages: MessageStore;
   conversations: ConversationStore;
   receipts: ReceiptStore;

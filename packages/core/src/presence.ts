@@ -1,6 +1,7 @@
 import type { ServerEvent } from '@duet/contract';
 import type { People } from './people.ts';
 import type { Clock, ConversationStore, Fanout, Presence, UserStore } from './ports.ts';
+import type { Sights } from './privacy.ts';
 import { perTurn } from './turn.ts';
 import { iso } from './views.ts';
 
@@ -18,6 +19,7 @@ export interface PresenceDeps {
   users: UserStore;
   conversations: ConversationStore;
   people: People;
+  sights: Sights;
   fanout: Fanout;
   clock: Clock;
   /** Deliveries a second that this node may spend on telling everyone, contacts or not. */
@@ -48,9 +50,16 @@ export function createPresenceRules(deps: PresenceDeps) {
 
   async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
     const event = { name: 'user_status', payload } as const;
-    if (mayTellAll()) return deps.fanout.toAll(event);
-    const contacts = await deps.conversations.peers(payload.userId, MAX_CONTACTS);
-    for (const contact of await deps.port.online(contacts)) deps.fanout.toUser(contact, event);
+    const { userId } = payload;
+    const { hides, blocked } = (await deps.sights.of([userId]))(userId);
+    if (hides.has('lastSeen')) return;
+    // Everybody would be those as well who are blocked.
+    if (blocked.size === 0 && mayTellAll()) return deps.fanout.toAll(event);
+    const contacts = await deps.conversations.peers(userId, MAX_CONTACTS);
+    const kept = await deps.sights.of(contacts);
+    for (const contact of await deps.port.online(contacts)) {
+      if (!blocked.has(contact) && !kept(contact).hides.has('lastSeen')) deps.fanout.toUser(contact, event);
+    }
   }
 
   /** When people were last seen, as far as the store does not know it yet. */

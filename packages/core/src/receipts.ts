@@ -14,10 +14,12 @@ import type {
   Receipt,
   WatermarkKind,
 } from './ports.ts';
+import type { Sights } from './privacy.ts';
 import { iso } from './views.ts';
 
 export interface ReceiptDeps {
   access: AccessRules;
+  sights: Sights;
   messages: MessageStore;
   conversations: ConversationStore;
   commit: GroupCommit<Receipt, Advanced | undefined>;
@@ -29,18 +31,21 @@ type ReadReceipt = ServerEvent<'message_read_receipt'>;
 /** A message that the caller says to have got from somebody. */
 type Received = { messageId: string; senderId: string };
 
+/** A message to the caller; receipts for those of somebody whom he has blocked are answered and leave no trace. */
+type ReceivedEntry = { entry: Entry; isIgnored: boolean };
+
 /**
  * Receipts are watermarks: a receipt for a message is one for every earlier message of its sender, and nothing goes
  * back. (tinode/chat#869 tells why single receipts cannot be kept.)
  */
 export function createReceipts(deps: ReceiptDeps) {
   /** @throws DuetError NOT_FOUND when the caller has received no such message from that sender */
-  async function received(caller: Caller, { messageId, senderId }: Received): Promise<Entry> {
-    const { conversation } = await deps.access.with(caller.user, senderId, 'senderId');
+  async function received(caller: Caller, { messageId, senderId }: Received): Promise<ReceivedEntry> {
+    const { conversation, hasBlocked } = await deps.access.with(caller.user, senderId, 'senderId');
     const seq = seqOf(conversation.id, messageId);
     const [entry] = seq === undefined ? [] : await deps.messages.get([{ conversation: conversation.id, seq }]);
-    if (entry?.sender !== senderId) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
-    return entry;
+    if (entry?.sender !== senderId || entry.hidden) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
+    return { entry, isIgnored: hasBlocked };
   }
 
   /** @returns what has become of the receipt, and when these messages were marked: now, or before */
@@ -58,16 +63,24 @@ export function createReceipts(deps: ReceiptDeps) {
     deps.fanout.toUser(row.user, { name: 'conversation_read', payload }, { except: caller.socket });
   }
 
-  function tellSender(entry: Entry, at: number): ReadReceipt {
-    const payload = { messageId: entry.id, readerId: entry.receiver, readAt: iso(at), seq: entry.seq };
-    deps.fanout.toUser(entry.sender, { name: 'message_read_receipt', payload });
+  const readReceipt = (entry: Entry, at: number): ReadReceipt => ({
+    messageId: entry.id,
+    readerId: entry.receiver,
+    readAt: iso(at),
+    seq: entry.seq,
+  });
+
+  async function tellSender(entry: Entry, at: number): Promise<ReadReceipt> {
+    const payload = readReceipt(entry, at);
+    const sight = (await deps.sights.forViewer(entry.sender, [entry.receiver]))(entry.receiver);
+    if (sight.readReceipts) deps.fanout.toUser(entry.sender, { name: 'message_read_receipt', payload });
     return payload;
   }
 
   /** The newest message of the peer up to a place: old clients mark that one, newer ones all before it. */
-  async function lastOf(peer: string, conversation: string, seq: number): Promise<Entry | undefined> {
+  async function lastOf({ user: viewer, peer, conversation, lastSeq: seq }: InboxRow): Promise<Entry | undefined> {
     for (let before = seq + 1; before > 1; ) {
-      const entries = await deps.messages.page({ conversation, before, limit: 100 });
+      const entries = await deps.messages.page({ conversation, viewer, before, limit: 100 });
       const last = entries.findLast((entry) => entry.sender === peer);
       if (last) return last;
       before = entries[0]?.seq ?? 0;
@@ -81,7 +94,8 @@ export function createReceipts(deps: ReceiptDeps) {
      * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
      */
     async read(caller: Caller, input: Received): Promise<ReadReceipt> {
-      const entry = await received(caller, input);
+      const { entry, isIgnored } = await received(caller, input);
+      if (isIgnored) return readReceipt(entry, deps.clock.now());
       const { advanced, at } = await mark('read', entry);
       if (advanced && advanced.moved > 0) tellReader(advanced.row, caller);
       return tellSender(entry, at);
@@ -93,9 +107,12 @@ export function createReceipts(deps: ReceiptDeps) {
      */
     async delivered(caller: Caller, input: { receipts: Received[] }): Promise<ClientEventAnswer<'message_delivered'>> {
       const entries = await Promise.all(input.receipts.map((each) => received(caller, each)));
-      const marked = await Promise.all(entries.map((entry) => mark('delivered', entry)));
+      const now = { advanced: undefined, at: deps.clock.now() };
+      const marked = await Promise.all(
+        entries.map(({ entry, isIgnored }) => (isIgnored ? now : mark('delivered', entry))),
+      );
       const receipts = marked.map(({ advanced, at }, i) => {
-        const entry = entries[i] as Entry;
+        const { entry } = entries[i] as ReceivedEntry;
         const payload = { messageId: entry.id, receiverId: entry.receiver, deliveredAt: iso(at), seq: entry.seq };
         // What another device has told already is no news.
         if (advanced && advanced.moved > 0)
@@ -111,15 +128,16 @@ export function createReceipts(deps: ReceiptDeps) {
      * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access)
      */
     async readAll(caller: Caller, peerId: string): Promise<{ modifiedCount: number }> {
-      const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
+      const { conversation, hasBlocked } = await deps.access.with(caller.user, peerId, 'userId');
+      if (hasBlocked) return { modifiedCount: 0 };
       const [mine] = await deps.conversations.get([{ user: caller.user, conversation: conversation.id }]);
       if (!mine || mine.peerSent === mine.read.n) return { modifiedCount: 0 };
-      const last = await lastOf(peerId, conversation.id, mine.lastSeq);
+      const last = await lastOf(mine);
       if (!last) return { modifiedCount: 0 };
       const { advanced, at } = await mark('read', last);
       if (!advanced || advanced.moved === 0) return { modifiedCount: 0 };
       tellReader(advanced.row, caller);
-      tellSender(last, at);
+      await tellSender(last, at);
       return { modifiedCount: advanced.moved };
     },
 

@@ -2,7 +2,8 @@ import type { ClientEventPayload, Known, Message, Synced, SyncedConversation } f
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { ConversationStore, InboxRow, MessageStore } from './ports.ts';
-import { messageView, watermarksView } from './views.ts';
+import { type Sight, type Sights, seenBy } from './privacy.ts';
+import { type Marks, marksSeen, messageView, unreadSeen, watermarksView } from './views.ts';
 
 /** Rows that one answer looks at. */
 const MAX_ROWS = 100;
@@ -13,6 +14,7 @@ export interface SyncDeps {
   conversations: ConversationStore;
   messages: MessageStore;
   people: People;
+  sights: Sights;
   /** Messages were handed out. */
   synced: (messages: number) => void;
 }
@@ -22,7 +24,7 @@ type Request = ClientEventPayload<'sync'>;
 /** What an answer will say of a conversation: its messages from `after` on, `take` of them. */
 interface Part {
   row: InboxRow;
-  peer: InboxRow | undefined;
+  peer: Marks | undefined;
   after: number;
   take: number;
   reset: boolean;
@@ -35,7 +37,7 @@ interface Part {
  */
 export function createSync(deps: SyncDeps) {
   /** @returns undefined when the client knows it all */
-  function compare(row: InboxRow, peer: InboxRow | undefined, request: Request): Omit<Part, 'take'> | undefined {
+  function compare(row: InboxRow, peer: Marks | undefined, request: Request): Omit<Part, 'take'> | undefined {
     const known: Known | undefined = request.conversations[row.peer];
     const [seq, ...marks] = typeof known === 'object' ? known : [known];
     const reset = seq !== undefined && seq > row.lastSeq;
@@ -48,12 +50,14 @@ export function createSync(deps: SyncDeps) {
     return seq === row.lastSeq && same ? undefined : { row, peer, after: seq, reset };
   }
 
-  async function read(caller: Caller, parts: Part[]): Promise<SyncedConversation[]> {
-    const people = await deps.people.get([caller.user, ...parts.map(({ row }) => row.peer)]);
+  async function read(caller: Caller, parts: Part[], sight: (user: string) => Sight): Promise<SyncedConversation[]> {
+    const found = await deps.people.get([caller.user, ...parts.map(({ row }) => row.peer)]);
+    const people = seenBy(caller.user, found, sight);
+    const viewer = caller.user;
     return Promise.all(
       parts.map(async ({ row, peer, after, take, reset }): Promise<SyncedConversation> => {
         const { conversation } = row;
-        const entries = take === 0 ? [] : await deps.messages.page({ conversation, after, limit: take });
+        const entries = take === 0 ? [] : await deps.messages.page({ conversation, viewer, after, limit: take });
         const messages = entries.map((entry): Message => {
           const receiver = entry.receiver === caller.user ? row : peer;
           return messageView(entry, { viewer: caller.user, people, receiver });
@@ -62,10 +66,11 @@ export function createSync(deps: SyncDeps) {
           userId: row.peer,
           messages,
           lastSeq: row.lastSeq,
-          unreadCount: row.peerSent - row.read.n,
+          unreadCount: unreadSeen(row, sight(row.peer)),
           watermarks: watermarksView(row, peer),
           ...(reset ? { reset } : {}),
-          complete: after + messages.length >= row.lastSeq,
+          // Not by counting: what is hidden has its place in the log, and does not come.
+          complete: (messages.at(-1)?.seq ?? after) >= row.lastSeq,
         };
       }),
     );
@@ -82,7 +87,11 @@ export function createSync(deps: SyncDeps) {
       const peerRows = await deps.conversations.get(
         rows.map(({ peer, conversation }) => ({ user: peer, conversation })),
       );
-      const peers = new Map(peerRows.map((row) => [row.conversation, row]));
+      const sight = await deps.sights.forViewer(
+        caller.user,
+        rows.map(({ peer }) => peer),
+      );
+      const peers = new Map(peerRows.map((row) => [row.conversation, marksSeen(row, sight(row.user))]));
       const parts: Part[] = [];
       let left = request.limit;
       /** The last row of which nothing remains to be told. */
@@ -103,7 +112,7 @@ export function createSync(deps: SyncDeps) {
       deps.synced(request.limit - left);
       const complete = !full && rows.length < MAX_ROWS;
       return {
-        conversations: await read(caller, parts),
+        conversations: await read(caller, parts, sight),
         complete,
         ...(complete || done === undefined ? {} : { nextCursor: done }),
       };

@@ -3,6 +3,7 @@ import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { normalise } from './accounts.ts';
 import { pages } from './pages.ts';
 import type { Entry, InboxRow, Store, UserRecord } from './ports.ts';
+import { forgetPrivacy } from './privacy.ts';
 import { sessionIdsOf } from './sessions.ts';
 import { deletedFields, isDeleted, iso, sessionView } from './views.ts';
 
@@ -38,13 +39,13 @@ const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt,
 });
 
 export interface UserAdminDeps {
-  store: Pick<Store, 'users' | 'sessions' | 'conversations' | 'messages' | 'admin'>;
+  store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'admin'>;
   pause: (ms: number) => Promise<void>;
 }
 
 /** What operators do with people, beside running nodes. */
 export function createUserAdmin({ store, pause }: UserAdminDeps) {
-  const { users, sessions, conversations, messages, admin } = store;
+  const { users, sessions, privacy, conversations, messages, admin } = store;
 
   async function byName(name: string): Promise<UserRecord | undefined> {
     const usernameKey = normalise(name);
@@ -71,8 +72,9 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     for await (const page of pages('', read, ({ conversation }) => conversation)) yield* page;
   }
 
-  async function* entriesOf(conversation: string): AsyncGenerator<Entry> {
-    const read = (after: number) => messages.page({ conversation, after, limit: PAGE });
+  /** Without what is hidden from the user: it was never for him. */
+  async function* entriesOf({ user: viewer, conversation }: InboxRow): AsyncGenerator<Entry> {
+    const read = (after: number) => messages.page({ conversation, viewer, after, limit: PAGE });
     for await (const page of pages(0, read, ({ seq }) => seq)) yield* page;
   }
 
@@ -88,7 +90,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     const head = { peer: { _id: row.peer, username: peer?.username ?? '' }, read: row.read.n };
     yield `${JSON.stringify(head).slice(0, -1)},"messages":[`;
     let separator = '\n';
-    for await (const entry of entriesOf(row.conversation)) {
+    for await (const entry of entriesOf(row)) {
       yield separator + JSON.stringify(messageOf(entry));
       separator = ',\n';
     }
@@ -144,6 +146,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
       const user = await find(who);
       const fields = deletedFields(user.id);
       await users.update(user.id, fields);
+      await forgetPrivacy(privacy, user.id);
       await endSessions(user.id);
       // With his own id: everything of him, also what begins at this moment.
       await sessions.end([{ user: user.id, id: user.id }]);
@@ -160,7 +163,10 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     async *export(who: string): AsyncGenerator<string> {
       const user = await find(who);
       const devices = (await sessions.list(user.id)).map(sessionView);
-      yield `{"profile":${JSON.stringify(summaryOf(user))},\n"sessions":${JSON.stringify(devices)},\n"conversations":[`;
+      const [kept] = await privacy.get([user.id]);
+      const blocked = (kept?.blocked ?? []).map(({ user: id, at }) => ({ _id: id, since: iso(at) }));
+      const head = { profile: summaryOf(user), sessions: devices, hides: kept?.hides ?? [], blocked };
+      yield `${JSON.stringify(head).slice(0, -1)},\n"conversations":[`;
       let separator = '\n';
       for await (const row of rowsOf(user.id)) {
         yield separator;

@@ -44,8 +44,19 @@ export function userView(user: UserRecord, isOnline: boolean): User {
   };
 }
 
+export const unreadOf = ({ peerSent, read }: Pick<InboxRow, 'peerSent' | 'read'>): number => peerSent - read.n;
+/** Of somebody whom one has blocked nothing is waiting. */
+export const unreadSeen = (row: InboxRow, { hasBlocked }: { hasBlocked: boolean }): number =>
+  hasBlocked ? 0 : unreadOf(row);
+
 /** How far somebody has got: the part of an inbox row that message views need. */
 export type Marks = Pick<InboxRow, 'read' | 'delivered'>;
+
+/** Marks of somebody as another one may see them: who hides that he has read shows what has come, and no more. */
+export const marksSeen = ({ read, delivered }: Marks, { readReceipts }: { readReceipts: boolean }): Marks => ({
+  read: readReceipts ? read : nothing.read,
+  delivered,
+});
 
 export interface MessageViewer {
   /** Who looks at it: only the sender sees its tempId. */
@@ -58,7 +69,7 @@ export interface MessageViewer {
 /** A log entry as the wire shows it to one of its two users. */
 export function messageView(entry: Entry, { viewer, people, receiver }: MessageViewer): Message {
   const n = ordinal(entry);
-  const isRead = receiver !== undefined && n <= receiver.read.n;
+  const isRead = receiver !== undefined && !entry.hidden && n <= receiver.read.n;
   const person = (id: string): Participant => people.get(id) ?? { _id: id, username: '', isOnline: false };
   const message: Message = {
     _id: entry.id,
@@ -72,7 +83,7 @@ export function messageView(entry: Entry, { viewer, people, receiver }: MessageV
   };
   if (entry.unreadable) message.unreadable = true;
   if (viewer === entry.sender) message.tempId = entry.tempId;
-  if (receiver === undefined) return message;
+  if (receiver === undefined || entry.hidden) return message;
   const { read, delivered } = receiver;
   const isDelivered = n <= delivered.n;
   if (isRead || isDelivered) message.isDelivered = true;

@@ -1,6 +1,7 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
 import { BOUNDED, type Database } from './database.ts';
 import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
+import { visibleTo } from './tails.ts';
 
 /** Entries that one command looks at: however long a conversation is, each has its answer in time. */
 const STRETCH = 10_000;
@@ -15,9 +16,9 @@ export function createAdmin(database: Database): AdminStore {
   const size = async (name: 'users' | 'sessions' | 'inbox' | 'messages') =>
     database.collection(name).estimatedDocumentCount(BOUNDED);
 
-  const lastOf = (conversation: string) =>
+  const lastOf = (conversation: string, viewer?: string) =>
     database.first<Tail>('messages', {
-      filter: { conversation },
+      filter: { conversation, ...visibleTo(viewer) },
       sort: { seq: -1 },
       projection: { _id: 0, seq: 1, sent: 1, createdAt: 1 },
     });
@@ -39,10 +40,13 @@ export function createAdmin(database: Database): AdminStore {
     const last = await database.answer(() => lastOf(conversation));
     if (!last) return [];
     // Up to what was read: nodes go on writing, and a count that came later would be another moment's.
-    const entries = await eachStretch({ conversation, end: last.seq }, (stretch) =>
-      messages().countDocuments(stretch, BOUNDED),
+    const log = { conversation, end: last.seq };
+    const entries = await eachStretch(log, (stretch) => messages().countDocuments(stretch, BOUNDED));
+    const hidden = await eachStretch(log, (stretch) =>
+      messages().countDocuments({ ...stretch, hidden: true }, BOUNDED),
     );
-    return [{ conversation, users: sender < receiver ? [sender, receiver] : [receiver, sender], entries, last }];
+    const users: LogSummary['users'] = sender < receiver ? [sender, receiver] : [receiver, sender];
+    return [{ conversation, users, entries, hidden, last }];
   }
 
   async function marked({ user, conversation }: RowKey, kind: WatermarkKind): Promise<number> {
@@ -57,7 +61,8 @@ export function createAdmin(database: Database): AdminStore {
     const key = { user, conversation };
     const [readN, deliveredN] = await Promise.all([marked(key, 'read'), marked(key, 'delivered')]);
     // After the watermarks, so that none seems to lie beyond what was written meanwhile.
-    return { user, conversation, peer, lastAt, readN, deliveredN, last: await lastOf(conversation) };
+    const last = (await lastOf(conversation, user)) ?? (await lastOf(conversation));
+    return { user, conversation, peer, lastAt, readN, deliveredN, last };
   }
 
   async function lower({ user, conversation, lastSeq, lastAt, ...row }: RightRow, kind: WatermarkKind): Promise<void> {

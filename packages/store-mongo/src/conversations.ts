@@ -31,11 +31,12 @@ function createRows(database: Database) {
   }
 
   async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
-    const [tail, read, delivered] = await Promise.all([
+    const [last, read, delivered] = await Promise.all([
       readTail(database, conversation),
       watermark(user, markId(user, conversation, 'read')),
       watermark(user, markId(user, conversation, 'delivered')),
     ]);
+    const tail = last?.hidden && last.sender !== user ? await readTail(database, conversation, user) : last;
     if (!tail) return [];
     const peerSent = sentBy(peer, tail);
     return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];

@@ -1,4 +1,4 @@
-import type { Entry } from '@duet/core';
+import type { Appended, Entry } from '@duet/core';
 import { type Database, duplicates, MAX_UPDATES } from './database.ts';
 import { type InboxDocument, rowId } from './schemas.ts';
 
@@ -23,13 +23,25 @@ function bumpOf(user: string, peer: string, entry: Entry) {
   };
 }
 
+/** The newest entry for each row that these entries concern: of what is hidden the receiver's knows nothing. */
+function newestOf(appended: Iterable<Appended>) {
+  const newest = new Map<string, [user: string, peer: string, entry: Entry]>();
+  for (const { entry } of appended) {
+    const { sender, receiver, conversation } = entry;
+    const sides = entry.hidden ? [sender] : [sender, receiver];
+    for (const user of sides) {
+      const row = rowId(user, conversation);
+      if (entry.seq > (newest.get(row)?.[2].seq ?? 0))
+        newest.set(row, [user, user === sender ? receiver : sender, entry]);
+    }
+  }
+  return [...newest.values()];
+}
+
 /** Brings both users' rows up to each of these entries. */
-export async function bumpInbox(database: Database, entries: Iterable<Entry>): Promise<void> {
+export async function bumpInbox(database: Database, appended: Iterable<Appended>): Promise<void> {
   const collection = database.collection<InboxDocument>('inbox');
-  const bumps = [...entries].flatMap((entry) => [
-    bumpOf(entry.sender, entry.receiver, entry),
-    bumpOf(entry.receiver, entry.sender, entry),
-  ]);
+  const bumps = newestOf(appended).map((row) => bumpOf(...row));
 
   async function write(updates: typeof bumps, tries = 1): Promise<void> {
     try {

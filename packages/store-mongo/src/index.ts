@@ -4,6 +4,7 @@ import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { createDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
+import { createPrivacy } from './privacy.ts';
 import { createSessions } from './sessions.ts';
 import { createUsers } from './users.ts';
 
@@ -17,6 +18,7 @@ export function createMongoStore(options: { uri: string }): Store {
   return {
     users: createUsers(database),
     sessions: createSessions(database),
+    privacy: createPrivacy(database),
     messages: createMessages(database),
     conversations: createConversations(database),
     receipts: createReceipts(database),

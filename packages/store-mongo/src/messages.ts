@@ -3,7 +3,7 @@ import { nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { MessageDocument } from './schemas.ts';
-import { createTails, readTail, readTailsBehind, type Tail } from './tails.ts';
+import { createTails, readTail, readTailsBehind, type Tail, visibleTo } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -38,13 +38,13 @@ export function createMessages(database: Database): MessageStore {
 
   return {
     append: (drafts) => database.answer(() => append(drafts)),
-    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit }) =>
+    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
       database.answer(async () => {
         // To MongoDB a limit of 0 is none.
         if (limit === 0) return [];
         const seq = { $lt: before, ...(after === undefined ? {} : { $gt: after }) };
         const documents = await collection()
-          .find({ conversation, seq }, BOUNDED)
+          .find({ conversation, seq, ...visibleTo(viewer) }, BOUNDED)
           .sort({ seq: after === undefined ? -1 : 1 })
           .skip(skip)
           .limit(limit)
@@ -184,11 +184,7 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
       if (performance.now() > deadline) throw new Error('other writers were faster all the time');
       await appendSome(left);
     }
-    const newest = new Map<string, Entry>();
-    for (const { entry } of results) {
-      if (entry.seq > (newest.get(entry.conversation)?.seq ?? 0)) newest.set(entry.conversation, entry);
-    }
-    await bumpInbox(database, newest.values());
+    await bumpInbox(database, results);
     return results;
   };
 }

@@ -1,4 +1,13 @@
-import type { EndedSession, Entry, SessionRecord, UserRecord, Watermark, WatermarkKind, WrappedKey } from '@duet/core';
+import type {
+  EndedSession,
+  Entry,
+  Hidable,
+  SessionRecord,
+  UserRecord,
+  Watermark,
+  WatermarkKind,
+  WrappedKey,
+} from '@duet/core';
 import { type Connection, Schema } from 'mongoose';
 
 /** Documents carry their key as `_id`; everything else has the name that the ports give it. */
@@ -14,6 +23,9 @@ export type DataKeyDocument = Keyed<{ keyId: string } & Pick<WrappedKey, 'ringKe
 export type SessionDocument = Keyed<Omit<SessionRecord, 'id'> & { session: string }>;
 /** A session that is over, and when by the server's clock. */
 export type SessionEndDocument = Keyed<Omit<EndedSession, 'id'> & { session: string; at: Date }>;
+
+/** What a user hides, under his own id; or whom he has blocked, and since when. */
+export type PrivacyDocument = Keyed<{ user: string; hides?: Hidable[]; peer?: string; at?: number }>;
 
 const text = { type: String, required: true };
 const number = { type: Number, required: true };
@@ -47,6 +59,7 @@ const message = new Schema<MessageDocument>(
     tempId: text,
     createdAt: number,
     sent: { type: [Number], required: true },
+    hidden: Boolean,
   },
   options,
 );
@@ -94,6 +107,13 @@ const sessionEnd = new Schema<SessionEndDocument>({ _id: text, session: text, us
 sessionEnd.index({ at: 1 });
 
 export const sessionId = (user: string, session: string): string => `${user}:${session}`;
+
+const privacy = new Schema<PrivacyDocument>(
+  { _id: text, user: text, hides: { type: [String], default: undefined }, peer: String, at: Number },
+  options,
+);
+privacy.index({ user: 1 });
+
 export const rowId = (user: string, conversation: string): string => `${user}:${conversation}`;
 export const markId = (user: string, conversation: string, kind: WatermarkKind): string =>
   `${rowId(user, conversation)}:${kind}`;
@@ -102,6 +122,7 @@ export const markId = (user: string, conversation: string, kind: WatermarkKind):
 export function defineModels(connection: Connection) {
   return {
     users: connection.model<UserDocument>('User', user, 'users'),
+    privacy: connection.model<PrivacyDocument>('Privacy', privacy, 'privacy'),
     messages: connection.model<MessageDocument>('Message', message, 'messages'),
     inbox: connection.model<InboxDocument>('InboxRow', inbox, 'inbox'),
     watermarks: connection.model<StepDocument>('WatermarkStep', step, 'watermarks'),

@@ -14,13 +14,17 @@ export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
 
-/** The last entry of a conversation that is durable. */
-export const readTail = (database: Database, conversation: string) =>
-  database.first<Tail & Pick<MessageDocument, 'sender' | 'receiver'>>('messages', {
-    filter: { conversation },
+/** The last entry of a conversation that is durable; of those that `viewer` may see, when one is named. */
+export const readTail = (database: Database, conversation: string, viewer?: string) =>
+  database.first<Tail & Pick<MessageDocument, 'sender' | 'receiver' | 'hidden'>>('messages', {
+    filter: { conversation, ...visibleTo(viewer) },
     sort: { seq: -1 },
-    projection: { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1 },
+    projection: { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1, hidden: 1 },
   });
+
+/** What leaves out of a filter that is hidden from a user. */
+export const visibleTo = (viewer: string | undefined) =>
+  viewer === undefined ? {} : { $nor: [{ hidden: true as const, receiver: viewer }] };
 
 /**
  * The tails of conversations in which other writers were a little faster, by one question for all.

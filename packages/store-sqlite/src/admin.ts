@@ -9,10 +9,10 @@ const toLast = ({ lastSeq, lastAt, sentLow, sentHigh }: Last): LogSummary['last'
   createdAt: lastAt,
 });
 
-type LogRow = Last & { conversation: string; sender: string; receiver: string; entries: number };
-function toSummary({ conversation, sender, receiver, entries, ...last }: LogRow): LogSummary {
+type LogRow = Last & { conversation: string; sender: string; receiver: string; entries: number; hidden: number };
+function toSummary({ conversation, sender, receiver, entries, hidden, ...last }: LogRow): LogSummary {
   const users: LogSummary['users'] = sender < receiver ? [sender, receiver] : [receiver, sender];
-  return { conversation, users, entries, last: toLast(last) };
+  return { conversation, users, entries, hidden, last: toLast(last) };
 }
 
 type InboxLine = Omit<StoredRow, 'last' | 'lastAt'> & { [K in keyof Last]: Last[K] | null };
@@ -41,7 +41,8 @@ export function createAdmin(db: DatabaseSync): AdminStore {
       LIMIT :limit
     )
     SELECT last.conversation, last.sender, last.receiver, ${LAST},
-      (SELECT count(*) FROM messages WHERE conversation = found.conversation) AS entries
+      (SELECT count(*) FROM messages WHERE conversation = found.conversation) AS entries,
+      (SELECT total(hidden) FROM messages WHERE conversation = found.conversation) AS hidden
     FROM found JOIN messages AS last ON last.conversation = found.conversation
       AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = found.conversation)
     ORDER BY last.conversation`);

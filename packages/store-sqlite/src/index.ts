@@ -4,6 +4,7 @@ import { createConversations, createReceipts } from './conversations.ts';
 import { createDataKeys } from './data-keys.ts';
 import { answer, openDatabase } from './database.ts';
 import { createMessages } from './messages.ts';
+import { createPrivacy } from './privacy.ts';
 import { createSessions } from './sessions.ts';
 import { createUsers } from './users.ts';
 
@@ -21,6 +22,7 @@ export function createSqliteStore(options: { file: string }): Store {
   return {
     users: createUsers(db),
     sessions: createSessions(db),
+    privacy: createPrivacy(db),
     messages: createMessages(db),
     conversations: createConversations(db),
     receipts: createReceipts(db),

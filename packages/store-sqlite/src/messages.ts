@@ -3,19 +3,23 @@ import type { Appended, Draft, Entry, MessageStore } from '@duet/core';
 import { messageId, nextEntry } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
 
-type Row = Omit<Entry, 'id' | 'sent'> & { sentLow: number; sentHigh: number };
+type Row = Omit<Entry, 'id' | 'sent' | 'hidden'> & { sentLow: number; sentHigh: number; hidden: number };
 
-function toEntry({ sentLow, sentHigh, ...row }: Row): Entry {
-  return { ...row, id: messageId(row.conversation, row.seq), sent: [sentLow, sentHigh] };
+function toEntry({ sentLow, sentHigh, hidden, ...row }: Row): Entry {
+  const entry: Entry = { ...row, id: messageId(row.conversation, row.seq), sent: [sentLow, sentHigh] };
+  if (hidden) entry.hidden = true;
+  return entry;
 }
 
 export function createMessages(db: DatabaseSync): MessageStore {
   const append = prepareAppend(db);
   const newest = db.prepare(`
     SELECT * FROM messages WHERE conversation = :conversation AND seq < :before
+    AND NOT (hidden AND receiver = :viewer)
     ORDER BY seq DESC LIMIT :limit OFFSET :skip`);
   const oldest = db.prepare(`
     SELECT * FROM messages WHERE conversation = :conversation AND seq > :after AND seq < :before
+    AND NOT (hidden AND receiver = :viewer)
     ORDER BY seq LIMIT :limit OFFSET :skip`);
   const byPlace = db.prepare(`
     SELECT messages.* FROM json_each(?) AS place
@@ -23,12 +27,12 @@ export function createMessages(db: DatabaseSync): MessageStore {
 
   return {
     append: (drafts) => answer(() => inTransaction(db, () => append(drafts))),
-    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit }) =>
+    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer = '' }) =>
       answer(() => {
         const rows =
           after === undefined
-            ? newest.all({ conversation, before, skip, limit }).reverse()
-            : oldest.all({ conversation, after, before, skip, limit });
+            ? newest.all({ conversation, before, skip, limit, viewer }).reverse()
+            : oldest.all({ conversation, after, before, skip, limit, viewer });
         return (rows as unknown as Row[]).map(toEntry);
       }),
     get: (places) => answer(() => (byPlace.all(JSON.stringify(places)) as unknown as Row[]).map(toEntry)),
@@ -46,8 +50,8 @@ function prepareAppend(db: DatabaseSync): (drafts: Draft[]) => Appended[] {
   const byTempId = db.prepare('SELECT * FROM messages WHERE tempId = ? AND conversation = ? AND sender = ?');
   const insert = db.prepare(`
     INSERT INTO messages
-      (conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sentLow, sentHigh)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      (conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sentLow, sentHigh, hidden)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (tempId, conversation, sender) DO NOTHING`);
   const join = db.prepare('INSERT OR IGNORE INTO inbox (user, conversation, peer) VALUES (?, ?, ?)');
 
@@ -60,7 +64,7 @@ function prepareAppend(db: DatabaseSync): (drafts: Draft[]) => Appended[] {
     const entry = nextEntry(draft, tail);
     const { conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sent } = entry;
     const { changes } = insert.run(
-      ...[conversation, seq, sender, receiver, content, messageType, tempId, createdAt, ...sent],
+      ...[conversation, seq, sender, receiver, content, messageType, tempId, createdAt, ...sent, entry.hidden ? 1 : 0],
     );
     if (changes > 0) return { entry, fresh: true };
     return { entry: toEntry(byTempId.get(tempId, conversation, sender) as unknown as Row), fresh: false };

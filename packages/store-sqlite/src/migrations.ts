@@ -104,4 +104,29 @@ export const migrations: readonly string[] = [
     at INTEGER NOT NULL DEFAULT (unixepoch() * 1000)
   ) STRICT;
   `,
+  // Who has blocked whom, what people hide, and messages that are for their sender alone.
+  `
+  CREATE TABLE blocks (
+    user TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (user, peer)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE hides (
+    user TEXT NOT NULL,
+    what TEXT NOT NULL,
+    PRIMARY KEY (user, what)
+  ) STRICT, WITHOUT ROWID;
+
+  ALTER TABLE messages ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+  DROP VIEW inbox_rows;
+  CREATE VIEW inbox_rows AS
+    SELECT inbox.*, last.seq AS lastSeq, last.createdAt AS lastAt,
+      CASE WHEN inbox.peer < inbox.user THEN last.sentLow ELSE last.sentHigh END AS peerSent
+    FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
+      AND last.seq = (
+        SELECT max(seq) FROM messages
+        WHERE conversation = inbox.conversation AND NOT (hidden AND receiver = inbox.user)
+      );
+  `,
 ];

@@ -10,6 +10,7 @@ export const hostilePayloads: Record<string, unknown> = {
   list: [1, 2, 3],
   'empty object': {},
   'operators for text': {
+    typing: { $ne: null },
     receiverId: { $ne: null },
     content: { $gt: '' },
     email: { $ne: null },
@@ -19,6 +20,7 @@ export const hostilePayloads: Record<string, unknown> = {
     receipts: { $ne: null },
   },
   'lists for text': {
+    typing: [true],
     receiverId: ['a'],
     content: ['a'],
     messageId: [],
@@ -29,6 +31,7 @@ export const hostilePayloads: Record<string, unknown> = {
     cursor: ['a'],
   },
   'numbers for text': {
+    typing: 1,
     receiverId: 1,
     content: 2,
     messageId: 3,
@@ -40,23 +43,31 @@ export const hostilePayloads: Record<string, unknown> = {
     cursor: 9,
     receipts: 10,
   },
-  'object with toString': { receiverId: { toString: 'x' }, content: { toString: 'x' }, cursor: { toString: 'x' } },
+  'object with toString': {
+    typing: { toString: 'x' },
+    receiverId: { toString: 'x' },
+    content: { toString: 'x' },
+    cursor: { toString: 'x' },
+  },
   'prototype pollution': JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}'),
   'very deep': deep(5_000),
   'very wide': Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`key${i}`, i])),
   'very long': {
+    typing: 'x'.repeat(10_000),
     receiverId: 'a'.repeat(10_000),
     content: 'x'.repeat(20_000),
     messageId: 'b'.repeat(10_000),
     cursor: 'c'.repeat(10_000),
   },
   'ids of the wrong form': {
+    typing: 'yes',
     receiverId: 'Z'.repeat(24),
     messageId: '../../etc',
     senderId: '0'.repeat(23),
     cursor: '../../etc',
   },
   'NUL and lone surrogates': {
+    typing: '\0',
     receiverId: '\0'.repeat(24),
     content: 'a\0b',
     tempId: '\ud800',

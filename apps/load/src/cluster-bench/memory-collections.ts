@@ -60,6 +60,7 @@ const operators: Record<string, (value: unknown, operand: unknown) => boolean> =
 
 function matches(document: Document, filter: Document): boolean {
   return Object.entries(filter).every(([field, wanted]) => {
+    if (field === '$nor') return !(wanted as Document[]).some((part) => matches(document, part));
     if (field === '$or') return (wanted as Document[]).some((part) => matches(document, part));
     if (typeof wanted !== 'object' || wanted === null) return document[field] === wanted;
     return Object.entries(wanted).every(([name, operand]) => operators[name]?.(document[field], operand) ?? false);

@@ -8,7 +8,7 @@ export type RouteHandlers = { [N in RouteName]: Handler<N> };
 
 /** One line for each route: translates, decides nothing. */
 export function createRouteHandlers(core: Core): RouteHandlers {
-  const { accounts, sessions, messages, receipts, conversations, sync } = core;
+  const { accounts, sessions, privacy, messages, receipts, conversations, sync } = core;
   return {
     register: ({ body }, { agent }) => accounts.register(body, agent),
     login: ({ body }, { agent }) => accounts.login(body, agent),
@@ -20,6 +20,11 @@ export function createRouteHandlers(core: Core): RouteHandlers {
     deleteAccount: ({ body }, caller) => accounts.delete(caller, body),
     me: (_, caller) => accounts.me(caller),
     users: ({ query }, caller) => accounts.list(caller, query),
+    privacy: (_, caller) => privacy.settings(caller),
+    changePrivacy: ({ body }, caller) => privacy.change(caller, body),
+    blocks: (_, caller) => privacy.blocks(caller),
+    block: ({ params }, caller) => privacy.block(caller, params.userId),
+    unblock: ({ params }, caller) => privacy.unblock(caller, params.userId),
     conversations: ({ query }, caller) => conversations.list(caller, query),
     sync: ({ body }, caller) => sync.sync(caller, body),
     history: (input, caller) => messages.history(caller, input),

@@ -28,6 +28,7 @@ export function measuredStore(store: Store, metrics: Metrics): Store {
     ...store,
     users: timed('users', store.users, metrics.store),
     sessions: timed('sessions', store.sessions, metrics.store),
+    privacy: timed('privacy', store.privacy, metrics.store),
     messages: timed('messages', store.messages, metrics.store),
     conversations: timed('conversations', store.conversations, metrics.store),
     receipts: timed('receipts', store.receipts, metrics.store),

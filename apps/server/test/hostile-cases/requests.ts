@@ -247,6 +247,6 @@ export const requestCases: Case[] = [
       await expect(bare).rejects.toMatchObject({ data: { code: 'UNAUTHORIZED' } });
     },
   },
-  { n: 32, input: 'a refresh token that was rotated, used again', heldBy: [] },
-  { n: 33, input: 'a token of somebody who is gone or has signed out', heldBy: [] },
+  { n: 32, input: 'a refresh token that was rotated, used again', heldBy: ['I4', 'I5'] },
+  { n: 33, input: 'a token of somebody who is gone or has signed out', heldBy: ['I6', 'I7', 'I9'] },
 ];

@@ -137,7 +137,7 @@ export const socketCases: Case[] = [
       expect(typing).toEqual([]);
     },
   },
-  { n: 61, input: 'a token that expires or is taken back while its socket is open', heldBy: [] },
+  { n: 61, input: 'a token that expires or is taken back while its socket is open', heldBy: ['I10', 'I11'] },
   { n: 62, input: 'a reader that stops reading', heldBy: ['X7'] },
   {
     n: 63,

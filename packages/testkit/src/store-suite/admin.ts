@@ -38,7 +38,7 @@ export function adminTests(under: () => StoreUnderTest): void {
     const rows = await all<StoredRow>((after) => admin().rows({ limit: 3, ...(after && { after }) }));
     for (const { id, low, high, last } of made) {
       expect(logs.filter((log) => log.conversation === id)).toEqual([
-        { conversation: id, users: [low, high], entries: 3, last },
+        { conversation: id, users: [low, high], entries: 3, hidden: 0, last },
       ]);
       expect(
         rows.filter((row) => row.conversation === id).map(({ user, peer, readN }) => ({ user, peer, readN })),
@@ -88,6 +88,17 @@ export function adminTests(under: () => StoreUnderTest): void {
     const [row] = await rowsOf(mine);
     await admin().repair({ right: [{ ...(row as StoredRow), lastSeq: last.seq }], gone: [] });
     expect(await rowsOf(mine)).toEqual([row]);
+  });
+
+  it('[O22] what is hidden is no fault, also where all is', async () => {
+    const { messages } = under().store;
+    const [some, all] = [pair(), pair()];
+    const hide = ({ low, draft }: typeof some) => ({ ...draft(low), hidden: true as const });
+    await messages.append([some.draft(some.low), some.draft(some.high), hide(some)]);
+    await messages.append([hide(all), hide(all)]);
+    expect((await inbox().check()).findings).toEqual([]);
+    const [log] = (await admin().logs({ limit: 10_000 })).filter(({ conversation: id }) => id === some.id);
+    expect(log).toMatchObject({ entries: 3, hidden: 1 });
   });
 
   it('[O22] a row that is missing, has no log or names a wrong peer is found and repaired', async () => {

@@ -6,6 +6,7 @@ import { conversationTests } from './conversations.ts';
 import { dataKeyTests } from './data-keys.ts';
 import { lifeTests } from './life.ts';
 import { pageTests } from './pages.ts';
+import { privacyTests } from './privacy.ts';
 import { raceTests } from './races.ts';
 import { receiptTests } from './receipts.ts';
 import { repeatTests } from './repeats.ts';
@@ -32,6 +33,7 @@ export function storeSuite(name: string, createStore: () => Promise<StoreUnderTe
 
   describe(`store: ${name}`, () => {
     describe('users', () => usersTests(opened()));
+    describe('privacy', () => privacyTests(opened()));
     describe('directory', () => directoryTests(opened()));
     describe('sessions', () => sessionTests(opened()));
     describe('messages.append', () => appendTests(opened()));

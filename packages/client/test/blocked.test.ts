@@ -1,0 +1,40 @@
+import { register, startServer, temporaryFolder } from '@duet/testkit';
+import { expect, test } from 'vitest';
+import { createApi } from '../src/index.ts';
+import { MAIN, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
+
+test('U18 after a block the conversation goes on, with what was sent meanwhile nowhere; who was blocked sees it all', async () => {
+  using folder = temporaryFolder();
+  const server = await startServer(MAIN, { DATA_DIR: folder.path });
+  try {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const api = createApi({ url: server.url, getToken: () => anna.token });
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    const before = Array.from({ length: 60 }, (_, i) => `${i}`);
+    for (const text of before) his.send(anna.id, text);
+    await shows(hers, ben.id, before);
+    await api.block(ben.id);
+    expect(await api.blocks()).toMatchObject({ blocks: [{ user: { _id: ben.id } }] });
+    for (const text of ['unheard', 'unheard too']) his.send(anna.id, text);
+    await shows(his, anna.id, [...before, 'unheard', 'unheard too']);
+    await api.unblock(ben.id);
+    his.send(anna.id, 'heard');
+    const heard = [...before, 'heard'];
+    await until(hers, (state) => String(textsWith(state, ben.id)) === String(heard), 'nothing is missing');
+    hers.send(ben.id, 'well');
+    await until(hers, (state) => String(textsWith(state, ben.id)) === String([...heard, 'well']), 'her own as well');
+    expect(unreadOf(hers.getState())).toBe(heard.length);
+
+    // A device that knows nothing yet reads back over the gap.
+    using fresh = start(server.url, anna);
+    await synced(fresh);
+    await fresh.open(ben.id);
+    await until(fresh, (state) => textsWith(state, ben.id).at(-1) === 'well', 'the newest page');
+    await fresh.older(ben.id);
+    await until(fresh, (state) => String(textsWith(state, ben.id)) === String([...heard, 'well']), 'all of it');
+  } finally {
+    await server.kill();
+  }
+});

@@ -1,0 +1,244 @@
+import { DuetError, invalid, type Participant, type RouteData, type RouteInput } from '@duet/contract';
+import { userNotFound } from './access.ts';
+import { createCache } from './cache.ts';
+import type { Caller } from './messages.ts';
+import type { People } from './people.ts';
+import type { Clock, Fanout, Hidable, Privacy, PrivacyStore, UserRecord, UserStore } from './ports.ts';
+import { perTurn } from './turn.ts';
+import { iso, userView } from './views.ts';
+
+/** After so long a block that was made at another node is known here. */
+const KEEP_MS = 1_500;
+const MAX_KEPT = 50_000;
+export const MAX_BLOCKED = 1_000;
+
+/** What a user keeps from others. */
+export interface Kept {
+  hides: ReadonlySet<Hidable>;
+  /** Whom he has blocked, and since when. */
+  blocked: ReadonlyMap<string, number>;
+}
+const NOTHING: Kept = { hides: new Set(), blocked: new Map() };
+
+const keptOf = (privacy: Privacy | undefined): Kept =>
+  privacy
+    ? { hides: new Set(privacy.hides), blocked: new Map(privacy.blocked.map(({ user, at }) => [user, at])) }
+    : NOTHING;
+
+/** What a viewer may know of another user. */
+export interface Sight {
+  presence: boolean;
+  /** The viewer was blocked then. */
+  blockedAt: number | undefined;
+  /** The other one has been blocked by the viewer. */
+  hasBlocked: boolean;
+  typing: boolean;
+  readReceipts: boolean;
+}
+
+/** Who hides something does not see it of others. */
+function sightOf(viewer: string, mine: Kept, theirs: Kept): Sight {
+  const blockedAt = theirs.blocked.get(viewer);
+  const shows = (what: Hidable) => !mine.hides.has(what) && !theirs.hides.has(what);
+  return {
+    presence: blockedAt === undefined && shows('lastSeen'),
+    blockedAt,
+    hasBlocked: false,
+    typing: blockedAt === undefined && shows('typing'),
+    readReceipts: shows('readReceipts'),
+  };
+}
+
+/** What everybody keeps from whom, cached so that the message path waits for nothing. */
+export function createSights(deps: { store: PrivacyStore; clock: Clock }) {
+  const cache = createCache<Kept>({ max: MAX_KEPT, ttlMs: KEEP_MS, clock: deps.clock });
+  /** Rises with each change that is made here: what was read before it is not kept. */
+  let changes = 0;
+
+  const load = perTurn(async (asked: string[]): Promise<Map<string, Kept>> => {
+    const before = changes;
+    const users = [...new Set(asked)];
+    const found = new Map(users.map((user) => [user, NOTHING]));
+    for (const privacy of await deps.store.get(users)) {
+      found.set(privacy.user, keptOf(privacy));
+    }
+    if (before === changes) for (const [user, kept] of found) cache.set(user, kept);
+    return found;
+  });
+
+  async function of(users: string[]): Promise<(user: string) => Kept> {
+    const known = new Map<string, Kept>();
+    const missing: string[] = [];
+    for (const user of new Set(users)) {
+      const kept = cache.get(user);
+      if (kept) known.set(user, kept);
+      else missing.push(user);
+    }
+    if (missing.length > 0) {
+      const loaded = await load(...missing);
+      for (const user of missing) known.set(user, loaded.get(user) ?? NOTHING);
+    }
+    return (user) => known.get(user) ?? NOTHING;
+  }
+
+  function between(viewer: string, user: string, kept: (user: string) => Kept): Sight {
+    const mine = kept(viewer);
+    const hasBlocked = mine.blocked.has(user);
+    return { ...sightOf(viewer, mine, kept(user)), hasBlocked };
+  }
+
+  return {
+    of,
+    /** Without asking anybody: undefined when one of the two is not in the cache. */
+    cached(viewer: string, user: string): Sight | undefined {
+      const mine = cache.get(viewer);
+      const theirs = mine && cache.get(user);
+      return theirs && between(viewer, user, (id) => (id === viewer ? mine : theirs));
+    },
+    /** What a viewer may know of each of these. */
+    async forViewer(viewer: string, users: string[]): Promise<(user: string) => Sight> {
+      const kept = await of([viewer, ...users]);
+      return (user) => between(viewer, user, kept);
+    },
+    changed(user: string): void {
+      changes += 1;
+      cache.delete(user);
+    },
+  };
+}
+export type Sights = ReturnType<typeof createSights>;
+
+/** People as a viewer may see them; he sees himself as he is. */
+export function seenBy(
+  viewer: string,
+  people: Map<string, Participant>,
+  sight: (user: string) => Sight,
+): Map<string, Participant> {
+  const seen = new Map(people);
+  for (const [id, person] of people)
+    if (id !== viewer && person.isOnline && !sight(id).presence) seen.set(id, { ...person, isOnline: false });
+  return seen;
+}
+
+/** Somebody else as a viewer may see him. Whoever blocks looks as if he had not come since; whoever hides, as if never. */
+export function userSeen(user: UserRecord, isOnline: boolean, { presence, blockedAt }: Sight) {
+  if (presence) return userView(user, isOnline);
+  const lastSeen = blockedAt === undefined ? user.createdAt : Math.min(user.lastSeen, blockedAt);
+  return userView({ ...user, lastSeen }, false);
+}
+
+/** For who deletes his account. */
+export async function forgetPrivacy(store: PrivacyStore, user: string): Promise<void> {
+  const [kept] = await store.get([user]);
+  if (!kept) return;
+  await store.hide(user, []);
+  for (const { user: peer } of kept.blocked) await store.unblock(user, peer);
+}
+
+export interface PrivacyDeps {
+  store: PrivacyStore;
+  sights: Sights;
+  users: UserStore;
+  people: People;
+  fanout: Fanout;
+  clock: Clock;
+}
+
+/** Blocking, and what users hide from everybody. */
+export function createPrivacy({ store, sights, users, people, fanout, clock }: PrivacyDeps) {
+  /** As it is stored: what the user has just changed at another node he must find. */
+  const keptBy = async (user: string) => keptOf((await store.get([user]))[0]);
+
+  function somebodyElse(caller: Caller, userId: string): void {
+    if (userId === caller.user) throw invalid([{ field: 'userId', message: 'must be another user' }]);
+  }
+
+  /** Tells somebody that the caller, if he is online, seems to have gone, or to have come. */
+  async function tell(caller: Caller, peer: string, isShown: boolean): Promise<void> {
+    const isOnline = (await people.get([caller.user])).get(caller.user)?.isOnline ?? false;
+    const kept = await sights.of([caller.user, peer]);
+    const isHidden = [caller.user, peer].some((user) => kept(user).hides.has('lastSeen'));
+    if (!isOnline || isHidden) return;
+    const payload = { userId: caller.user, isOnline: isShown, lastSeen: iso(clock.now()) };
+    fanout.toUser(peer, { name: 'user_status', payload });
+  }
+
+  function settingsOf({ hides }: Kept): RouteData<'privacy'> {
+    return {
+      privacy: {
+        lastSeen: !hides.has('lastSeen'),
+        typing: !hides.has('typing'),
+        readReceipts: !hides.has('readReceipts'),
+      },
+    };
+  }
+
+  return {
+    /**
+     * From now on nothing of this user reaches the caller, and nothing of the caller's presence, typing and reading
+     * reaches him: to him it looks as if the caller had gone away.
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND; CONFLICT when the caller has blocked as many as may be
+     */
+    async block(caller: Caller, userId: string): Promise<{ userId: string }> {
+      somebodyElse(caller, userId);
+      const person = (await people.get([userId])).get(userId);
+      if (!person || person.isDeleted) throw userNotFound();
+      const { blocked } = await keptBy(caller.user);
+      if (blocked.has(userId)) return { userId };
+      if (blocked.size >= MAX_BLOCKED)
+        throw new DuetError('CONFLICT', { message: `At most ${MAX_BLOCKED} users can be blocked` });
+      await store.block(caller.user, userId, clock.now());
+      sights.changed(caller.user);
+      await tell(caller, userId, false);
+      return { userId };
+    },
+
+    /** Takes a block back, if there is one. What was sent meanwhile stays hidden. @throws DuetError VALIDATION_ERROR */
+    async unblock(caller: Caller, userId: string): Promise<{ userId: string }> {
+      somebodyElse(caller, userId);
+      await store.unblock(caller.user, userId);
+      sights.changed(caller.user);
+      await tell(caller, userId, true);
+      return { userId };
+    },
+
+    /** Those whom the caller has blocked, the last one first. */
+    async blocks(caller: Caller): Promise<RouteData<'blocks'>> {
+      const { blocked } = await keptBy(caller.user);
+      const newestFirst = [...blocked].sort(([, one], [, other]) => other - one);
+      const ids = newestFirst.map(([user]) => user);
+      const [records, online, sight] = await Promise.all([
+        users.get(ids),
+        people.get(ids),
+        sights.forViewer(caller.user, ids),
+      ]);
+      const byId = new Map(records.map((record) => [record.id, record]));
+      return {
+        blocks: newestFirst.flatMap(([id, at]) => {
+          const record = byId.get(id);
+          const isOnline = online.get(id)?.isOnline ?? false;
+          return record ? [{ user: userSeen(record, isOnline, sight(id)), createdAt: iso(at) }] : [];
+        }),
+      };
+    },
+
+    async settings(caller: Caller): Promise<RouteData<'privacy'>> {
+      return settingsOf(await keptBy(caller.user));
+    },
+
+    /** Changes what is named, and nothing else. */
+    async change(caller: Caller, shown: RouteInput<'changePrivacy'>['body']): Promise<RouteData<'privacy'>> {
+      const { privacy } = settingsOf(await keptBy(caller.user));
+      const next = {
+        lastSeen: shown.lastSeen ?? privacy.lastSeen,
+        typing: shown.typing ?? privacy.typing,
+        readReceipts: shown.readReceipts ?? privacy.readReceipts,
+      };
+      const hides = (Object.keys(next) as Hidable[]).filter((what) => !next[what]);
+      await store.hide(caller.user, hides);
+      sights.changed(caller.user);
+      return { privacy: next };
+    },
+  };
+}
+export type PrivacyRules = ReturnType<typeof createPrivacy>;

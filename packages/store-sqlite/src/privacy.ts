@@ -1,0 +1,39 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Hidable, Privacy, PrivacyStore } from '@duet/core';
+import { answer, inTransaction } from './database.ts';
+
+type Row = { user: string; peer: string; at: number } | { user: string; what: Hidable };
+
+export function createPrivacy(db: DatabaseSync): PrivacyStore {
+  const blocks = db.prepare('SELECT blocks.* FROM json_each(?) AS asked JOIN blocks ON user = asked.value');
+  const hides = db.prepare('SELECT hides.* FROM json_each(?) AS asked JOIN hides ON user = asked.value');
+  const block = db.prepare('INSERT OR IGNORE INTO blocks (user, peer, at) VALUES (?, ?, ?)');
+  const unblock = db.prepare('DELETE FROM blocks WHERE user = ? AND peer = ?');
+  const hide = db.prepare('INSERT INTO hides (user, what) VALUES (?, ?)');
+  const show = db.prepare('DELETE FROM hides WHERE user = ?');
+
+  function get(users: string[]): Privacy[] {
+    const asked = JSON.stringify([...new Set(users)]);
+    const found = new Map<string, Privacy>();
+    for (const row of [...blocks.all(asked), ...hides.all(asked)] as Row[]) {
+      const privacy = found.get(row.user) ?? { user: row.user, hides: [], blocked: [] };
+      found.set(row.user, privacy);
+      if ('peer' in row) privacy.blocked.push({ user: row.peer, at: row.at });
+      else privacy.hides.push(row.what);
+    }
+    return [...found.values()];
+  }
+
+  return {
+    get: (users) => answer(() => get(users)),
+    hide: (user, what) =>
+      answer(() =>
+        inTransaction(db, () => {
+          show.run(user);
+          for (const each of what) hide.run(user, each);
+        }),
+      ),
+    block: (user, peer, at) => answer(() => void block.run(user, peer, at)),
+    unblock: (user, peer) => answer(() => void unblock.run(user, peer)),
+  };
+}

@@ -1,0 +1,91 @@
+import { sentBy } from '@duet/core';
+import { expect, it } from 'vitest';
+import { newId, pair, START, type StoreUnderTest, seqs } from './common.ts';
+
+/** Called by `storeSuite`. */
+export function privacyTests(under: () => StoreUnderTest): void {
+  it('[S21] who blocks whom since when, and what users hide, is kept by user', async () => {
+    const { privacy } = under().store;
+    const [user, other, peer, another] = [newId(), newId(), newId(), newId()];
+    expect(await privacy.get([user, other])).toEqual([]);
+    await privacy.block(user, peer, START);
+    await privacy.block(user, peer, START + 5);
+    await privacy.block(user, another, START + 1);
+    await privacy.hide(other, ['typing', 'lastSeen']);
+    const [first] = await privacy.get([user]);
+    expect(first).toMatchObject({ user, hides: [] });
+    expect(first?.blocked.toSorted((a, b) => a.at - b.at)).toEqual([
+      { user: peer, at: START },
+      { user: another, at: START + 1 },
+    ]);
+    expect((await privacy.get([other, user, newId(), user])).map((each) => each.user).sort()).toEqual(
+      [other, user].sort(),
+    );
+    await privacy.hide(other, ['readReceipts']);
+    expect(await privacy.get([other])).toEqual([{ user: other, hides: ['readReceipts'], blocked: [] }]);
+    await privacy.hide(other, []);
+    await privacy.unblock(user, peer);
+    await privacy.unblock(user, another);
+    await privacy.unblock(user, another);
+    expect(await privacy.get([user, other])).toEqual([]);
+  });
+
+  it('[S21] blocks that race all stay, and one that is made twice at once is one', async () => {
+    const { privacy } = under().store;
+    const user = newId();
+    const peers = Array.from({ length: 20 }, newId);
+    await Promise.all([...peers, ...peers].map((peer) => privacy.block(user, peer, START)));
+    const [found] = await privacy.get([user]);
+    expect(found?.blocked.map((each) => each.user).sort()).toEqual(peers.sort());
+  });
+
+  it('[S22] what is hidden has its place, counts for nobody, and is there for its sender alone', async () => {
+    const { messages, conversations } = under().store;
+    const { id, low, high, draft } = pair();
+    const hidden = (content: string) => ({ ...draft(low, content), hidden: true as const });
+    const appended = await messages.append([
+      draft(low, '1'),
+      draft(high, '2'),
+      hidden('3'),
+      draft(low, '4'),
+      hidden('5'),
+    ]);
+    const repeat = await messages.append([{ ...hidden('5'), tempId: appended[4]?.entry.tempId ?? '' }]);
+    expect(repeat).toEqual([{ entry: appended[4]?.entry, fresh: false }]);
+    await messages.append([hidden('6')]);
+    const page = async (viewer: string, query = {}) =>
+      seqs(await messages.page({ conversation: id, viewer, limit: 10, ...query }));
+    expect(await page(low)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await page(high)).toEqual([1, 2, 4]);
+    expect(await page(high, { limit: 2 })).toEqual([2, 4]);
+    expect(await page(high, { limit: 1, skip: 1 })).toEqual([2]);
+    expect(await page(high, { after: 2 })).toEqual([4]);
+    expect(await page(high, { before: 4, limit: 1 })).toEqual([2]);
+    expect(seqs(await messages.page({ conversation: id, limit: 10 }))).toEqual([1, 2, 3, 4, 5, 6]);
+    const entries = await messages.get([1, 3, 4, 6].map((seq) => ({ conversation: id, seq })));
+    const bySeq = new Map(entries.map((entry) => [entry.seq, entry]));
+    expect([1, 3, 4, 6].map((seq) => bySeq.get(seq)?.hidden ?? false)).toEqual([false, true, false, true]);
+    expect([1, 3, 4, 6].map((seq) => sentBy(low, bySeq.get(seq) as (typeof entries)[0]))).toEqual([1, 1, 2, 2]);
+
+    const row = async (user: string) => (await conversations.get([{ user, conversation: id }]))[0];
+    expect(await row(high)).toMatchObject({ lastSeq: 4, peerSent: 2, lastAt: bySeq.get(4)?.createdAt });
+    expect(await row(low)).toMatchObject({ lastSeq: 6, peerSent: 1, lastAt: bySeq.get(6)?.createdAt });
+    expect(await conversations.list({ user: high, limit: 10 })).toEqual([await row(high)]);
+    expect(await conversations.walk({ user: high, limit: 10 })).toEqual([await row(high)]);
+    expect(await conversations.unread(high)).toBe(2);
+  });
+
+  it('[S22] where all is hidden there is a conversation for its sender alone, until something is not', async () => {
+    const { messages, conversations } = under().store;
+    const { low, high, draft, id } = pair();
+    await messages.append([{ ...draft(low), hidden: true }]);
+    expect(await conversations.list({ user: high, limit: 10 })).toEqual([]);
+    expect(await conversations.peers(high, 10)).toEqual([]);
+    expect(await conversations.unread(high)).toBe(0);
+    expect(await conversations.list({ user: low, limit: 10 })).toMatchObject([{ lastSeq: 1, peerSent: 0 }]);
+    await messages.append([draft(low)]);
+    expect(await conversations.list({ user: high, limit: 10 })).toMatchObject([
+      { conversation: id, lastSeq: 2, peerSent: 1 },
+    ]);
+  });
+}
