@@ -36,14 +36,21 @@ export interface Sight {
   readReceipts: boolean;
 }
 
+const EVERYTHING: Sight = {
+  presence: true,
+  blockedAt: undefined,
+  hasBlocked: false,
+  typing: true,
+  readReceipts: true,
+};
+
 /** Who hides something does not see it of others. */
-function sightOf(viewer: string, mine: Kept, theirs: Kept): Sight {
+function sightOf(viewer: string, mine: Kept, theirs: Kept): Omit<Sight, 'hasBlocked'> {
   const blockedAt = theirs.blocked.get(viewer);
   const shows = (what: Hidable) => !mine.hides.has(what) && !theirs.hides.has(what);
   return {
     presence: blockedAt === undefined && shows('lastSeen'),
     blockedAt,
-    hasBlocked: false,
     typing: blockedAt === undefined && shows('typing'),
     readReceipts: shows('readReceipts'),
   };
@@ -82,9 +89,10 @@ export function createSights(deps: { store: PrivacyStore; clock: Clock }) {
   }
 
   function between(viewer: string, user: string, kept: (user: string) => Kept): Sight {
-    const mine = kept(viewer);
-    const hasBlocked = mine.blocked.has(user);
-    return { ...sightOf(viewer, mine, kept(user)), hasBlocked };
+    const [mine, theirs] = [kept(viewer), kept(user)];
+    // The rule, on the way of every message.
+    if (mine === NOTHING && theirs === NOTHING) return EVERYTHING;
+    return { ...sightOf(viewer, mine, theirs), hasBlocked: mine.blocked.has(user) };
   }
 
   return {

@@ -28,7 +28,7 @@ export const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/
 export interface RawWebSocket extends Disposable {
   tcp: Socket;
   /** One frame; `final: false` for a part of a message, which then goes on with opcode 0. */
-  frame(opcode: number, payload: string | Buffer, final?: boolean): void;
+  frame(opcode: number, payload: string | Uint8Array, final?: boolean): void;
   /** A text message: an Engine.IO packet. */
   send(text: string): void;
   /** Everything that has come, as it stands in the frames. */

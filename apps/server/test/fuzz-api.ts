@@ -1,0 +1,36 @@
+// Lets Schemathesis at a node's REST API for a while: node apps/server/test/fuzz-api.ts path/to/schemathesis [seconds]
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { register, startServer, temporaryFolder } from '@duet/testkit';
+import { MAIN } from './shapes.ts';
+
+const [program = 'schemathesis', seconds = '60'] = process.argv.slice(2);
+const DOCUMENT = fileURLToPath(new URL('../../../docs/openapi.json', import.meta.url));
+/** After these there is nobody left to ask for. */
+const ENDING = ['logout', 'endSession', 'deleteAccount'];
+/** What is so by decision: unknown fields are dropped, large pages cut, a route that does not exist is not found. */
+const BY_DECISION = ['unsupported_method', 'negative_data_rejection', 'positive_data_acceptance'];
+
+using folder = temporaryFolder();
+const server = await startServer(MAIN, { DATA_DIR: folder.path });
+try {
+  const { token } = await register(server.url);
+  const child = spawn(
+    program,
+    [
+      ...['run', DOCUMENT, '--url', `${server.url}/api`, '-H', `Authorization: Bearer ${token}`],
+      ...ENDING.flatMap((name) => ['--exclude-operation-id', name]),
+      ...['--exclude-checks', BY_DECISION.join()],
+      ...['--max-time', seconds, '--generation-database', 'none', '--no-color'],
+    ],
+    { stdio: 'inherit' },
+  );
+  const [code] = await once(child, 'exit');
+  assert.equal(code, 0, 'Schemathesis has found something');
+  assert.equal((await fetch(`${server.url}/health`)).status, 200);
+  assert.doesNotMatch(server.output(), /TypeError|Unhandled|"level":(50|60)/);
+} finally {
+  await server.kill();
+}
