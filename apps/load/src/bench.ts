@@ -1,11 +1,13 @@
 // `npm run bench`: Duet beside a bare Socket.IO relay, on one core, in the same run. Prints a table, judges nothing.
 import { parseArgs } from 'node:util';
+import { floods } from './flood.ts';
+import { guesses } from './guesses.ts';
 import { memory } from './idle.ts';
 import { history, type Line, login, throughput } from './parts.ts';
 import { pinned } from './subject.ts';
 import { print } from './table.ts';
 
-const parts = { throughput, memory, history, login };
+const parts = { throughput, memory, history, login, flood: floods, guesses };
 type Part = keyof typeof parts;
 
 const { values } = parseArgs({

@@ -116,6 +116,9 @@ describe('floods', () => {
     const sent = b.emitWithAck('send_message', { receiverId: alice.id, content: 'meanwhile' });
     await flooder.closed;
     expect(flooder.received()).toContain('"RATE_LIMITED"');
+    await expect(connect(server.url, alice.token, websocket)).rejects.toMatchObject({
+      data: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) },
+    });
     expect(await sent).toMatchObject({ ok: true });
     expect(b.connected).toBe(true);
   });

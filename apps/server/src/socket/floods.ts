@@ -17,6 +17,11 @@ const STRANGER_COST = 50;
 /** What an event costs that no client knows of. */
 const UNKNOWN_COST = 10;
 
+/** Whoever was cut off comes back when he may send so many packets at once again. */
+const CALM = limits.flood.limit / 2;
+
+const rateLimited = (retryAfterMs: number) => new DuetError('RATE_LIMITED', { retryAfterMs });
+
 export interface FloodDeps {
   limiter: Limiter;
   clock: Clock;
@@ -64,7 +69,7 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
       conn.close(true);
       return;
     }
-    const error = errorBody(new DuetError('RATE_LIMITED', { retryAfterMs: RETRY_AFTER_MS }));
+    const error = errorBody(rateLimited(RETRY_AFTER_MS));
     socket.emit('error', { ...error, event: '' });
     // After this the stock client stays away, which a program in a loop should.
     socket.disconnect(true);
@@ -99,8 +104,9 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
       const { user } = socket.data;
       const held = socket.nsp.adapter.rooms.get(roomOf(user))?.size ?? 0;
       if (held >= deps.perUser || countAt(networkBehind(socket.conn.request)) > deps.perAddress) throw tooMany();
+      if (packets.take(bucketOf(user), limits.flood, 0).remaining < CALM) throw rateLimited(RETRY_AFTER_MS);
       const taken = await deps.limiter.take(`connect:${user}`, limits.connect);
-      if (!taken.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: taken.retryAfterMs });
+      if (!taken.ok) throw rateLimited(taken.retryAfterMs);
       admitted.set(socket.conn, socket);
     },
     unknownEvent: (socket) => count(socket.conn, UNKNOWN_COST),

@@ -111,7 +111,7 @@ export const accountCases: Case[] = [
   },
   {
     n: 13,
-    input: 'an unknown user against a wrong password (how long they take: docs/security.md)',
+    input: 'an unknown user against a wrong password (how long they take: docs/benchmark.md)',
     async run({ url, alice }) {
       const guess = (email: string) => rest(url, '/auth/login', { body: { email, password: 'password124' } });
       const [known, unknown] = await Promise.all([guess(alice.email), guess('nobody@example.org')]);
