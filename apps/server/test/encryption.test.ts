@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { connect, register, rest, startServer, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { type ConfigError, readConfig } from '../src/config.ts';
+import { duet } from './command-line.ts';
 import { MAIN } from './shapes.ts';
 import { history } from './traffic.ts';
 
@@ -21,10 +22,17 @@ function run(main: string, args: string[], environment: Record<string, string>) 
   return { status, said: stdout + stderr };
 }
 
-function tamper(folder: string, sql: string): void {
+function tamper(folder: string, sql: string, ...values: string[]): void {
   const db = new DatabaseSync(join(folder, 'duet.db'));
-  expect(db.prepare(sql).run().changes).toBeGreaterThan(0);
+  expect(db.prepare(sql).run(...values).changes).toBeGreaterThan(0);
   db.close();
+}
+
+function rows(folder: string, sql: string) {
+  const db = new DatabaseSync(join(folder, 'duet.db'), { readOnly: true });
+  const found = db.prepare(sql).all();
+  db.close();
+  return found as Record<string, string>[];
 }
 
 /** Two people on a node that encrypts, and how to send from one to the other. */
@@ -215,5 +223,35 @@ describe('encryption at rest, as it is run', () => {
       status: 1,
       said: expect.stringMatching(/The key ring lacks young/),
     });
+  });
+
+  test('E19 two people are deleted with what they wrote: what somebody kept of it stays closed, and nodes go on', async () => {
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: folder.path };
+    const { alice, bob, send, server, stop } = await start(environment);
+    await send('sealed');
+    using socket = await connect(server.url, bob.token);
+    await socket.emitWithAck('send_message', { receiverId: alice.id, content: 'answered' });
+    const [kept] = rows(folder.path, 'SELECT content FROM messages WHERE seq = 1');
+    const [key] = rows(folder.path, 'SELECT wrapped FROM dataKeys');
+    const remove = (id: string) => duet(environment, 'users', 'delete', id, '--yes', '--with-messages', '--json');
+    for (const { code, out } of await Promise.all([remove(alice.id), remove(bob.id)]))
+      expect({ code, ...JSON.parse(out) }).toMatchObject({ code: 0, emptied: 1 });
+    expect(rows(folder.path, 'SELECT * FROM dataKeys')).toEqual([]);
+    await stop();
+
+    const again = await startServer(MAIN, { ENCRYPTION: 'on', ...environment });
+    const exported = async () => JSON.parse((await duet(environment, 'users', 'export', alice.id)).out);
+    expect((await exported()).conversations).toMatchObject([{ messages: [{ content: '' }, { content: '' }] }]);
+    tamper(folder.path, 'UPDATE messages SET content = ? WHERE seq = 1', kept?.content as string);
+    const { conversations } = await exported();
+    expect(conversations).toMatchObject([{ messages: [{ seq: 1, content: '', unreadable: true }, { seq: 2 }] }]);
+    expect(conversations[0].messages[1]).not.toHaveProperty('unreadable');
+    expect((await fetch(`${again.url}/ready`)).status).toBe(200);
+    // Who closes the database last puts SQLite's log into the file.
+    expect(await again.stop()).toBe(0);
+    expect(rows(folder.path, 'SELECT * FROM dataKeys')).toEqual([]);
+    const file = readFileSync(join(folder.path, 'duet.db'), 'latin1');
+    expect([file.includes(alice.id), file.includes(key?.wrapped as string)]).toEqual([true, false]);
   });
 });

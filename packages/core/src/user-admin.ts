@@ -39,13 +39,13 @@ const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt,
 });
 
 export interface UserAdminDeps {
-  store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'admin'>;
+  store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'dataKeys' | 'admin'>;
   pause: (ms: number) => Promise<void>;
 }
 
 /** What operators do with people, beside running nodes. */
 export function createUserAdmin({ store, pause }: UserAdminDeps) {
-  const { users, sessions, privacy, conversations, messages, admin } = store;
+  const { users, sessions, privacy, conversations, messages, dataKeys, admin } = store;
 
   async function byName(name: string): Promise<UserRecord | undefined> {
     const usernameKey = normalise(name);
@@ -72,9 +72,9 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     for await (const page of pages('', read, ({ conversation }) => conversation)) yield* page;
   }
 
-  /** Without what is hidden from the user: it was never for him. */
-  async function* entriesOf({ user: viewer, conversation }: InboxRow): AsyncGenerator<Entry> {
-    const read = (after: number) => messages.page({ conversation, viewer, after, limit: PAGE });
+  /** All entries, or those that are for `viewer`: what is hidden from him was never for him. */
+  async function* entriesOf(of: { conversation: string; viewer?: string }): AsyncGenerator<Entry> {
+    const read = (after: number) => messages.page({ ...of, after, limit: PAGE });
     for await (const page of pages(0, read, ({ seq }) => seq)) yield* page;
   }
 
@@ -85,12 +85,38 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     return ids.length;
   }
 
+  /** Whether both people of a conversation are deleted and nothing is left of what they wrote. */
+  async function isOver({ conversation, peer }: InboxRow): Promise<boolean> {
+    const [other] = await users.get([peer]);
+    // A peer who is there still reads and writes; what one who went has left is kept until it is emptied, too.
+    if (other && !isDeleted(other)) return false;
+    for await (const { content, unreadable } of entriesOf({ conversation })) {
+      if (content !== '' || unreadable) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Empties what a deleted user has written. Of a conversation in which then nothing is left to read the key goes as
+   * well, so that nobody opens what is left of the texts on a disk (crypto-shredding).
+   */
+  async function erase(user: string): Promise<{ emptied: number; shredded: number }> {
+    const done = { emptied: 0, shredded: 0 };
+    for await (const row of rowsOf(user)) {
+      done.emptied += await admin.erase({ conversation: row.conversation, sender: user });
+      if (!(await isOver(row))) continue;
+      await dataKeys.remove(row.conversation);
+      done.shredded += 1;
+    }
+    return done;
+  }
+
   async function* conversationJson(row: InboxRow): AsyncGenerator<string> {
     const [peer] = await users.get([row.peer]);
     const head = { peer: { _id: row.peer, username: peer?.username ?? '' }, read: row.read.n };
     yield `${JSON.stringify(head).slice(0, -1)},"messages":[`;
     let separator = '\n';
-    for await (const entry of entriesOf(row)) {
+    for await (const entry of entriesOf({ conversation: row.conversation, viewer: row.user })) {
       yield separator + JSON.stringify(messageOf(entry));
       separator = ',\n';
     }
@@ -139,8 +165,9 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
 
     /**
      * Deletes an account: name and email are free again, others keep the conversations. With `messages`, what it has
-     * written is emptied as well, once no node lets it write any more. Safe to repeat, by its id.
-     * @returns how many messages were emptied
+     * written is emptied as well, once no node lets it write any more; the keys of conversations whose other person had
+     * gone in the same way are deleted. Safe to repeat, by its id.
+     * @returns how many messages were emptied, and of how many conversations nothing is left
      */
     async delete(who: string, options: { messages: boolean }) {
       const user = await find(who);
@@ -150,13 +177,9 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
       await endSessions(user.id);
       // With his own id: everything of him, also what begins at this moment.
       await sessions.end([{ user: user.id, id: user.id }]);
-      let emptied = 0;
-      if (options.messages) {
-        await pause(KNOWN_EVERYWHERE_MS);
-        for await (const { conversation } of rowsOf(user.id))
-          emptied += await admin.erase({ conversation, sender: user.id });
-      }
-      return { ...summaryOf({ ...user, ...fields }), emptied };
+      if (options.messages) await pause(KNOWN_EVERYWHERE_MS);
+      const erased = options.messages ? await erase(user.id) : { emptied: 0, shredded: 0 };
+      return { ...summaryOf({ ...user, ...fields }), ...erased };
     },
 
     /** All that is stored about somebody, as the text of one JSON document, in pieces. */

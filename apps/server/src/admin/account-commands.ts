@@ -25,7 +25,9 @@ export const accountCommands: Record<string, AdminCommand> = {
     run: on(async ({ users }, [who = ''], { yes, withMessages }) => {
       if (!yes) throw new Error(`This cannot be undone. Repeat it with --yes to delete ${who}`);
       const deleted = await users.delete(who, { messages: withMessages });
-      return { json: deleted, text: `${who} (${deleted.id}) is deleted; ${deleted.emptied} messages were emptied.` };
+      const { id, emptied, shredded } = deleted;
+      const keys = shredded > 0 ? `, and the keys of ${shredded} conversations deleted` : '';
+      return { json: deleted, text: `${who} (${id}) is deleted; ${emptied} messages were emptied${keys}.` };
     }),
   },
   'sessions list': {
