@@ -62,13 +62,13 @@ const boundOf = ({ conversation, id }: Pick<WrappedKey, 'conversation' | 'id'>) 
 /** A new key for a conversation, wrapped by the ring's current one. */
 export function newDataKey(current: NonNullable<KeyRing['current']>, box: Box, conversation: string): WrappedKey {
   const id = randomBytes(ID_BYTES).toString('hex');
-  const wrapped = box(current.key, randomBytes(KEY_BYTES), boundOf({ conversation, id })).toString('base64');
+  const wrapped = box(current.key, randomBytes(KEY_BYTES), boundOf({ conversation, id }));
   return { conversation, id, ringKey: current.name, wrapped };
 }
 
 /** The bytes of a wrapped key; undefined when it is damaged. */
 function unwrap(ringKey: KeyObject, key: WrappedKey): Buffer | undefined {
-  return openBox(ringKey, Buffer.from(key.wrapped, 'base64'), boundOf(key));
+  return openBox(ringKey, key.wrapped, boundOf(key));
 }
 
 /** Opens a key with the ring's key that wrapped it. @returns undefined when it is damaged */
@@ -84,5 +84,5 @@ export function rewrap(
   { current, box }: { current: NonNullable<KeyRing['current']>; box: Box },
 ): WrappedKey | undefined {
   const bytes = unwrap(ringKey, key);
-  return bytes && { ...key, ringKey: current.name, wrapped: box(current.key, bytes, boundOf(key)).toString('base64') };
+  return bytes && { ...key, ringKey: current.name, wrapped: box(current.key, bytes, boundOf(key)) };
 }

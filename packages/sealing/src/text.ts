@@ -22,7 +22,7 @@ function boundTo({ conversation, sender, receiver, messageType, createdAt, tempI
 
 /** The draft with its content sealed. */
 export function sealed(draft: Draft, { id, key }: DataKey, box: Box): Draft {
-  const content = `${SEALED}${id}${box(key, draft.content, boundTo(draft, id)).toString('base64')}`;
+  const content = `${SEALED}${id}${box(key, draft.content, boundTo(draft, id))}`;
   return { ...draft, content };
 }
 
@@ -44,6 +44,6 @@ export function opened(entry: Draft, dataKey: DataKey | undefined): Opened {
   if (!content.startsWith(SEALED)) return { why: 'a newer version wrote it' };
   const id = content.slice(SEALED.length, HEAD);
   if (dataKey?.id !== id) return { why: 'its key is gone' };
-  const text = openBox(dataKey.key, Buffer.from(content.slice(HEAD), 'base64'), boundTo(entry, id));
+  const text = openBox(dataKey.key, content.slice(HEAD), boundTo(entry, id));
   return text ? { content: text.toString('utf8') } : { why: 'it is damaged' };
 }

@@ -31,12 +31,16 @@ describe('encryption at rest', () => {
     folder[Symbol.dispose]();
   });
 
-  /** A node's store on the same database. */
-  function node(ring: KeyRing = ringOf('a'), seals = true) {
+  /** The database as it is, without the keys. */
+  function below(): Store {
     const store = createSqliteStore({ file });
     open.push(store);
+    return store;
+  }
+  /** A node's store on the same database. */
+  function node(ring: KeyRing = ringOf('a'), seals = true) {
     const { said, clock, observe } = watched();
-    return { store: createSealedStore(store, { ring, seals, clock, observe }), said, clock };
+    return { store: createSealedStore(below(), { ring, seals, clock, observe }), said, clock };
   }
   const all = (store: Store, of = conversation) => store.messages.page({ conversation: of, limit: 1_000 });
   /** Somebody who writes to the file. */
@@ -104,6 +108,32 @@ describe('encryption at rest', () => {
     expect(stored(1)).toBe(`\u0001${odd[0]}`);
     expect(stored(5).slice(0, 2)).toBe('\u00011');
     expect(stored(5).slice(2)).toMatch(/^[0-9a-f]{8}[\w+/=]+$/);
+  });
+
+  test('E11 no nonce comes twice, on one node or several', async () => {
+    const nodes = [node(), node()];
+    for (let group = 0; group < 8; group++) {
+      const drafts = Array.from({ length: 100 }, (_, i) => draft(100 * group + i, HIGH, 'the same'));
+      await nodes[group % 2]?.store.messages.append(drafts);
+    }
+    const rows = await all(below());
+    const nonces = rows.map(({ content }) => content.slice(10, 26));
+    expect(nonces).toHaveLength(800);
+    expect(new Set(nonces).size).toBe(800);
+  });
+
+  test('E12 a key and a row that were sealed by an earlier version are opened', async () => {
+    const ring = parseKeyRing(`old:${Buffer.from(Array.from({ length: 32 }, (_, i) => i)).toString('base64')}`);
+    const wrapped = 'uzjRPQhU0xG3+3HjGysZfBPehIexLJfO2hYZgGgY9B0RskK4CQVsL2nDSBUJ2YFGsvkppLwoyET8T+c/';
+    const row = '\u0001143ec9229R6x8XInmoZJxzpt4miizREiESNo9hrH4ZoLkkMBcR2inO092pU9jq3zlJ1UGdtaGwyzWi7hOzQ==';
+    const under = below();
+    await under.dataKeys.put([{ key: { conversation, id: '43ec9229', ringKey: 'old.630dcd29', wrapped } }]);
+    await under.messages.append([draft(1, HIGH, row)]);
+    const { store, said } = node(ring);
+    await store.messages.append([draft(2)]);
+    expect(contents(await all(store))).toEqual(['written before, näher 👍', draft(2).content]);
+    expect(said).toEqual({ unreadable: [], damaged: [] });
+    expect(await store.dataKeys.get([conversation])).toMatchObject([{ wrapped }]);
   });
 
   test('E12 rows of a database from before sealing are read as they are', async () => {
