@@ -392,7 +392,7 @@ describe('a node', () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path });
     const page = await fetch(server.url);
-    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(page.headers.get('x-powered-by')).toBeNull();
     const script = /src="(\/assets\/[^"]+\.js)"/.exec(await page.text())?.[1];
     const asset = await fetch(server.url + script);

@@ -2,6 +2,11 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const TYPING_PAUSE_MS = 2500;
+  const { nonce } = document.currentScript;
+  // From a server the page may run no script but its own and this one.
+  const urls = window.trustedTypes?.createPolicy('library', { createScriptURL: libraryOf }) ?? {
+    createScriptURL: libraryOf,
+  };
   let socket;
   let audio;
   let typingTimer;
@@ -65,12 +70,17 @@
     log('socket', 'notification sound');
   }
 
+  function libraryOf(server) {
+    return new URL('/socket.io/socket.io.min.js', server).href;
+  }
+
   /** The client library comes from the server that is talked to, so that both are of one version. */
   function loadLibrary(server) {
     return new Promise((resolve, reject) => {
       if (window.io) return resolve();
       const script = document.createElement('script');
-      script.src = `${server}/socket.io/socket.io.min.js`;
+      script.nonce = nonce;
+      script.src = urls.createScriptURL(server);
       script.onload = resolve;
       script.onerror = () => reject(new Error(`no Socket.IO server at ${server}`));
       document.head.append(script);

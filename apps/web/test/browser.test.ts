@@ -1,10 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import {
-  available,
   awkwardTexts,
   connect,
-  findProgram,
-  lackOf,
   next,
   register,
   rest,
@@ -13,30 +9,11 @@ import {
   type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { bubble, hasBrowser, launch, MAIN, openChat, openPageIn, signInAt, write } from './browser.ts';
 
-const MAIN = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
 const TEXT_CLIENT = new URL('../public/text-client.html', import.meta.url).href;
-const program = process.env.CHROMIUM ?? findProgram('chromium', 'chromium-browser', 'google-chrome', 'chrome');
-const hasBrowser = available(lackOf('Chromium', program, 'install it, or name it in CHROMIUM'));
-
-/** Debian's Chromium in a container: no sandbox, and nothing that calls home. */
-const args = [
-  'no-sandbox',
-  'disable-gpu',
-  'disable-quic',
-  'no-first-run',
-  'disable-background-networking',
-  'disable-component-update',
-  'disable-sync',
-];
-
-declare global {
-  interface Window {
-    hacked?: number;
-  }
-}
 
 describe.skipIf(!hasBrowser)('in a real browser', () => {
   let folder: ReturnType<typeof temporaryFolder>;
@@ -48,7 +25,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     folder = temporaryFolder();
     environment = { DATA_DIR: folder.path };
     server = await startServer(MAIN, environment);
-    browser = await chromium.launch({ executablePath: program as string, args: args.map((arg) => `--${arg}`) });
+    browser = await launch();
   });
   afterAll(async () => {
     await browser?.close();
@@ -56,40 +33,17 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     folder?.[Symbol.dispose]();
   });
 
-  /** A page of its own browser profile; an error on it fails the test that closes it. */
-  async function openPage(
-    options: Parameters<Browser['newContext']>[0] = {},
-  ): Promise<{ page: Page; context: BrowserContext; errors: string[] }> {
-    const context = await browser.newContext(options);
-    const page = await context.newPage();
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    page.on(
-      'console',
-      (message) =>
-        message.type() === 'error' && /Content Security|Refused/.test(message.text()) && errors.push(message.text()),
-    );
-    return { page, context, errors };
-  }
+  /** Of all pages of a test: no script failed, and nothing was refused by the content security policy. */
+  const errors: string[][] = [];
+  afterEach(() => expect(errors.splice(0).flat()).toEqual([]));
 
-  async function signIn(page: Page, { email, password }: Pick<TestUser, 'email' | 'password'>): Promise<void> {
-    await page.goto(server.url);
-    await page.getByLabel('Email').fill(email);
-    await page.getByLabel('Password', { exact: true }).fill(password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('navigation', { name: 'Chats and people' }).waitFor();
+  async function openPage(options?: Parameters<Browser['newContext']>[0]) {
+    const opened = await openPageIn(browser, options);
+    errors.push(opened.errors);
+    return opened;
   }
+  const signIn = (page: Page, user: Pick<TestUser, 'email' | 'password'>) => signInAt(page, server.url, user);
 
-  async function openChat(page: Page, name: string): Promise<void> {
-    await page.getByLabel('Search people').fill(name);
-    await page.getByRole('list', { name: 'People' }).getByRole('button', { name }).click();
-    await page.getByRole('log').waitFor();
-  }
-
-  const write = async (page: Page, text: string) => {
-    await page.getByRole('textbox', { name: 'Message' }).fill(text);
-    await page.keyboard.press('Enter');
-  };
   /** How many messages wait in the browser's storage. */
   const keptOn = (page: Page): Promise<number> =>
     page.evaluate(async () => {
@@ -102,7 +56,6 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       database.close();
       return count;
     });
-  const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
 
   /** Whether nothing of it is scrolled out of the list of messages. */
   const isInView = (target: ReturnType<Page['getByText']>) =>
@@ -142,7 +95,6 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await two.page.keyboard.press('Enter');
     await bubble(one.page, 'Hi').waitFor();
     await one.page.locator('.peer-status', { hasText: 'online' }).waitFor();
-    expect([...one.errors, ...two.errors]).toEqual([]);
     await one.context.close();
     await two.context.close();
   });
@@ -179,7 +131,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
   test('W2 what others write stays text', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     using socket = await connect(server.url, ben.token);
-    const { page, context, errors } = await openPage();
+    const { page, context } = await openPage();
     await signIn(page, anna);
     await openChat(page, ben.user.username);
     for (const content of awkwardTexts) {
@@ -195,7 +147,6 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     }
     expect(await page.locator('.bubble img:not([src="/icon.svg"]), .bubble script').count()).toBe(0);
     expect(await page.evaluate(() => window.hacked)).toBeUndefined();
-    expect(errors).toEqual([]);
     await context.close();
   });
 
@@ -370,10 +321,9 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     ]) {
       await two.page.locator('#log li', { hasText: what }).first().waitFor();
     }
-    for (const { page, errors, context } of [one, two]) {
+    for (const { page, context } of [one, two]) {
       expect(await page.evaluate(() => window.hacked)).toBeUndefined();
       expect(await page.locator('#messages img, #log img').count()).toBe(0);
-      expect(errors).toEqual([]);
       await context.close();
     }
   });
@@ -387,11 +337,10 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
   });
 
   test('W9 the REST reference opens in a browser', async () => {
-    const { page, context, errors } = await openPage();
+    const { page, context } = await openPage();
     await page.goto(`${server.url}/api/docs/`);
     await page.getByText('Duet REST API').waitFor();
     await page.getByText('/messages/{userId}', { exact: false }).first().waitFor();
-    expect(errors).toEqual([]);
     await context.close();
   });
 });

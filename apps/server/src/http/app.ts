@@ -8,9 +8,26 @@ import helmet from 'helmet';
 import type { Log } from '../ops/log.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
+import { CLIENT, createPage, NOTHING, pagesOf, REFERENCE } from './pages.ts';
 
 /** Found by its path: importing the package would run its browser code. */
 const SWAGGER_UI = fileURLToPath(new URL('.', import.meta.resolve('swagger-ui-dist/package.json')));
+/** The package's own page knows no nonces. */
+const REFERENCE_PAGE = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <title>Duet REST API</title>
+    <link rel="icon" href="/icon.svg" type="image/svg+xml" />
+    <link rel="stylesheet" href="/api/docs/swagger-ui.css" nonce="{{nonce}}" />
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="/api/docs/swagger-ui-bundle.js" nonce="{{nonce}}"></script>
+    <script src="/api/docs/swagger-initializer.js" nonce="{{nonce}}"></script>
+  </body>
+</html>
+`;
 const REQUEST_ID = /^[\w-]{1,64}$/;
 const ASSET_MAX_AGE_MS = 365 * 24 * 3600 * 1000;
 
@@ -55,22 +72,7 @@ const requestId: RequestHandler = (req, res, next) => {
 };
 
 function securityHeaders(): RequestHandler {
-  return helmet({
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'self'"],
-        connectSrc: ["'self'", 'ws:', 'wss:'],
-        imgSrc: ["'self'", 'data:'],
-        // The component library sizes and colours elements through style attributes.
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        objectSrc: ["'none'"],
-        baseUri: ["'none'"],
-        formAction: ["'self'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-  });
+  return helmet({ contentSecurityPolicy: { useDefaults: false, directives: NOTHING } });
 }
 
 function crossOrigin(mayCall: OriginRule): RequestHandler {
@@ -89,9 +91,13 @@ function reference(): Router {
   });
   // The package's own file would show a sample of somebody else's service.
   router.get('/swagger-initializer.js', (_req, res) => {
-    res.type('js').send(`window.ui = SwaggerUIBundle({ url: 'openapi.json', dom_id: '#swagger-ui' });`);
+    res.type('js').send(`window.ui = SwaggerUIBundle({ url: '/api/docs/openapi.json', dom_id: '#swagger-ui' });`);
   });
-  router.use(express.static(SWAGGER_UI, { maxAge: '1h' }));
+  router.get(
+    '/',
+    createPage(async () => REFERENCE_PAGE, REFERENCE),
+  );
+  router.use(express.static(SWAGGER_UI, { maxAge: '1h', index: false }));
   return router;
 }
 
@@ -103,7 +109,8 @@ function webClient(folder: string): Router {
     '/assets',
     express.static(`${folder}/assets`, { maxAge: ASSET_MAX_AGE_MS, immutable: true, fallthrough: false }),
   );
-  router.use(express.static(folder, { cacheControl: false }));
+  router.get(/^\/([\w-]+\.html)?$/, createPage(pagesOf(folder), CLIENT));
+  router.use(express.static(folder, { cacheControl: false, index: false }));
   return router;
 }
 

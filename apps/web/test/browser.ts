@@ -1,0 +1,73 @@
+import { fileURLToPath } from 'node:url';
+import { available, findProgram, lackOf, type TestUser } from '@duet/testkit';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+
+export const MAIN = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
+const program = process.env.CHROMIUM ?? findProgram('chromium', 'chromium-browser', 'google-chrome', 'chrome');
+export const hasBrowser = available(lackOf('Chromium', program, 'install it, or name it in CHROMIUM'));
+
+/** Debian's Chromium in a container: no sandbox, and nothing that calls home. */
+const args = [
+  'no-sandbox',
+  'disable-gpu',
+  'disable-quic',
+  'no-first-run',
+  'disable-background-networking',
+  'disable-component-update',
+  'disable-sync',
+];
+
+declare global {
+  interface Window {
+    hacked?: number;
+    refused(what: string): void;
+  }
+}
+
+export const launch = (): Promise<Browser> =>
+  chromium.launch({ executablePath: program as string, args: args.map((arg) => `--${arg}`) });
+
+export interface OpenPage {
+  page: Page;
+  context: BrowserContext;
+  /** What its scripts threw, and what its content security policy refused. */
+  errors: string[];
+}
+
+/** A page of its own browser profile. */
+export async function openPageIn(
+  browser: Browser,
+  options: Parameters<Browser['newContext']>[0] = {},
+): Promise<OpenPage> {
+  const context = await browser.newContext(options);
+  const errors: string[] = [];
+  await context.exposeFunction('refused', (what: string) => errors.push(what));
+  await context.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI, sample }) =>
+      window.refused(`${effectiveDirective}: ${blockedURI} ${sample}`),
+    );
+  });
+  context.on('weberror', (error) => errors.push(error.error().message));
+  return { page: await context.newPage(), context, errors };
+}
+
+export async function signInAt(page: Page, url: string, user: Pick<TestUser, 'email' | 'password'>): Promise<void> {
+  await page.goto(url);
+  await page.getByLabel('Email').fill(user.email);
+  await page.getByLabel('Password', { exact: true }).fill(user.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('navigation', { name: 'Chats and people' }).waitFor();
+}
+
+export async function openChat(page: Page, name: string): Promise<void> {
+  await page.getByLabel('Search people').fill(name);
+  await page.getByRole('list', { name: 'People' }).getByRole('button', { name }).click();
+  await page.getByRole('log').waitFor();
+}
+
+export async function write(page: Page, text: string): Promise<void> {
+  await page.getByRole('textbox', { name: 'Message' }).fill(text);
+  await page.keyboard.press('Enter');
+}
+
+export const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
