@@ -12,7 +12,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failure, payload, success } from './answers.ts';
-import { blockTests, privacyTests } from './privacy-suite.ts';
+import { blockTests, hiddenTests, privacyTests } from './privacy-suite.ts';
 import { sessionTests } from './sessions-suite.ts';
 import type { Shape, Stand } from './shapes.ts';
 import { receiptTests, syncTests } from './sync-suite.ts';
@@ -420,6 +420,7 @@ export function contractSuite({ name, direct, start }: Shape): void {
     syncTests(url);
     sessionTests(url);
     blockTests(url);
+    hiddenTests(url);
     if (direct) privacyTests(url);
 
     describe('sockets', () => {

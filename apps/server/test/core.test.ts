@@ -33,7 +33,7 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
   const failures: unknown[] = [];
   const fanout: Fanout = {
     toUser: (user, { name, payload }) => void told.push({ user, name, payload }),
-    toAll: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
+    toWatchers: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
     toLocal: () => {},
     localSockets: () => 10,
     closeUser: () => {},
@@ -143,6 +143,53 @@ describe('presence', () => {
       [b, true],
       ['everyone', true],
     ]);
+  });
+
+  test('A14 nobody is told of who hides himself, when he comes or goes; contacts are told of the change', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(10);
+    const { core, clock, person } = setup;
+    const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    await core.messages.send({ user: a }, { receiverId: c, content: 'hi', messageType: 'text' });
+    await core.privacy.change({ user: c }, { lastSeen: false });
+    await core.presence.connected(b, 's1');
+    await core.presence.connected(c, 's2');
+    await core.presence.connected(a, 's3');
+    await settled();
+    setup.told.length = 0;
+    // The budget is spent: of the contacts those who are there and do not hide themselves.
+    await core.privacy.change({ user: a }, { lastSeen: false });
+    await core.privacy.change({ user: a }, { typing: false });
+    expect(statuses()).toEqual([[b, false]]);
+    for (const comesAgain of [true, false]) {
+      await core.presence.disconnected(a, 's3');
+      await clock.advance(PRESENCE_GRACE_MS + 2_000);
+      if (comesAgain) await core.presence.connected(a, 's3');
+      await settled();
+    }
+    expect(statuses()).toEqual([[b, false]]);
+    // Nobody is told of who is not there.
+    await core.privacy.change({ user: a }, { lastSeen: true });
+    expect(statuses()).toEqual([[b, false]]);
+    await core.presence.connected(a, 's4');
+    await settled();
+    expect(statuses()).toEqual([
+      [b, false],
+      ['everyone', true],
+    ]);
+  });
+
+  test('A14 what somebody has hidden at another node a moment ago holds when he connects', async () => {
+    const { core, store, person } = setup;
+    const a = await person('a1');
+    expect(await core.privacy.watches(a)).toBe(true);
+    await store.privacy.hide(a, ['lastSeen']);
+    expect(await core.privacy.watches(a)).toBe(false);
+    await core.presence.connected(a, 's1');
+    await settled();
+    expect(statuses()).toEqual([]);
   });
 
   test('P5 a store that does not answer delays the news and loses none', async () => {

@@ -7,7 +7,7 @@ import { type BackingService, createManualClock, eventually, hasRedis, startRedi
 import { io as connect } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDoor } from '../src/socket/door.ts';
-import { createFanout, roomOf } from '../src/socket/fanout.ts';
+import { createFanout, roomOf, WATCHERS } from '../src/socket/fanout.ts';
 import { createSocketServer } from '../src/socket/server.ts';
 
 describe.skipIf(!hasRedis())('live events between nodes', () => {
@@ -31,7 +31,7 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
     const http = createServer();
     const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall: () => true, door: createDoor() });
     io.use((socket, next) => {
-      void socket.join(roomOf(socket.handshake.auth.user));
+      void socket.join([roomOf(socket.handshake.auth.user), WATCHERS]);
       cluster.fence().then(() => next(), next);
     });
     await once(http.listen(0, '127.0.0.1'), 'listening');
@@ -67,7 +67,7 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
     one.fanout.toUser('ann', typing('1'));
     one.fanout.toUser('ann', typing('2'), { except: here.id });
     one.fanout.toLocal(typing('3'));
-    one.fanout.toAll(typing('end'));
+    one.fanout.toWatchers(typing('end'));
     const all = [here, alsoHere, there, other];
     await eventually(() => all.every(({ heard }) => JSON.stringify(heard).includes('end')), 'the last has come');
     // What spares the nodes that need not hear it is asked for first, and comes a little later.

@@ -11,6 +11,8 @@ const block = (url: string, { token }: TestUser, { id }: Pick<TestUser, 'id'>) =
   rest(url, `/users/${id}/block`, { method: 'POST', token });
 const unblock = (url: string, { token }: TestUser, { id }: Pick<TestUser, 'id'>) =>
   rest(url, `/users/${id}/block`, { method: 'DELETE', token });
+const showAt = async (url: string, { token }: TestUser, body: object) =>
+  success('changePrivacy', await rest(url, '/auth/me/privacy', { method: 'PUT', token, body }));
 const send = async (from: Socket, to: TestUser, content: string): Promise<Message> =>
   (await from.emitWithAck('send_message', { receiverId: to.id, content })).data.message;
 
@@ -55,6 +57,67 @@ export function blockTests(url: UrlOf): void {
       return !(await annas.texts(ben)).includes(text);
     }, 'the block is known everywhere');
     expect((await bens.texts(anna)).at(-1)).toBe(`probe ${sent - 1}`);
+  });
+}
+
+const statusOf = (socket: Socket, { id }: TestUser, online: boolean) =>
+  next(socket, 'user_status', ({ userId, isOnline }) => userId === id && isOnline === online);
+
+/** Who hides when he was last seen, on any nodes: called by `contractSuite`. */
+export function hiddenTests(url: UrlOf): void {
+  test('A14 who hides himself seems to go and is announced no more; who shows himself again seems to come', async () => {
+    using people = await acquainted(url);
+    const { anna, b } = people;
+    const [carl, dora, eve] = await Promise.all(['carl', 'dora', 'eve'].map((name) => register(url(0), name)));
+    using c = await connect(url(0), carl?.token);
+    const others = [b, c];
+    const gone = others.map((socket) => statusOf(socket, anna, false));
+    await showAt(url(0), anna, { lastSeen: false });
+    for (const { lastSeen } of await Promise.all(gone)) expect(lastSeen).toBe(anna.user.createdAt);
+
+    await showAt(url(0), eve as TestUser, { lastSeen: false });
+    const heard = others.map((socket) => collect(socket, 'user_status'));
+    using _eve = await connect(url(1), eve?.token);
+    using again = await connect(url(0), anna.token);
+    expect(again.connected).toBe(true);
+    // Whoever comes after them is announced: nothing is under way.
+    const mark = others.map((socket) => statusOf(socket, dora as TestUser, true));
+    using _dora = await connect(url(1), dora?.token);
+    await Promise.all(mark);
+    const hidden = [anna.id, eve?.id];
+    expect(heard.flat().filter(({ userId }) => hidden.includes(userId))).toEqual([]);
+
+    const back = others.map((socket) => statusOf(socket, anna, true));
+    await showAt(url(1), anna, { lastSeen: true });
+    await Promise.all(back);
+  });
+
+  test('A15 who hides himself hears of nobody, on any device, until he shows himself again', async () => {
+    const [anna, ben, carl] = await Promise.all(['anna', 'ben', 'carl'].map((name) => register(url(0), name)));
+    using b = await connect(url(0), ben?.token);
+    using one = await connect(url(0), anna?.token);
+    using two = await connect(url(1), anna?.token);
+    const told = [one, two].map((socket) => next(socket, 'privacy_changed'));
+    await showAt(url(1), anna as TestUser, { lastSeen: false });
+    for (const { privacy } of await Promise.all(told)) expect(privacy).toMatchObject({ lastSeen: false, typing: true });
+    using three = await connect(url(1), anna?.token);
+    const devices = [one, two, three];
+    const heard = devices.map((socket) => collect(socket, 'user_status'));
+    const came = statusOf(b, carl as TestUser, true);
+    using c = await connect(url(1), carl?.token);
+    await came;
+    const got = devices.map((socket) => next(socket, 'receive_message'));
+    await send(c, anna as TestUser, 'after it');
+    await Promise.all(got);
+    expect(heard).toEqual([[], [], []]);
+
+    const shown = devices.map((socket) => next(socket, 'privacy_changed'));
+    await showAt(url(0), anna as TestUser, { lastSeen: true });
+    await Promise.all(shown);
+    const dora = await register(url(0), 'dora');
+    const coming = devices.map((socket) => statusOf(socket, dora, true));
+    using _ = await connect(url(1), dora.token);
+    await Promise.all(coming);
   });
 }
 
@@ -175,8 +238,7 @@ export function privacyTests(url: UrlOf): void {
   });
 
   describe('privacy', () => {
-    const show = async (me: TestUser, what: object) =>
-      success('changePrivacy', await rest(url(1), '/auth/me/privacy', { method: 'PUT', token: me.token, body: what }));
+    const show = (me: TestUser, what: object) => showAt(url(1), me, what);
 
     test('A13 everything is shown until it is hidden; what is not named stays', async () => {
       using people = await acquainted(url);
@@ -216,6 +278,39 @@ export function privacyTests(url: UrlOf): void {
       using again = await connect(url(1), anna.token);
       expect(again.connected).toBe(true);
       expect(statuses.filter(({ userId }) => userId === anna.id)).toEqual([]);
+    });
+
+    test('A14 who hides himself is offline since ever wherever one asks', async () => {
+      using people = await acquainted(url);
+      const { anna, ben, a, b, bens } = people;
+      using follower = await connect(url(1), ben.token, { auth: { token: ben.token, conversations: true } });
+      await show(anna, { lastSeen: false });
+      const updated = next(follower, 'conversation_updated');
+      const received = next(b, 'receive_message');
+      const sent = next(b, 'message_sent');
+      await send(a, ben, 'one');
+      await send(b, anna, 'two');
+      success('block', await block(url(1), ben, anna));
+      const answers = {
+        user: await bens.user(anna),
+        history: await bens.history(anna),
+        conversations: await bens.conversations(),
+        sync: await bens.sync(),
+        blocks: await bens.blocks(),
+        updated: await updated,
+        received: await received,
+        sent: await sent,
+      };
+      const shown: object[] = [];
+      JSON.stringify(answers, (_key, value) => {
+        if (value?._id === anna.id) shown.push(value);
+        return value;
+      });
+      expect(shown.length).toBeGreaterThan(10);
+      for (const person of shown) expect(person).toMatchObject({ isOnline: false });
+      expect(answers.user.lastSeen).toBe(anna.user.createdAt);
+      expect(answers.conversations[0]?.peer.lastSeen).toBe(anna.user.createdAt);
+      expect(answers.blocks[0]?.user.lastSeen).toBe(anna.user.createdAt);
     });
 
     test('A13 who hides typing or reading does not see it of others', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { LimitName } from './limits.ts';
-import { Content, Conversation, Id, MAX_PAGE, Message, MessageType, Seq, TempId } from './model.ts';
+import { Content, Conversation, Id, MAX_PAGE, Message, MessageType, Privacy, Seq, TempId } from './model.ts';
 import { Synced, SyncRequest } from './sync.ts';
 
 const Timestamp = z.iso.datetime();
@@ -35,6 +35,10 @@ export const serverEvents = {
   conversation_updated: {
     summary: 'A conversation as the list shows it now; for sockets that ask for it (`auth.conversations: true`)',
     payload: z.object({ conversation: Conversation }),
+  },
+  privacy_changed: {
+    summary: 'What this user shows of himself was changed on some device',
+    payload: z.object({ privacy: Privacy }),
   },
   session_ended: {
     summary: 'This user has been signed out on some device; sockets of those sessions are closed then',

@@ -75,6 +75,18 @@ export function createCore(deps: CoreDeps) {
   sessions.onEnded(({ user, id }) => {
     if (id === user) people.forget(user);
   });
+  const presence = createPresenceRules({
+    port: cluster.presence,
+    users,
+    conversations,
+    people,
+    sights,
+    fanout,
+    clock,
+    budget: deps.presenceBudget,
+    changed: deps.observe.presenceChanged,
+    failed: deps.observe.failed,
+  });
   return {
     accounts: createAccounts({
       ...deps,
@@ -86,7 +98,15 @@ export function createCore(deps: CoreDeps) {
       limiter: cluster.limiter,
     }),
     sessions,
-    privacy: createPrivacy({ store: store.privacy, sights, users, people, fanout, clock }),
+    privacy: createPrivacy({
+      store: store.privacy,
+      sights,
+      users,
+      people,
+      fanout,
+      clock,
+      appears: presence.appears,
+    }),
     messages: createMessages({
       access,
       people,
@@ -103,18 +123,7 @@ export function createCore(deps: CoreDeps) {
     receipts: createReceipts({ access, sights, messages, conversations, commit: commitReceipts, fanout, clock }),
     conversations: createConversations({ users, conversations, messages, people, sights }),
     sync: createSync({ conversations, messages, people, sights, synced: deps.observe.synced }),
-    presence: createPresenceRules({
-      port: cluster.presence,
-      users,
-      conversations,
-      people,
-      sights,
-      fanout,
-      clock,
-      budget: deps.presenceBudget,
-      changed: deps.observe.presenceChanged,
-      failed: deps.observe.failed,
-    }),
+    presence,
   };
 }
 export type Core = ReturnType<typeof createCore>;

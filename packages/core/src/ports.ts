@@ -329,8 +329,8 @@ export interface Fanout {
     event: { name: N; payload: ServerEvent<N> },
     options?: { except: string | undefined },
   ): void;
-  /** To every socket of the cluster. Costs what it says: budget it. */
-  toAll<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
+  /** To every socket of the cluster whose user does not hide himself. Costs what it says: budget it. */
+  toWatchers<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
   /** To the sockets of this node. */
   toLocal<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
   /** How many sockets this node holds. */

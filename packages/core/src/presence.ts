@@ -1,7 +1,7 @@
 import type { ServerEvent } from '@duet/contract';
 import type { People } from './people.ts';
 import type { Clock, ConversationStore, Fanout, Presence, UserStore } from './ports.ts';
-import type { Sights } from './privacy.ts';
+import type { Kept, Sights } from './privacy.ts';
 import { perTurn } from './turn.ts';
 import { iso } from './views.ts';
 
@@ -49,13 +49,16 @@ export function createPresenceRules(deps: PresenceDeps) {
   const untold = new Map<string, ServerEvent<'user_status'>>();
 
   async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
+    const kept = (await deps.sights.of([payload.userId]))(payload.userId);
+    if (!kept.hides.has('lastSeen')) await spread(payload, kept);
+  }
+
+  /** To everyone who does not hide himself while the budget lasts, else to contacts. */
+  async function spread(payload: ServerEvent<'user_status'>, { blocked }: Kept): Promise<void> {
     const event = { name: 'user_status', payload } as const;
-    const { userId } = payload;
-    const { hides, blocked } = (await deps.sights.of([userId]))(userId);
-    if (hides.has('lastSeen')) return;
     // Everybody would be those as well who are blocked.
-    if (blocked.size === 0 && mayTellAll()) return deps.fanout.toAll(event);
-    const contacts = await deps.conversations.peers(userId, MAX_CONTACTS);
+    if (blocked.size === 0 && mayTellAll()) return deps.fanout.toWatchers(event);
+    const contacts = await deps.conversations.peers(payload.userId, MAX_CONTACTS);
     const kept = await deps.sights.of(contacts);
     for (const contact of await deps.port.online(contacts)) {
       if (!blocked.has(contact) && !kept(contact).hides.has('lastSeen')) deps.fanout.toUser(contact, event);
@@ -132,6 +135,21 @@ export function createPresenceRules(deps: PresenceDeps) {
     },
     async disconnected(user: string, socket: string): Promise<void> {
       await deps.port.drop(user, socket);
+    },
+    /**
+     * For who hides himself from now on, or no longer: others are told that he has gone, as if he had never come, or
+     * that he is here.
+     */
+    async appears(user: string, isShown: boolean): Promise<void> {
+      const [kept, online, [record]] = await Promise.all([
+        deps.sights.of([user]),
+        deps.port.online([user]),
+        deps.users.get([user]),
+      ]);
+      // To say it of who is not here would tell that he has just been.
+      if (!record || !online.has(user)) return;
+      const lastSeen = iso(isShown ? deps.clock.now() : record.createdAt);
+      await spread({ userId: user, isOnline: isShown, lastSeen }, kept(user));
     },
     /** Stops renewing and reaping. */
     close(): void {

@@ -97,6 +97,8 @@ export function createSights(deps: { store: PrivacyStore; clock: Clock }) {
 
   return {
     of,
+    /** As it is stored now. */
+    fresh: async (user: string): Promise<Kept> => (await load(user)).get(user) ?? NOTHING,
     /** Without asking anybody: undefined when one of the two is not in the cache. */
     cached(viewer: string, user: string): Sight | undefined {
       const mine = cache.get(viewer);
@@ -150,10 +152,12 @@ export interface PrivacyDeps {
   people: People;
   fanout: Fanout;
   clock: Clock;
+  /** Tells others that somebody seems to have come or gone. */
+  appears: (user: string, isShown: boolean) => Promise<void>;
 }
 
 /** Blocking, and what users hide from everybody. */
-export function createPrivacy({ store, sights, users, people, fanout, clock }: PrivacyDeps) {
+export function createPrivacy({ store, sights, users, people, fanout, clock, appears }: PrivacyDeps) {
   /** As it is stored: what the user has just changed at another node he must find. */
   const keptBy = async (user: string) => keptOf((await store.get([user]))[0]);
 
@@ -234,6 +238,11 @@ export function createPrivacy({ store, sights, users, people, fanout, clock }: P
       return settingsOf(await keptBy(caller.user));
     },
 
+    /** Whether somebody hears of others that they come and go: who hides himself does not. */
+    async watches(user: string): Promise<boolean> {
+      return !(await sights.fresh(user)).hides.has('lastSeen');
+    },
+
     /** Changes what is named, and nothing else. */
     async change(caller: Caller, shown: RouteInput<'changePrivacy'>['body']): Promise<RouteData<'privacy'>> {
       const { privacy } = settingsOf(await keptBy(caller.user));
@@ -245,6 +254,8 @@ export function createPrivacy({ store, sights, users, people, fanout, clock }: P
       const hides = (Object.keys(next) as Hidable[]).filter((what) => !next[what]);
       await store.hide(caller.user, hides);
       sights.changed(caller.user);
+      fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy: next } });
+      if (next.lastSeen !== privacy.lastSeen) await appears(caller.user, next.lastSeen);
       return { privacy: next };
     },
   };

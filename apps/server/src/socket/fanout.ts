@@ -3,6 +3,8 @@ import type { Server } from 'socket.io';
 
 /** The room of a user's sockets. */
 export const roomOf = (user: string): string => `user:${user}`;
+/** The room of those who hear of others that they come and go. */
+export const WATCHERS = 'watchers';
 
 /**
  * Live events to rooms: the only place that emits to anyone but the socket at hand.
@@ -26,8 +28,8 @@ export function createFanout(io: Server, alone: boolean): Fanout {
       const target = except === undefined ? io.to(room) : io.to(room).except(except);
       target.emit(name, payload);
     },
-    toAll({ name, payload }) {
-      io.emit(name, payload);
+    toWatchers({ name, payload }) {
+      io.to(WATCHERS).emit(name, payload);
     },
     toLocal({ name, payload }) {
       io.local.emit(name, payload);

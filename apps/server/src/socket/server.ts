@@ -7,10 +7,11 @@ import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
 import { coalesceWrites } from './coalesce.ts';
 import type { Door } from './door.ts';
-import { roomOf } from './fanout.ts';
+import { roomOf, WATCHERS } from './fanout.ts';
 import type { FloodGuard } from './floods.ts';
 import { followConversations } from './follow.ts';
 import type { Guard } from './guard.ts';
+import { createWatchers } from './watchers.ts';
 
 /** Bytes of one packet: the longest message, escaped, fits. */
 const MAX_PACKET = 64 * 1024;
@@ -106,13 +107,16 @@ export function admitUsers(
     );
   });
 
+  const watchers = createWatchers(core.privacy);
+
   /** The room is known to all nodes before the client hears that it is connected: what it reads then misses nothing. */
   async function join(socket: Socket): Promise<void> {
-    await socket.join(roomOf(socket.data.user));
+    await socket.join([roomOf(socket.data.user), WATCHERS]);
     // Without it live events may be missed, but the store answers: better than no chat. The gap is told when it ends.
     const start = performance.now();
     await cluster.fence().catch((err) => log.warn({ err }, 'live events may be late'));
     metrics.fenced((performance.now() - start) / 1000);
+    await watchers.admit(socket);
   }
 
   io.on('connection', (socket) => {
@@ -126,8 +130,9 @@ export function admitUsers(
     // By its text: a listener to events would have each of those that other nodes send put out of words again.
     socket.conn.on('packetCreate', ({ data }: { data?: unknown }) => {
       if (typeof data !== 'string') return;
-      if (data.startsWith(DELIVERY)) metrics.delivered();
-      else guard.overhear(socket, data);
+      if (data.startsWith(DELIVERY)) return metrics.delivered();
+      guard.overhear(socket, data);
+      watchers.overhear(socket, data);
     });
     guard.watch(socket);
     const registered = core.presence.connected(user, socket.id).catch(failed);
