@@ -31,6 +31,8 @@ export interface Connections {
 export function createConnections(url: string, report: Report): Connections {
   const common = {
     maxRetriesPerRequest: null,
+    // Says who the driver is, which Redis 7.0 does not know, and which a user of few rights may not.
+    disableClientInfo: true,
     connectTimeout: 3_000,
     retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), MAX_PAUSE_MS) * (0.5 + Math.random() / 2),
   };

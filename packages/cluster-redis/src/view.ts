@@ -6,6 +6,7 @@ import { answer, COMMAND_TIMEOUT_MS } from './connections.ts';
 export function createRedisView({ url, prefix }: { url: string; prefix: string }): ClusterView {
   const redis = new Redis(url, {
     lazyConnect: true,
+    disableClientInfo: true,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
     connectTimeout: COMMAND_TIMEOUT_MS,
