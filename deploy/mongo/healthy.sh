@@ -1,5 +1,5 @@
 #!/bin/bash
-# Says whether MongoDB serves, and makes it a replica set at its first start.
+# Says whether MongoDB serves, and prepares it at its first start.
 set -e
 primary=/tmp/primary
 
@@ -9,13 +9,5 @@ if [ -e "$primary" ]; then
   exit
 fi
 
-mongosh --quiet --eval "
-  try {
-    rs.status();
-  } catch (error) {
-    if (error.codeName !== 'NotYetInitialized') throw error;
-    rs.initiate({ _id: 'duet', members: [{ _id: 0, host: 'mongo:27017' }] });
-  }
-  if (!db.hello().isWritablePrimary) quit(1);
-"
+mongosh --quiet --norc --file /etc/users.js
 touch "$primary"

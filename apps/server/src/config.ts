@@ -34,6 +34,8 @@ const Environment = z
     NODE_ENV: oneOf('development', 'production', 'test').default('development'),
     PORT: count(0, 65_535).default(5000),
     MONGODB_URI: z.string().regex(MONGODB_ADDRESS, 'must be a mongodb:// address').optional(),
+    MONGODB_URI_FILE: z.string().optional(),
+    REDIS_URL_FILE: z.string().optional(),
     REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// address' }).optional(),
     STORE: oneOf('sqlite', 'mongo').optional(),
     CLUSTER: oneOf('local', 'redis').optional(),
@@ -126,7 +128,7 @@ export class ConfigError extends Error {}
  */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS']) {
+  for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL']) {
     const file = given[`${name}_FILE`];
     if (file) given[name] ??= secretOf(`${name}_FILE`, file);
   }

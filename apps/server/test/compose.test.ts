@@ -108,6 +108,41 @@ describe('docker-compose.yml', () => {
     expect(secret).toMatch(/^[0-9a-f]{64} 400$/);
   });
 
+  test('O29 a container holds its own secrets and no other, whole, for its own user', async () => {
+    const held: Record<string, string> = {
+      duet: 'jwt 400 64|keys 400 50|mongodb-uri 400 \\d+|redis-url 400 \\d+',
+      mongo: 'admin 440 64|duet 440 64|keyfile 440 512',
+      redis: 'users.acl 440 \\d+',
+    };
+    for (const { id, service, is } of await running()) {
+      const secrets = is.Mounts.filter(({ Name }: { Name?: string }) => Name?.includes('secret'));
+      expect(secrets.length, service).toBe(service in held ? 1 : 0);
+      if (secrets.length === 0) continue;
+      expect(secrets[0]).toMatchObject({ Destination: '/secret', RW: false });
+      const files = (await docker('exec', id, 'sh', '-c', 'cd /secret && stat -c "%n %a %s" *')).split('\n');
+      expect(files.join('|'), service).toMatch(new RegExp(`^${held[service]}$`));
+    }
+    const passwordIn = async (file: string) => new URL(await inside('duet', 'cat', `/secret/${file}`)).password;
+    const inMongo = await inside('mongo', 'cat', '/secret/duet');
+    expect(await passwordIn('mongodb-uri')).toBe(inMongo);
+    expect(new Set([inMongo, await passwordIn('redis-url'), await inside('mongo', 'cat', '/secret/admin')]).size).toBe(
+      3,
+    );
+  });
+
+  test('O27 Redis lets nobody in without a password, and no node beyond what it needs', async () => {
+    expect(await inside('redis', 'redis-cli', 'ping')).toMatch(/^NOAUTH/);
+    const script = `
+      import { readFileSync } from 'node:fs';
+      import { createConnection } from 'node:net';
+      const { username, password } = new URL(readFileSync('/secret/redis-url', 'utf8'));
+      const socket = createConnection(6379, 'redis');
+      socket.setEncoding('utf8').on('data', (text) => process.stdout.write(text));
+      socket.write('AUTH ' + username + ' ' + password + '\\r\\nPING\\r\\nFLUSHALL\\r\\nGET other\\r\\nQUIT\\r\\n');`;
+    const answers = (await inside('duet', 'node', '--input-type=module', '-e', script)).split('\r\n');
+    expect(answers.map((line) => line.split(' ')[0])).toEqual(['+OK', '+PONG', '-NOPERM', '-NOPERM', '+OK']);
+  });
+
   test('O15 nginx alone is reachable, and gives nobody the metrics', async () => {
     const all = await running();
     const open = all.filter(({ is }) => Object.values(is.NetworkSettings.Ports).some(Boolean));

@@ -16,7 +16,15 @@ const KEY_RING = `first:${Buffer.from(SECRET).toString('base64')}`;
 /** The oldest version that the chart takes, and the newest whose schemas are known. */
 const VERSIONS = ['1.30', '1.37'];
 /** What a node of a cluster has no use for, or what comes as a file. */
-const NOT_FOR_PODS = ['DATA_DIR', 'JWT_SECRET', 'JWT_SECRET_PREVIOUS_FILE', 'KEY_RING_COMMAND', 'WORKERS'];
+const NOT_FOR_PODS = [
+  'DATA_DIR',
+  'JWT_SECRET',
+  'JWT_SECRET_PREVIOUS_FILE',
+  'KEY_RING_COMMAND',
+  'MONGODB_URI_FILE',
+  'REDIS_URL_FILE',
+  'WORKERS',
+];
 
 const helm = findProgram('helm');
 const validator = findProgram('kubernetes-validate');

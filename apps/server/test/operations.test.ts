@@ -72,6 +72,21 @@ describe('configuration', () => {
     expect(readdirSync(join(folder.path, 'data'))).toEqual(['jwt-secret']);
   });
 
+  test('O29 the addresses of MongoDB and Redis, with their passwords, may come from files', () => {
+    using folder = temporaryFolder();
+    const [MONGODB_URI_FILE, REDIS_URL_FILE] = [join(folder.path, 'mongodb'), join(folder.path, 'redis')];
+    writeFileSync(MONGODB_URI_FILE, 'mongodb://duet:secret@mongo:27017/duet\n');
+    writeFileSync(REDIS_URL_FILE, 'not an address with a secret');
+    const files = { DATA_DIR: folder.path, MONGODB_URI_FILE, REDIS_URL_FILE };
+    expect(() => readConfig(files)).toThrow(/^REDIS_URL must be a redis:\/\/ address$/);
+    writeFileSync(REDIS_URL_FILE, 'redis://duet:secret@redis:6379');
+    expect(readConfig(files)).toMatchObject({
+      store: { kind: 'mongo', uri: 'mongodb://duet:secret@mongo:27017/duet' },
+      cluster: { kind: 'redis', url: 'redis://duet:secret@redis:6379' },
+    });
+    expect(() => readConfig({ ...files, MONGODB_URI_FILE: folder.path })).toThrow(/^MONGODB_URI_FILE cannot be read/);
+  });
+
   test('O3 a secret that is not whole signs nothing', () => {
     using folder = temporaryFolder();
     const file = join(folder.path, 'jwt-secret');
