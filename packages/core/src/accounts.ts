@@ -91,6 +91,7 @@ export function createAccounts(deps: AccountDeps) {
         email: input.email,
         emailKey: normalise(input.email),
         passwordHash: await deps.passwords.hash(input.password),
+        tokensAfter: 0,
         createdAt: now,
         lastSeen: now,
       };

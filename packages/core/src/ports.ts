@@ -20,6 +20,8 @@ export interface UserRecord {
   emailKey: string;
   /** Empty when nobody signs in with a password. */
   passwordHash: string;
+  /** Of the host application's tokens those are good that it has issued later than this. */
+  tokensAfter: number;
   createdAt: number;
   lastSeen: number;
 }
@@ -30,8 +32,15 @@ export interface UserStore {
   /** The users that exist among these ids, in any order. */
   get(ids: string[]): Promise<UserRecord[]>;
   byEmail(emailKey: string): Promise<UserRecord | undefined>;
-  /** Changes some fields of a user; of nobody when there is no such user. A new key must be one that nobody can have. */
-  update(id: string, fields: Partial<Omit<UserRecord, 'id' | 'createdAt' | 'lastSeen'>>): Promise<void>;
+  /**
+   * Changes some fields of a user; of nobody when there is no such user. With `over`, only while his key still is this one.
+   * @throws DuetError CONFLICT when a new key is taken; then nothing has changed
+   */
+  update(
+    id: string,
+    fields: Partial<Omit<UserRecord, 'id' | 'createdAt' | 'lastSeen'>>,
+    over?: Pick<UserRecord, 'usernameKey'>,
+  ): Promise<void>;
   /**
    * Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. A key that begins
    * with U+10FFFF, which sorts behind everything, is in no list.

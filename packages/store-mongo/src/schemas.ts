@@ -39,6 +39,7 @@ const user = new Schema<UserDocument>(
     email: text,
     emailKey: text,
     passwordHash: text,
+    tokensAfter: Number,
     createdAt: number,
     lastSeen: number,
   },

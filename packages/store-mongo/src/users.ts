@@ -6,7 +6,8 @@ import type { UserDocument } from './schemas.ts';
 /** Sorts after every string that continues the prefix. */
 const AFTER_ALL = '\u{10FFFF}';
 
-const toRecord = ({ _id, ...user }: UserDocument): UserRecord => ({ id: _id, ...user });
+/** Users from before there were tokens of a host application lack the field. */
+const toRecord = ({ _id, tokensAfter = 0, ...user }: UserDocument): UserRecord => ({ id: _id, tokensAfter, ...user });
 
 export function createUsers(database: Database): UserStore {
   const collection = () => database.collection<UserDocument>('users');
@@ -16,6 +17,16 @@ export function createUsers(database: Database): UserStore {
   async function conflict({ usernameKey }: UserRecord): Promise<DuetError> {
     const field = (await collection().findOne({ usernameKey }, BOUNDED)) ? 'username' : 'email';
     return new DuetError('CONFLICT', { details: [{ field, message: 'is already taken' }] });
+  }
+
+  /** By reading: not every server says of an update that was refused what it says of an insert. */
+  async function isTaken(id: string, { usernameKey, emailKey }: Partial<UserRecord>): Promise<boolean> {
+    const keys = [
+      ...(usernameKey === undefined ? [] : [{ usernameKey }]),
+      ...(emailKey === undefined ? [] : [{ emailKey }]),
+    ];
+    if (keys.length === 0) return false;
+    return (await collection().findOne({ _id: { $ne: id }, $or: keys }, BOUNDED)) !== null;
   }
 
   return {
@@ -34,9 +45,13 @@ export function createUsers(database: Database): UserStore {
         const found = await Promise.all([...new Set(ids)].map(find));
         return found.filter((user) => user !== undefined).map(toRecord);
       }),
-    update: (id, fields) =>
+    update: (id, fields, over) =>
       database.answer(async () => {
-        await collection().updateOne({ _id: id }, { $set: fields });
+        try {
+          await collection().updateOne({ _id: id, ...over }, { $set: fields });
+        } catch (error) {
+          throw (await isTaken(id, fields)) ? new DuetError('CONFLICT', { cause: error }) : error;
+        }
       }),
     byEmail: (emailKey) =>
       database.answer(async () => {

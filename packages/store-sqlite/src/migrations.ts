@@ -129,4 +129,8 @@ export const migrations: readonly string[] = [
         WHERE conversation = inbox.conversation AND NOT (hidden AND receiver = inbox.user)
       );
   `,
+  // Since when tokens of the host application are good.
+  `
+  ALTER TABLE users ADD COLUMN tokensAfter INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

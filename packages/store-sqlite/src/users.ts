@@ -8,8 +8,8 @@ const AFTER_ALL = '\u{10FFFF}';
 
 export function createUsers(db: DatabaseSync): UserStore {
   const insert = db.prepare(`
-    INSERT INTO users (id, username, usernameKey, email, emailKey, passwordHash, createdAt, lastSeen)
-    VALUES (:id, :username, :usernameKey, :email, :emailKey, :passwordHash, :createdAt, :lastSeen)`);
+    INSERT INTO users (id, username, usernameKey, email, emailKey, passwordHash, tokensAfter, createdAt, lastSeen)
+    VALUES (:id, :username, :usernameKey, :email, :emailKey, :passwordHash, :tokensAfter, :createdAt, :lastSeen)`);
   const byIds = db.prepare('SELECT * FROM users WHERE id IN (SELECT value FROM json_each(?))');
   const byEmail = db.prepare('SELECT * FROM users WHERE emailKey = ?');
   const byName = db.prepare('SELECT 1 FROM users WHERE usernameKey = ?');
@@ -22,8 +22,8 @@ export function createUsers(db: DatabaseSync): UserStore {
   const update = db.prepare(`
     UPDATE users SET username = coalesce(:username, username), usernameKey = coalesce(:usernameKey, usernameKey),
       email = coalesce(:email, email), emailKey = coalesce(:emailKey, emailKey),
-      passwordHash = coalesce(:passwordHash, passwordHash)
-    WHERE id = :id`);
+      passwordHash = coalesce(:passwordHash, passwordHash), tokensAfter = coalesce(:tokensAfter, tokensAfter)
+    WHERE id = :id AND usernameKey = coalesce(:over, usernameKey)`);
 
   function conflict(user: UserRecord): DuetError {
     const field = byName.get(user.usernameKey) ? 'username' : 'email';
@@ -41,10 +41,16 @@ export function createUsers(db: DatabaseSync): UserStore {
       });
     },
     get: (ids) => answer(() => byIds.all(JSON.stringify(ids)) as unknown as UserRecord[]),
-    update(id, fields) {
+    update(id, fields, over) {
       return answer(() => {
-        const { username = null, usernameKey = null, email = null, emailKey = null, passwordHash = null } = fields;
-        update.run({ id, username, usernameKey, email, emailKey, passwordHash });
+        const { username = null, usernameKey = null, email = null, emailKey = null } = fields;
+        const { passwordHash = null, tokensAfter = null } = fields;
+        const changed = { username, usernameKey, email, emailKey, passwordHash, tokensAfter };
+        try {
+          update.run({ id, ...changed, over: over?.usernameKey ?? null });
+        } catch (error) {
+          throw isConstraint(error) ? new DuetError('CONFLICT') : error;
+        }
       });
     },
     byEmail: (emailKey) => answer(() => byEmail.get(emailKey) as UserRecord | undefined),

@@ -62,6 +62,7 @@ export function user(fields: Partial<UserRecord> = {}): UserRecord {
     email: `${id}@Example.com`,
     emailKey: `${id}@example.com`,
     passwordHash: `$2b$12$${id}`,
+    tokensAfter: 0,
     createdAt: START,
     lastSeen: START,
     ...fields,

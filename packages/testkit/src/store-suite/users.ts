@@ -90,7 +90,14 @@ export function usersTests(under: () => StoreUnderTest): void {
     for (const each of [one, other]) await users.create(each);
     await users.update(one.id, { passwordHash: 'another' });
     expect(await users.get([one.id])).toEqual([{ ...one, passwordHash: 'another' }]);
-    const changed = { username: 'x', usernameKey: newId(), email: '', emailKey: newId(), passwordHash: '' };
+    const changed = {
+      username: 'x',
+      usernameKey: newId(),
+      email: '',
+      emailKey: newId(),
+      passwordHash: '',
+      tokensAfter: START,
+    };
     await users.update(one.id, changed);
     expect(await users.get([one.id])).toEqual([{ ...one, ...changed }]);
     expect(await users.byEmail(one.emailKey)).toBeUndefined();
@@ -100,6 +107,33 @@ export function usersTests(under: () => StoreUnderTest): void {
     expect(await users.get([nobody])).toEqual([]);
     await users.create(user({ usernameKey: one.usernameKey, emailKey: one.emailKey }));
   });
+
+  it('[S1] update over a key changes who has it, and nobody whose key is another one by now', async () => {
+    const { users } = under().store;
+    const one = user();
+    await users.create(one);
+    const { usernameKey } = one;
+    await users.update(one.id, { usernameKey: newId(), email: 'first' }, { usernameKey });
+    const [changed] = await users.get([one.id]);
+    expect(changed).toMatchObject({ email: 'first' });
+    await users.update(one.id, { email: 'second' }, { usernameKey });
+    expect(await users.get([one.id])).toEqual([changed]);
+  });
+
+  it.each(['usernameKey', 'emailKey'] as const)(
+    '[S2] update to a taken %s is CONFLICT, and changes nothing',
+    async (key) => {
+      const { users } = under().store;
+      const [one, other] = [user(), user()];
+      for (const each of [one, other]) await users.create(each);
+      const changes = { username: 'x', email: 'x', [key]: other[key] };
+      expect(await codeOf(users.update(one.id, changes))).toMatchObject({ code: 'CONFLICT' });
+      expect(await users.get([one.id, other.id])).toEqual(expect.arrayContaining([one, other]));
+      // His own key is nobody else's.
+      await users.update(one.id, { [key]: one[key], username: 'written otherwise' });
+      expect(await users.get([one.id])).toEqual([{ ...one, username: 'written otherwise' }]);
+    },
+  );
 
   it('[S3] seen moves lastSeen forward and never back', async () => {
     const { users } = under().store;
