@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KeyRing } from '@duet/sealing';
 import { z } from 'zod';
+import type { HostConfig } from './auth/host-tokens.ts';
+import { ISSUER } from './auth/tokens.ts';
 import { keptFile } from './kept-file.ts';
 import { readKeyRing } from './key-ring.ts';
 
@@ -21,6 +23,13 @@ const span = () =>
   z.string().regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds');
 /** Not a URL: that of a replica set names several hosts. */
 const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
+
+/** Whoever could change keys on their way would be anybody: so never in the clear, but within the machine. */
+function isSafe(address: string): boolean {
+  const { protocol, hostname, username, password } = URL.parse(address) ?? {};
+  if (username || password) return false;
+  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname ?? ''));
+}
 
 /** The address alone decides, a word before it. */
 const isRedis = (env: { CLUSTER?: string | undefined; REDIS_URL?: string | undefined }): boolean =>
@@ -52,6 +61,11 @@ const Environment = z
     KEY_RING_COMMAND: z.string().optional(),
     JWT_SECRET_PREVIOUS: z.string().optional(),
     JWT_SECRET_PREVIOUS_FILE: z.string().optional(),
+    JWKS_URL: z.string().refine(isSafe, 'must be an https:// address; http:// is for this machine alone').optional(),
+    JWT_ISSUER: z.string().optional(),
+    JWT_AUDIENCE: z.string().optional(),
+    JWT_NAME_CLAIM: z.string().optional(),
+    JWT_EMAIL_CLAIM: z.string().default('email'),
     JWT_EXPIRES_IN: span().default('7d'),
     REFRESH_EXPIRES_IN: span().default('30d'),
     CORS_ORIGIN: z.string().optional(),
@@ -76,6 +90,10 @@ const Environment = z
         'KEY_RING_FILE',
         'or KEY_RING_COMMAND is required to encrypt what MongoDB keeps; ENCRYPTION=off goes without',
       );
+    for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE'] as const)
+      if (env.JWKS_URL && !env[name]) bad(name, 'is required with JWKS_URL: tokens of others would be good as well');
+    if (!env.JWKS_URL && (env.JWT_ISSUER ?? env.JWT_AUDIENCE)) bad('JWKS_URL', 'is required with JWT_ISSUER');
+    if (env.JWT_ISSUER === ISSUER) bad('JWT_ISSUER', 'must be another one than that of own tokens');
     if (env.NODE_ENV !== 'production') return;
     if (!env.JWT_SECRET) bad('JWT_SECRET', 'is required in production');
     for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS'] as const) {
@@ -104,6 +122,8 @@ export interface Config {
   jwtSecretPrevious: string | undefined;
   /** Seconds. */
   jwtExpiresIn: number;
+  /** Whose tokens open this deployment beside its own; undefined: nobody's. */
+  host: HostConfig | undefined;
   /** How long somebody who does nothing stays signed in, in seconds; not shorter than a token is good. */
   sessionExpiresIn: number;
   /** Origins of web pages that may call; `undefined` leaves it to NODE_ENV. */
@@ -154,6 +174,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
     jwtExpiresIn,
+    host: hostOf(env),
     sessionExpiresIn: Math.max(jwtExpiresIn, secondsOf(env.REFRESH_EXPIRES_IN)),
     // As browsers name them: without a slash at the end.
     corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),
@@ -184,6 +205,13 @@ function secretOf(name: string, file: string): string {
     throw new ConfigError(`${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   throw new ConfigError(`${name} is empty`);
+}
+
+function hostOf(env: z.infer<typeof Environment>): HostConfig | undefined {
+  const { JWKS_URL, JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_NAME_CLAIM, JWT_EMAIL_CLAIM: emailClaim } = env;
+  if (!JWKS_URL || !issuer || !audience) return undefined;
+  const nameClaims = [...(JWT_NAME_CLAIM ? [JWT_NAME_CLAIM] : []), 'preferred_username', 'name'];
+  return { jwksUrl: new URL(JWKS_URL), issuer, audience, nameClaims, emailClaim };
 }
 
 function keyRingOf(env: z.infer<typeof Environment>): KeyRing {

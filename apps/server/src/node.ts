@@ -6,6 +6,7 @@ import { type Clock, type Cluster, type Core, createCore, type Store, type Wrapp
 import { createSealedStore, type KeyRing, missingRingKeys, type Unreadable } from '@duet/sealing';
 import type { Server } from 'socket.io';
 import { loadCluster, loadStore, type WorkerCluster } from './adapters.ts';
+import { createHostTokens } from './auth/host-tokens.ts';
 import { createPasswords } from './auth/passwords.ts';
 import { createTokens } from './auth/tokens.ts';
 import { systemClock } from './clock.ts';
@@ -151,6 +152,8 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   const floods = limits && createFloodGuard({ ...maxConnections, limiter: limits, clock, proxies, metrics, log });
   const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall, door, floods });
   const fanout = createFanout(io, alone);
+  const failed = (err: unknown) => log.warn({ why: reasonOf(err) }, 'the keys of the host application cannot be had');
+  const hostTokens = config.host && createHostTokens({ host: config.host, clock, failed });
   const core = createCore({
     store,
     cluster: { presence: measuredPresence(cluster.presence, metrics), limiter },
@@ -163,6 +166,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
       expiresIn: config.jwtExpiresIn,
       clock,
     }),
+    hostTokens,
     newId: () => randomBytes(12).toString('hex'),
     newSecret: () => randomBytes(32).toString('base64url'),
     newTempId: randomUUID,
@@ -193,17 +197,19 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   admitUsers(io, { core, cluster, door, guard, floods, bindEvents, metrics, log });
   const { authenticate } = core.accounts;
   const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
-  return { io, core, passwords, api };
+  return { io, core, passwords, hostTokens, api };
 }
 
 interface Running extends Parts {
   io: Server;
   core: Core;
   passwords: { close(): Promise<void> };
+  hostTokens: { close(): void } | undefined;
   health: Health;
 }
 
-async function stop({ config, log, http, store, cluster, io, core, passwords, health }: Running): Promise<void> {
+async function stop({ config, log, http, store, cluster, io, core, ...rest }: Running): Promise<void> {
+  const { passwords, hostTokens, health } = rest;
   log.info('stopping');
   health.drain();
   http.close();
@@ -211,6 +217,7 @@ async function stop({ config, log, http, store, cluster, io, core, passwords, he
   await Promise.all([core.messages.idle(), core.receipts.idle()]);
   core.presence.close();
   core.sessions.close();
+  hostTokens?.close();
   await io.close();
   http.closeAllConnections();
   await cluster.close();

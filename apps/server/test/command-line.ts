@@ -41,9 +41,9 @@ export interface Shape {
   stop(): Promise<void>;
 }
 
-export async function embedded(): Promise<Shape> {
+export async function embedded(extra: Record<string, string> = {}): Promise<Shape> {
   const folder = temporaryFolder();
-  const server = await startServer(MAIN, { DATA_DIR: folder.path });
+  const server = await startServer(MAIN, { DATA_DIR: folder.path, ...extra });
   const environment = { DATA_DIR: folder.path, PORT: new URL(server.url).port };
   return {
     url: server.url,
@@ -56,8 +56,8 @@ export async function embedded(): Promise<Shape> {
   };
 }
 
-async function clustered(): Promise<Shape> {
-  const on = await startCluster({ main: MAIN, nodes: 2, mongo: true, redis: true });
+async function clustered(environment: Record<string, string> = {}): Promise<Shape> {
+  const on = await startCluster({ main: MAIN, nodes: 2, mongo: true, redis: true, environment });
   return { url: on.url, nodes: 2, environment: on.environment, stop: async () => on[Symbol.asyncDispose]() };
 }
 

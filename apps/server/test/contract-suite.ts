@@ -3,6 +3,7 @@ import {
   collect,
   connect,
   eventually,
+  type HostApp,
   next,
   open,
   PATIENCE_MS,
@@ -12,13 +13,14 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failure, payload, success } from './answers.ts';
+import { hostTokenTests } from './host-tokens-suite.ts';
 import { blockTests, hiddenTests, privacyTests } from './privacy-suite.ts';
 import { sessionTests } from './sessions-suite.ts';
 import type { Shape, Stand } from './shapes.ts';
 import { receiptTests, syncTests } from './sync-suite.ts';
 
 /** The wire contract, as somebody else's client relies on it: it holds on every store and every cluster. */
-export function contractSuite({ name, direct, start }: Shape): void {
+export function contractSuite({ name, direct, hosted, start }: Shape): void {
   describe(`contract on ${name}`, () => {
     let deployment: Stand;
     let alice: TestUser;
@@ -419,6 +421,7 @@ export function contractSuite({ name, direct, start }: Shape): void {
     receiptTests(url);
     syncTests(url);
     sessionTests(url);
+    if (hosted) hostTokenTests(url, () => deployment.host as HostApp);
     blockTests(url);
     hiddenTests(url);
     if (direct) privacyTests(url);

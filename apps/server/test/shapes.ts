@@ -1,11 +1,22 @@
 import { fileURLToPath } from 'node:url';
-import { connect, type Deployment, type DeploymentOptions, eventually, register, startCluster } from '@duet/testkit';
+import {
+  connect,
+  type Deployment,
+  type DeploymentOptions,
+  eventually,
+  type HostApp,
+  register,
+  startCluster,
+  startHostApp,
+} from '@duet/testkit';
 
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** A running deployment. `url(0)` and `url(1)` are different nodes where there are several. */
 export interface Stand extends AsyncDisposable {
   url(i: number): string;
+  /** The application whose tokens are good there. */
+  host?: HostApp;
 }
 
 /** A way in which a deployment can be put together: the contract holds on all of them. */
@@ -13,6 +24,8 @@ export interface Shape {
   name: string;
   /** Whether an address is always the same process: what was changed there shows there at once. */
   direct: boolean;
+  /** Whether there is a host application. */
+  hosted: boolean;
   start(): Promise<Stand>;
 }
 
@@ -24,13 +37,17 @@ function shape(
   return {
     name,
     direct: !options.nginx && options.environment?.WORKERS === undefined,
+    hosted: true,
     async start() {
       await using stack = new AsyncDisposableStack();
-      const deployment = stack.use(await startCluster({ main: MAIN, ...options }));
+      const host = stack.use(await startHostApp());
+      const environment = { ...host.environment, ...options.environment };
+      const deployment = stack.use(await startCluster({ main: MAIN, ...options, environment }));
       const urls = await addresses(deployment);
       const disposal = stack.move();
       return {
         url: (i) => urls[i % urls.length] as string,
+        host,
         [Symbol.asyncDispose]: () => disposal.disposeAsync(),
       };
     },
@@ -76,5 +93,6 @@ export const behindNginx = shape(
 export const composed = (address: string): Shape => ({
   name: 'docker-compose.yml',
   direct: false,
+  hosted: false,
   start: async () => ({ url: (i) => `${address}/?k=device-${i}`, async [Symbol.asyncDispose]() {} }),
 });

@@ -1,8 +1,11 @@
 import { DuetError, limits, type RouteData, type RouteInput } from '@duet/contract';
 import { usableHash } from './account-lock.ts';
+import type { Claims, HostTokens, Passwords, Tokens } from './auth-ports.ts';
+import { createHostUsers, hostSessionOf, tokensAfter } from './host-users.ts';
 import type { Caller } from './messages.ts';
+import { normalise } from './names.ts';
 import type { People } from './people.ts';
-import type { Claims, Clock, Limiter, Passwords, PrivacyStore, Tokens, UserRecord, UserStore } from './ports.ts';
+import type { Clock, Limiter, PrivacyStore, UserRecord, UserStore } from './ports.ts';
 import { forgetPrivacy, type Sights, userSeen } from './privacy.ts';
 import type { Sessions } from './sessions.ts';
 import { deletedFields, isDeleted, userView } from './views.ts';
@@ -14,19 +17,20 @@ export interface AccountDeps {
   sights: Sights;
   passwords: Passwords;
   tokens: Tokens;
+  /** undefined: there is no host application. */
+  hostTokens: HostTokens | undefined;
   sessions: Sessions;
   limiter: Limiter;
   clock: Clock;
   newId: () => string;
 }
 
-/** What uniqueness is judged by: compatibility forms and case folded, so that look-alikes of one name are one account. */
-export const normalise = (text: string): string => text.normalize('NFKC').toLowerCase();
-
 const encodeCursor = (key: string): string => Buffer.from(key).toString('base64url');
 const decodeCursor = (cursor: string): string => Buffer.from(cursor, 'base64url').toString();
 
 export function createAccounts(deps: AccountDeps) {
+  const hostUsers = createHostUsers(deps);
+
   async function online(user: UserRecord): Promise<boolean> {
     return (await deps.people.get([user.id])).get(user.id)?.isOnline ?? false;
   }
@@ -137,11 +141,22 @@ export function createAccounts(deps: AccountDeps) {
       return {};
     },
 
+    /** Signs the caller out on this device; one who came with a token of the host application on all of them. */
+    async logout(caller: Caller): Promise<Record<string, never>> {
+      const [user] = await deps.users.get([caller.user]);
+      if (user && caller.session === hostSessionOf(user))
+        await deps.users.update(user.id, tokensAfter(user, deps.clock.now()));
+      return deps.sessions.logout(caller);
+    },
+
     /**
-     * The one way in, for REST and sockets. The session is read each time: what has ended is refused at once, everywhere.
-     * @throws DuetError UNAUTHORIZED, TOKEN_EXPIRED, SESSION_REVOKED
+     * The one way in, for REST and sockets. The session, or a host's user, is read each time: what has ended is refused at
+     * once, everywhere.
+     * @throws DuetError UNAUTHORIZED, TOKEN_EXPIRED, SESSION_REVOKED; UNAVAILABLE
      */
     async authenticate(token: string): Promise<Claims> {
+      const identity = await deps.hostTokens?.verify(token);
+      if (identity) return hostUsers.admit(identity);
       const claims = deps.tokens.verify(token);
       const { user, session } = claims;
       const [people] = await Promise.all([deps.people.get([user]), deps.sessions.check(user, session)]);

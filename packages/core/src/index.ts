@@ -1,10 +1,11 @@
 import { createAccess } from './access.ts';
 import { createAccounts } from './accounts.ts';
+import type { HostTokens, Passwords, Tokens } from './auth-ports.ts';
 import { createConversations } from './conversations.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createMessages } from './messages.ts';
 import { createPeople } from './people.ts';
-import type { Clock, Cluster, Fanout, Passwords, Store, Tokens } from './ports.ts';
+import type { Clock, Cluster, Fanout, Store } from './ports.ts';
 import { createPresenceRules } from './presence.ts';
 import { createPrivacy, createSights } from './privacy.ts';
 import { createReceipts } from './receipts.ts';
@@ -12,6 +13,7 @@ import { createSessions } from './sessions.ts';
 import { createSync } from './sync.ts';
 
 export type * from './admin-ports.ts';
+export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
 export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
@@ -30,6 +32,8 @@ export interface CoreDeps {
   clock: Clock;
   passwords: Passwords;
   tokens: Tokens;
+  /** undefined: there is no host application. */
+  hostTokens?: HostTokens | undefined;
   /** A new id of a user or a session. */
   newId: () => string;
   /** 32 random bytes in base64url. */
@@ -90,6 +94,7 @@ export function createCore(deps: CoreDeps) {
   return {
     accounts: createAccounts({
       ...deps,
+      hostTokens: deps.hostTokens,
       users,
       privacy: store.privacy,
       people,

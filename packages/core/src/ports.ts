@@ -356,29 +356,3 @@ export interface Clock {
   /** Calls `task` every `ms` until the returned function is called. */
   every(ms: number, task: () => void): () => void;
 }
-
-/** Slow password hashing, off the event loop. */
-export interface Passwords {
-  hash(password: string): Promise<string>;
-  /** False for a wrong password; takes as long when `hash` is undefined (no such account). */
-  verify(password: string, hash: string | undefined): Promise<boolean>;
-}
-
-/** What a token says. */
-export interface Claims {
-  user: string;
-  session: string;
-  expiresAt: number;
-}
-
-export interface Tokens {
-  /** @returns a token and how long it is good, in seconds */
-  issue(user: string, session: string): { token: string; expiresIn: number };
-  /** @throws DuetError UNAUTHORIZED or TOKEN_EXPIRED */
-  verify(token: string): Claims;
-  /**
-   * The secret that follows a refresh token's: the same on every node, and nobody else can tell it. More than one while
-   * keys are being changed, the one of the new key first.
-   */
-  successors(secret: string): string[];
-}

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { DuetError, type RouteData, type RouteInput } from '@duet/contract';
+import type { Tokens } from './auth-ports.ts';
 import { createCache } from './cache.ts';
 import type { Caller } from './messages.ts';
-import type { Clock, EndedSession, Fanout, SessionRecord, SessionStore, Tokens } from './ports.ts';
+import type { Clock, EndedSession, Fanout, SessionRecord, SessionStore } from './ports.ts';
 import { sessionView } from './views.ts';
 
 /** Whoever asks twice (a lost answer, two tabs) within this time gets the same successor twice. */

@@ -1,8 +1,9 @@
 import { DuetError } from '@duet/contract';
 import { isDisabled, locked, unlocked } from './account-lock.ts';
-import { normalise } from './accounts.ts';
+import { hostSessionOf, tokensAfter } from './host-users.ts';
+import { normalise } from './names.ts';
 import { pages } from './pages.ts';
-import type { Entry, InboxRow, Store, UserRecord } from './ports.ts';
+import type { Clock, Entry, InboxRow, Store, UserRecord } from './ports.ts';
 import { forgetPrivacy } from './privacy.ts';
 import { sessionIdsOf } from './sessions.ts';
 import { deletedFields, isDeleted, iso, sessionView } from './views.ts';
@@ -40,11 +41,12 @@ const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt,
 
 export interface UserAdminDeps {
   store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'dataKeys' | 'admin'>;
+  clock: Pick<Clock, 'now'>;
   pause: (ms: number) => Promise<void>;
 }
 
 /** What operators do with people, beside running nodes. */
-export function createUserAdmin({ store, pause }: UserAdminDeps) {
+export function createUserAdmin({ store, clock, pause }: UserAdminDeps) {
   const { users, sessions, privacy, conversations, messages, dataKeys, admin } = store;
 
   async function byName(name: string): Promise<UserRecord | undefined> {
@@ -78,10 +80,14 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
     for await (const page of pages(0, read, ({ seq }) => seq)) yield* page;
   }
 
-  /** Ends all sessions of a user; nodes close the sockets within seconds. @returns how many there were */
-  async function endSessions(user: string): Promise<number> {
-    const ids = await sessionIdsOf(sessions, user);
-    await sessions.end(ids.map((id) => ({ user, id })));
+  /**
+   * Ends all sessions of a user, and makes void what the host application has signed for him until now; nodes close the
+   * sockets within seconds. @returns how many sessions there were
+   */
+  async function endSessions(user: UserRecord): Promise<number> {
+    await users.update(user.id, tokensAfter(user, clock.now()));
+    const ids = await sessionIdsOf(sessions, user.id);
+    await sessions.end([...ids, hostSessionOf(user)].map((id) => ({ user: user.id, id })));
     return ids.length;
   }
 
@@ -151,7 +157,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
       const user = await findLiving(who);
       const passwordHash = locked(user);
       await users.update(user.id, { passwordHash });
-      await endSessions(user.id);
+      await endSessions(user);
       return summaryOf({ ...user, passwordHash });
     },
 
@@ -174,7 +180,7 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
       const fields = deletedFields(user.id);
       await users.update(user.id, fields);
       await forgetPrivacy(privacy, user.id);
-      await endSessions(user.id);
+      await endSessions(user);
       // With his own id: everything of him, also what begins at this moment.
       await sessions.end([{ user: user.id, id: user.id }]);
       if (options.messages) await pause(KNOWN_EVERYWHERE_MS);
@@ -211,8 +217,9 @@ export function createUserAdmin({ store, pause }: UserAdminDeps) {
 
     /** Signs somebody out everywhere, or ends one session. @returns how many sessions there were. @throws DuetError NOT_FOUND */
     async revoke(who: string, id?: string): Promise<number> {
-      const { id: user } = await find(who);
-      if (id === undefined) return endSessions(user);
+      const found = await find(who);
+      if (id === undefined) return endSessions(found);
+      const { id: user } = found;
       if ((await sessions.get([{ user, id }])).length === 0)
         throw new DuetError('NOT_FOUND', { message: `There is no session ${id}` });
       await sessions.end([{ user, id }]);

@@ -8,18 +8,20 @@ export const iso = (ms: number): string => new Date(ms).toISOString();
 /** What stands in the place of a deleted user's name. */
 const DELETED_NAME = 'Deleted user';
 /** Sorts behind every key, and no name or email begins with it. */
-const DELETED_KEY = '\u{10FFFF}';
+const NOBODY = '\u{10FFFF}';
+
+/** What stands in the place of a name or an email that there is none of. */
+export const keyOfNobody = (id: string): string => NOBODY + id;
 
 /** What is left of a deleted user: whom the messages of others refer to. Name and email can be taken again. */
 export const deletedFields = (id: string) => ({
   username: DELETED_NAME,
-  usernameKey: DELETED_KEY + id,
+  usernameKey: keyOfNobody(id),
   email: '',
-  emailKey: DELETED_KEY + id,
+  emailKey: keyOfNobody(id),
   passwordHash: '',
 });
-export const isDeleted = ({ usernameKey }: Pick<UserRecord, 'usernameKey'>): boolean =>
-  usernameKey.startsWith(DELETED_KEY);
+export const isDeleted = ({ usernameKey }: Pick<UserRecord, 'usernameKey'>): boolean => usernameKey.startsWith(NOBODY);
 /** The mark of a deleted user on the wire. */
 export const deletedMark = (user: Pick<UserRecord, 'usernameKey'>): { isDeleted?: true } =>
   isDeleted(user) ? { isDeleted: true } : {};

@@ -55,6 +55,7 @@ const boundaries: Boundary[] = [
       'express',
       'express-rate-limit',
       'helmet',
+      'jose',
       'jsonwebtoken',
       'pino',
       'pino-pretty',

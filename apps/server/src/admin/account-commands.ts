@@ -43,7 +43,8 @@ export const accountCommands: Record<string, AdminCommand> = {
     does: 'signs somebody out, everywhere or on one device',
     run: on(async ({ users }, [who = '', session]) => {
       const ended = await users.revoke(who, session);
-      return { json: { ended }, text: `${ended} sessions have ended. Open sockets close within 10 s.` };
+      const voided = session === undefined ? ', and tokens of the host application from before are void' : '';
+      return { json: { ended }, text: `${ended} sessions have ended${voided}. Open sockets close within 10 s.` };
     }),
   },
 };

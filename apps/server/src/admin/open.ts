@@ -36,7 +36,7 @@ export async function withAdmin<T>(config: Config, work: (admin: Admin) => Promi
   const observe = { unreadable: () => {}, damagedKey: () => {} };
   const sealing = { ...config.encryption, clock: systemClock, observe };
   const store = createSealedStore(await loadStore(config.store), sealing);
-  const users = createUserAdmin({ store, pause });
+  const users = createUserAdmin({ store, clock: systemClock, pause });
   const inbox = createInboxAdmin({ admin: store.admin, clock: systemClock, pause });
   return withStore(store, () => work({ store, users, inbox }));
 }

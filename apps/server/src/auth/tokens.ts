@@ -3,10 +3,10 @@ import { DuetError } from '@duet/contract';
 import type { Claims, Clock, Tokens } from '@duet/core';
 import jwt from 'jsonwebtoken';
 
-const MAX_TOKEN_LENGTH = 4_096;
+export const MAX_TOKEN_LENGTH = 4_096;
 const ALGORITHM = 'HS256';
 /** Whose tokens these are, and for whom. */
-const ISSUER = 'duet';
+export const ISSUER = 'duet';
 const AUDIENCE = 'duet';
 
 export interface TokenOptions {

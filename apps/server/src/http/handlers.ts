@@ -13,7 +13,7 @@ export function createRouteHandlers(core: Core): RouteHandlers {
     register: ({ body }, { agent }) => accounts.register(body, agent),
     login: ({ body }, { agent }) => accounts.login(body, agent),
     refresh: ({ body }) => sessions.refresh(body),
-    logout: (_, caller) => sessions.logout(caller),
+    logout: (_, caller) => accounts.logout(caller),
     sessions: (_, caller) => sessions.list(caller),
     endSession: ({ params }, caller) => sessions.end(caller, params.id),
     changePassword: ({ body }, caller) => accounts.changePassword(caller, body),
