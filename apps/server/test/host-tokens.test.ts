@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { createSqliteStore } from '@duet/store-sqlite';
 import {
   collect,
   connect,
@@ -15,7 +17,7 @@ import {
 } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { createNode } from '../src/node.ts';
+import { createNode, type NodeOptions } from '../src/node.ts';
 import { createLog } from '../src/ops/log.ts';
 import { failure, payload, success } from './answers.ts';
 import { closed, refusal } from './sessions-suite.ts';
@@ -30,6 +32,12 @@ interface Stage extends AsyncDisposable {
   me(token: string): ReturnType<typeof rest>;
 }
 
+async function startNode(environment: Record<string, string>, options: Pick<NodeOptions, 'clock' | 'store'>) {
+  const config = readConfig({ PORT: '0', JWT_SECRET: SECRET, RATE_LIMITS: 'off', DRAIN_SECONDS: '0', ...environment });
+  const node = await createNode({ config, log: createLog({ level: 'silent', pretty: false }), ...options });
+  return { url: `http://127.0.0.1:${node.port}`, [Symbol.asyncDispose]: node.close };
+}
+
 /** A node of this process and a host application, by one clock that stands until it is moved. */
 async function startStage(prepare: (host: HostApp) => unknown = () => {}): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
@@ -37,11 +45,7 @@ async function startStage(prepare: (host: HostApp) => unknown = () => {}): Promi
   const host = stack.use(await startHostApp(clock.now));
   await prepare(host);
   const folder = stack.use(temporaryFolder());
-  const own = { PORT: '0', JWT_SECRET: SECRET, RATE_LIMITS: 'off', DRAIN_SECONDS: '0', DATA_DIR: folder.path };
-  const config = readConfig({ ...own, ...host.environment });
-  const node = await createNode({ config, clock, log: createLog({ level: 'silent', pretty: false }) });
-  stack.defer(node.close);
-  const url = `http://127.0.0.1:${node.port}`;
+  const { url } = stack.use(await startNode({ DATA_DIR: folder.path, ...host.environment }, { clock }));
   const disposal = stack.move();
   return {
     url,
@@ -61,6 +65,32 @@ describe('keys of the host application', () => {
       host.keys = [newSigningKey(alg)];
     });
     success('me', await on.me(on.host.token('ada')));
+  });
+
+  test('I20 of two nodes that both know nobody yet, one makes the user, and both let him in', async () => {
+    await using host = await startHostApp();
+    using folder = temporaryFolder();
+    const bothWant = Promise.withResolvers<void>();
+    let want = 0;
+    const start = () => {
+      const store = createSqliteStore({ file: join(folder.path, 'duet.db') });
+      const { create } = store.users;
+      store.users.create = async (user) => {
+        want += 1;
+        if (want === 2) bothWant.resolve();
+        await bothWant.promise;
+        await create(user);
+      };
+      return startNode({ DATA_DIR: folder.path, ...host.environment }, { store });
+    };
+    await using one = await start();
+    await using other = await start();
+    const token = host.token('ada', { name: 'Ada' });
+    const seen = await Promise.all([one, other].map(({ url }) => rest(url, '/auth/me', { token })));
+    const [first, second] = seen.map((answer) => success('me', answer).user);
+    expect(first).toMatchObject({ username: 'Ada' });
+    expect(second).toEqual(first);
+    expect(want).toBe(2);
   });
 
   test('I23 a key that is new is found when a token names it, and one that was taken back is good no longer', async () => {
