@@ -66,6 +66,7 @@ const Environment = z
     JWT_AUDIENCE: z.string().optional(),
     JWT_NAME_CLAIM: z.string().optional(),
     JWT_EMAIL_CLAIM: z.string().default('email'),
+    REGISTRATION: flag.default(true),
     JWT_EXPIRES_IN: span().default('7d'),
     REFRESH_EXPIRES_IN: span().default('30d'),
     CORS_ORIGIN: z.string().optional(),
@@ -124,6 +125,8 @@ export interface Config {
   jwtExpiresIn: number;
   /** Whose tokens open this deployment beside its own; undefined: nobody's. */
   host: HostConfig | undefined;
+  /** Whether people make accounts by themselves. */
+  registration: boolean;
   /** How long somebody who does nothing stays signed in, in seconds; not shorter than a token is good. */
   sessionExpiresIn: number;
   /** Origins of web pages that may call; `undefined` leaves it to NODE_ENV. */
@@ -175,6 +178,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
     jwtExpiresIn,
     host: hostOf(env),
+    registration: env.REGISTRATION,
     sessionExpiresIn: Math.max(jwtExpiresIn, secondsOf(env.REFRESH_EXPIRES_IN)),
     // As browsers name them: without a slash at the end.
     corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),

@@ -167,6 +167,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
       clock,
     }),
     hostTokens,
+    registration: config.registration,
     newId: () => randomBytes(12).toString('hex'),
     newSecret: () => randomBytes(32).toString('base64url'),
     newTempId: randomUUID,

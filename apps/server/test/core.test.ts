@@ -49,6 +49,7 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
       hash: async (password) => `hash of ${password}`,
       verify: async (password, hash) => hash === `hash of ${password}`,
     },
+    registration: true,
     tokens: createTokens({ secret: 's'.repeat(32), expiresIn: 3_600, clock }),
     newId: () => (++ids).toString(16).padStart(24, '0'),
     newSecret: () => `${++ids}`.padStart(43, 's'),

@@ -259,6 +259,26 @@ describe('keys of the host application', () => {
     expect(success('me', await on.me(host.token('grace'))).user._id).not.toBe(first._id);
   });
 
+  test('I29 where registration is closed nobody makes an account by himself, and who has one signs in', async () => {
+    await using host = await startHostApp();
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: folder.path, ...host.environment };
+    const body = { username: 'Early', email: 'early@example.org', password: 'password123' };
+    {
+      await using open = await startNode(environment, {});
+      success('register', await rest(open.url, '/auth/register', { body }));
+    }
+    await using closed = await startNode({ ...environment, REGISTRATION: 'off' }, {});
+    const late = { ...body, username: 'Late', email: 'late@example.org' };
+    failure(await rest(closed.url, '/auth/register', { body: late }), 403, 'FORBIDDEN');
+    // Nor does the answer tell who is there.
+    failure(await rest(closed.url, '/auth/register', { body }), 403, 'FORBIDDEN');
+    const { token } = success('login', await rest(closed.url, '/auth/login', { body }));
+    success('me', await rest(closed.url, '/auth/me', { token: host.token('ada') }));
+    const { users } = success('users', await rest(closed.url, '/auth/users', { token }));
+    expect(users).toHaveLength(1);
+  });
+
   test('I28 a node does not start that would believe anybody’s tokens, or keys that anybody could have sent', () => {
     const host = {
       JWT_SECRET: SECRET,

@@ -40,7 +40,7 @@ function failureCodes(route: RouteRow): ErrorCode[] {
   if (route.auth) codes.push('UNAUTHORIZED', 'TOKEN_EXPIRED', 'SESSION_REVOKED');
   if (route.params) codes.push('NOT_FOUND');
   if (route.body) codes.push('MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA');
-  if (route.path === '/auth/register') codes.push('CONFLICT');
+  if (route.path === '/auth/register') codes.push('CONFLICT', 'FORBIDDEN');
   if (route.path === '/auth/refresh') codes.push('UNAUTHORIZED', 'SESSION_REVOKED');
   if (route.path === '/auth/login') codes.push('INVALID_CREDENTIALS');
   if (['/auth/password', '/auth/me'].includes(route.path) && route.body) codes.push('INVALID_CREDENTIALS', 'FORBIDDEN');

@@ -19,6 +19,8 @@ export interface AccountDeps {
   tokens: Tokens;
   /** undefined: there is no host application. */
   hostTokens: HostTokens | undefined;
+  /** Whether people make accounts by themselves. */
+  registration: boolean;
   sessions: Sessions;
   limiter: Limiter;
   clock: Clock;
@@ -84,9 +86,10 @@ export function createAccounts(deps: AccountDeps) {
   return {
     /**
      * @param agent what the device is called when it does not say so itself
-     * @throws DuetError CONFLICT that names the field whose value is taken
+     * @throws DuetError CONFLICT that names the field whose value is taken; FORBIDDEN when registration is closed
      */
     async register(input: RouteInput<'register'>['body'], agent: string): Promise<RouteData<'register'>> {
+      if (!deps.registration) throw new DuetError('FORBIDDEN', { message: 'Registration is closed' });
       const now = deps.clock.now();
       const user: UserRecord = {
         id: deps.newId(),

@@ -34,6 +34,8 @@ export interface CoreDeps {
   tokens: Tokens;
   /** undefined: there is no host application. */
   hostTokens?: HostTokens | undefined;
+  /** Whether people make accounts by themselves. */
+  registration: boolean;
   /** A new id of a user or a session. */
   newId: () => string;
   /** 32 random bytes in base64url. */
