@@ -164,6 +164,14 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(egress[2].to).toEqual([{ ipBlock: { cidr: '10.0.0.0/8' } }]);
     const closed = named(manifests(OWN_SECRET), 'NetworkPolicy').spec.ingress[0].from;
     expect(closed).toHaveLength(1);
+    const hosted = manifests(
+      OWN_SECRET,
+      'env.JWKS_URL=https://id.example.org/jwks.json',
+      'networkPolicy.jwks.port=8443',
+    );
+    expect(named(hosted, 'NetworkPolicy').spec.egress.map((rule: Manifest) => rule.ports[0].port)).toEqual([
+      53, 27_017, 6_379, 8_443,
+    ]);
   });
 
   test('G7 what watches pods finds them: labels, ports, and the metric that scales them', () => {
