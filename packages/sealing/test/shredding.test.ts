@@ -21,6 +21,7 @@ const person = (id: string): UserRecord => ({
   passwordHash: '',
   createdAt: 0,
   lastSeen: 0,
+  tokensAfter: 0,
 });
 
 function draft(sender: string, receiver: string, n: number): Draft {
@@ -50,7 +51,7 @@ function suite(name: string, database: (name: string) => Store): void {
     async function node(of: string) {
       const { said, clock, observe } = watched();
       const store = createSealedStore(await raw(of), { ring: ringOf('a'), seals: true, clock, observe });
-      return { store, said, clock, users: createUserAdmin({ store, pause: async () => {} }) };
+      return { store, said, clock, users: createUserAdmin({ store, clock, pause: async () => {} }) };
     }
     const all = (store: Store, conversation: string) => store.messages.page({ conversation, limit: 100 });
     const contents = (entries: Entry[]) => entries.map(({ content }) => content);
