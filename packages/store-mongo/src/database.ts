@@ -46,7 +46,7 @@ export interface Database {
   /** The driver's own collection: no path hydrates documents. */
   collection<T extends mongo.Document>(name: keyof Models): mongo.Collection<T>;
   /**
-   * The first document by an equality on an index, if there is one: what `find(…).limit(1)` gives, by the bare command, which
+   * The first document by an index, if there is one: what `find(…).limit(1)` gives, by the bare command, which
    * costs the node half as much. When that fails, once more the driver's way, with its repeats.
    */
   first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;

@@ -39,11 +39,20 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
 
   storeSuite('mongo', async () => {
     const uri = newUri();
-    return storesOn(async () => {
+    const stores = await storesOn(async () => {
       const store = createMongoStore({ uri });
       await store.ready();
       return store;
     });
+    return {
+      ...stores,
+      async lose(entry) {
+        const database = createDatabase(uri);
+        await database.ready();
+        await database.collection('messages').deleteOne(entry);
+        await database.close();
+      },
+    };
   });
 
   test('N1 every query of the message path is served by an index; writes wait for the disks of a majority, reads show no less', async () => {

@@ -10,10 +10,21 @@ import { openDatabase } from '../src/database.ts';
 import { createSqliteStore } from '../src/index.ts';
 import { migrations } from '../src/migrations.ts';
 
-storeSuite('sqlite', () => {
+storeSuite('sqlite', async () => {
   const folder = temporaryFolder();
-  const make = () => createSqliteStore({ file: join(folder.path, 'duet.db') });
-  return storesOn(make, () => folder[Symbol.dispose]());
+  const file = join(folder.path, 'duet.db');
+  const stores = await storesOn(
+    () => createSqliteStore({ file }),
+    () => folder[Symbol.dispose](),
+  );
+  return {
+    ...stores,
+    async lose({ conversation, seq }) {
+      const db = new DatabaseSync(file);
+      db.prepare('DELETE FROM messages WHERE conversation = ? AND seq = ?').run(conversation, seq);
+      db.close();
+    },
+  };
 });
 
 describe('a file that cannot be trusted', () => {

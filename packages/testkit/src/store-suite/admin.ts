@@ -1,12 +1,55 @@
 import type { LogSummary, RowKey, StoredRow } from '@duet/core';
 import { createInboxAdmin } from '@duet/core';
 import { expect, it } from 'vitest';
-import { newId, pair, START, type StoreUnderTest, upTo, user } from './common.ts';
+import { byBytes, newId, pair, START, type StoreUnderTest, upTo, user } from './common.ts';
+
+/** Everything of a walk. */
+async function all<T>(page: (after: T | undefined) => Promise<T[]>): Promise<T[]> {
+  const found: T[] = [];
+  for (;;) {
+    const more = await page(found.at(-1));
+    if (more.length === 0) return found;
+    found.push(...more);
+  }
+}
+
+const inboxAdminOf = ({ store: { admin } }: StoreUnderTest) =>
+  createInboxAdmin({ admin, clock: { now: () => START }, pause: async () => {} });
+
+/** Called by `storeSuite`, with a store of its own: nothing mends a log. */
+export function lostEntryTests(under: () => StoreUnderTest): void {
+  it('[O31] a conversation is seen whichever entry it has lost, and its hole is found', async () => {
+    const { store, lose } = under();
+    if (!lose) return;
+    const made = await Promise.all(
+      [[], [1], [2], [1, 2], [1, 2, 3]].map(async (lost) => {
+        const { id, low, high, draft } = pair();
+        await store.messages.append([low, high, high, low].map((sender) => draft(sender)));
+        for (const seq of lost) await lose({ conversation: id, seq });
+        return { id, entries: 4 - lost.length };
+      }),
+    );
+    const byId = made.toSorted((one, other) => byBytes(one.id, other.id));
+    for (const limit of [1, 2, 5, 100]) {
+      const logs = await all<LogSummary>((after) =>
+        store.admin.logs({ limit, ...(after && { after: after.conversation }) }),
+      );
+      expect(logs.map(({ conversation: id, entries }) => ({ id, entries }))).toEqual(byId);
+      expect(logs.map(({ last }) => last.seq)).toEqual(byId.map(() => 4));
+    }
+    const { findings, conversations } = await inboxAdminOf(under()).check();
+    expect(conversations).toBe(made.length);
+    const holes = byId.flatMap(({ id, entries }) =>
+      entries < 4 ? [{ what: 'log has a hole', conversation: id }] : [],
+    );
+    expect(findings).toEqual(holes);
+  });
+}
 
 /** Called by `storeSuite`. The port itself breaks what is then found: it may write what is not right. */
 export function adminTests(under: () => StoreUnderTest): void {
   const admin = () => under().store.admin;
-  const inbox = () => createInboxAdmin({ admin: admin(), clock: { now: () => START }, pause: async () => {} });
+  const inbox = () => inboxAdminOf(under());
   const rowsOf = (...keys: RowKey[]) => admin().rows({ keys });
 
   /** A conversation in which `low` has sent one message and `high` two, of which `low` has read one. */
@@ -19,15 +62,6 @@ export function adminTests(under: () => StoreUnderTest): void {
     const createdAt = last?.entry.createdAt as number;
     const mine: RowKey = { user: low, conversation: id };
     return { id, low, high, mine, last: { seq: 3, sent: [1, 2], createdAt }, drafts };
-  }
-
-  async function all<T>(page: (after: T | undefined) => Promise<T[]>): Promise<T[]> {
-    const found: T[] = [];
-    for (;;) {
-      const more = await page(found.at(-1));
-      if (more.length === 0) return found;
-      found.push(...more);
-    }
   }
 
   it('[O22] logs and rows are walked page by page, each once', async () => {

@@ -8,6 +8,8 @@ export interface StoreUnderTest {
   store: Store;
   /** Opens one more store on the same database, while others are open or after; absent where a database dies with its store. */
   reopen?(): Promise<Store>;
+  /** Takes an entry of a log out of the database, as no store does; absent where the suite of the store below has it. */
+  lose?(entry: { conversation: string; seq: number }): Promise<void>;
   /** Closes every store that was opened and removes the database. */
   close(): Promise<void>;
 }
@@ -20,7 +22,7 @@ export interface StoreUnderTest {
 export async function storesOn(
   make: () => Store | Promise<Store>,
   remove: () => void = () => {},
-): Promise<Required<StoreUnderTest>> {
+): Promise<StoreUnderTest & { reopen: () => Promise<Store> }> {
   const stores: Store[] = [];
   const reopen = async () => {
     const store = await make();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { adminTests } from './admin.ts';
+import { adminTests, lostEntryTests } from './admin.ts';
 import { appendTests } from './append.ts';
 import type { StoreUnderTest } from './common.ts';
 import { conversationTests } from './conversations.ts';
@@ -44,6 +44,7 @@ export function storeSuite(name: string, createStore: () => Promise<StoreUnderTe
     describe('receipts', () => receiptTests(opened()));
     describe('dataKeys', () => dataKeyTests(opened()));
     describe('admin', () => adminTests(opened()));
+    describe('admin, where logs have lost entries', () => lostEntryTests(opened()));
     describe('ready and close', () => lifeTests(createStore));
   });
 }
