@@ -1,8 +1,7 @@
 // `npm run cluster`: several nodes on one machine, with nginx, Redis and MongoDB, as processes and without Docker.
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { lackOfMongo, lackOfNginx, lackOfRedis, startCluster } from '@duet/testkit/cluster';
+import { askedToEnd, lackOfMongo, lackOfNginx, lackOfRedis, startCluster } from '@duet/testkit/cluster';
 
 const HELP = `npm run cluster -- [--nodes 3] [--port 8080]
 
@@ -48,5 +47,5 @@ ${cluster.nodes.map(({ url, process }, i) => `  node ${i + 1}          ${url}  (
   MongoDB         ${cluster.mongo?.url}
 
   Ctrl-C ends all.`);
-await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+await askedToEnd();
 console.log('Stopping ...');

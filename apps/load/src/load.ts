@@ -1,18 +1,28 @@
 // `npm run load`: Artillery with one of the scenarios, against a cluster that it starts, or any address.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { lackOfMongo, lackOfNginx, lackOfRedis, startCluster, temporaryFolder } from '@duet/testkit/cluster';
+import {
+  askedToEnd,
+  exitCodeOf,
+  lackOfMongo,
+  lackOfNginx,
+  lackOfRedis,
+  signalGroup,
+  startCluster,
+  startGroup,
+  temporaryFolder,
+} from '@duet/testkit/cluster';
 import { prepare } from './prepare.ts';
 import { counts, type LoadResult, latencies, page } from './report.ts';
 import { print } from './table.ts';
 
 const FOLDER = fileURLToPath(new URL('../artillery', import.meta.url));
 const ARTILLERY = join(FOLDER, 'node_modules/artillery/bin/run');
+const KEEP_REPORT = join(FOLDER, 'keep-report.mjs');
 const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
 const scenarios = readdirSync(FOLDER).flatMap((file) => (file.endsWith('.yml') ? [basename(file, '.yml')] : []));
 
@@ -49,19 +59,30 @@ const { values } = parseArgs({
 
 const amount = { pairs: Number(values.pairs), messages: Number(values.messages) };
 
-/** Runs a program to its end. @returns its exit code */
-async function run(command: string, args: string[], cwd?: string): Promise<number> {
-  const env = { ...process.env, ARTILLERY_DISABLE_TELEMETRY: 'true' };
-  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
-  const [code] = await once(child, 'exit');
-  return code ?? 1;
-}
-
 async function install(): Promise<void> {
   if (existsSync(ARTILLERY)) return;
   console.log('Installing Artillery ...');
-  const code = await run('npx', ['-y', 'pnpm@12', 'install', '--frozen-lockfile', '--prefer-offline'], FOLDER);
+  const args = ['-y', 'pnpm@12', 'install', '--frozen-lockfile', '--prefer-offline'];
+  const [code] = await once(startGroup('npx', args, { cwd: FOLDER, stdio: ['ignore', 'inherit', 'inherit'] }), 'exit');
   if (code !== 0) throw new Error('Artillery could not be installed');
+}
+
+/** Runs Artillery to its end, or until this process is asked to end. @returns the exit code */
+async function artillery(options: string[]): Promise<number> {
+  const env = { ...process.env, ARTILLERY_DISABLE_TELEMETRY: 'true', CUSTOM_REPORTERS: KEEP_REPORT };
+  const child = startGroup(process.execPath, [ARTILLERY, 'run', ...options], {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  let asked: NodeJS.Signals | undefined;
+  void askedToEnd().then((signal) => {
+    console.log('\nStopping ...');
+    asked = signal;
+    // Not gently: its virtual users would finish their scenarios first.
+    signalGroup(child, 'SIGKILL');
+  });
+  const [code] = await once(child, 'exit');
+  return asked ? exitCodeOf(asked) : (code ?? 1);
 }
 
 async function startTarget() {
@@ -74,6 +95,10 @@ async function startTarget() {
 }
 
 function report(file: string, name: string): void {
+  if (!existsSync(file)) {
+    console.log('Nothing is known yet: Artillery tells what it has measured every ten seconds.');
+    return;
+  }
   const result = JSON.parse(readFileSync(file, 'utf8')) as LoadResult;
   const out = values.out ?? join(tmpdir(), `duet-load-${name}.html`);
   writeFileSync(out, page(result, name));
@@ -105,7 +130,7 @@ async function load(name: string): Promise<number> {
   const output = join(folder.path, 'run.json');
   const form = [...(values.full ? [] : ['--environment', 'short']), ...phases()];
   const options = ['--target', url, '--payload', accounts, '--output', output, '--quiet', ...form];
-  const code = await run(process.execPath, [ARTILLERY, 'run', ...options, join(FOLDER, `${name}.yml`)]);
+  const code = await artillery([...options, join(FOLDER, `${name}.yml`)]);
   report(output, name);
   return code;
 }

@@ -1,10 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { startGroup, temporaryFolder } from '@duet/testkit/cluster';
 
 const RELAY = fileURLToPath(new URL('./relay.ts', import.meta.url));
 const DUET = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
@@ -47,20 +46,18 @@ export function cpuSecondsOf(pid: number): number {
 
 /** Starts a server with an empty data folder and resolves when it listens. `settings` are environment variables. */
 export async function startSubject(kind: Kind, settings: Record<string, string> = {}): Promise<Subject> {
-  const data = mkdtempSync(join(tmpdir(), 'duet-bench-'));
+  const data = temporaryFolder();
   const env = {
     PATH: process.env.PATH,
     NODE_ENV: 'production',
     PORT: '0',
-    DATA_DIR: data,
+    DATA_DIR: data.path,
     RATE_LIMITS: 'off',
     JWT_SECRET: randomBytes(32).toString('hex'),
     ...settings,
   };
   const [command, ...args] = [...pinned(SERVER_CORE), process.execPath, kind === 'relay' ? RELAY : DUET];
-  const child = spawn(command as string, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  children.add(child);
-  child.once('exit', () => children.delete(child));
+  const child = startGroup(command as string, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await address(child);
   return {
     kind,
@@ -80,7 +77,7 @@ export async function startSubject(kind: Kind, settings: Record<string, string> 
       const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
       child.kill('SIGTERM');
       await exited;
-      rmSync(data, { recursive: true, force: true });
+      data[Symbol.dispose]();
     },
   };
 }
@@ -96,10 +93,3 @@ function address(child: ChildProcess): Promise<string> {
     });
   });
 }
-
-const children = new Set<ChildProcess>();
-/** Whatever happens, nothing that was started here stays. */
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));

@@ -2,6 +2,7 @@ export * from './backing-services.ts';
 export * from './chat-client.ts';
 export * from './cluster-suite.ts';
 export * from './deployment.ts';
+export * from './ending.ts';
 export * from './host-app.ts';
 export * from './hostile.ts';
 export * from './hosts.ts';

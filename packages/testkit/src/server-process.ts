@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endWithProcess, startGroup } from './ending.ts';
 import { type Host, thisMachine } from './hosts.ts';
 import { freePort } from './service-process.ts';
 
@@ -28,10 +29,19 @@ export interface ServerOptions {
   host?: Host | undefined;
 }
 
-/** A folder that is removed when the test resource is disposed. */
+/** A folder that is removed when the test resource is disposed, or else with this process. */
 export function temporaryFolder(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'duet-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  // Somebody who dies may still be writing to it.
+  const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+  const ending = endWithProcess(remove);
+  return {
+    path,
+    [Symbol.dispose]() {
+      ending[Symbol.dispose]();
+      remove();
+    },
+  };
 }
 
 /**
@@ -55,10 +65,10 @@ export async function startServer(
     ...environment,
   };
   const [command, ...rest] = host.wrap([process.execPath, main]);
-  const child = spawn(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = startGroup(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => {
+    stream?.on('data', (chunk) => {
       output += chunk;
       onOutput(String(chunk));
     });

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { eventually } from './chat-client.ts';
+import { signalGroup, startGroup } from './ending.ts';
 import { type Host, thisMachine } from './hosts.ts';
 import { temporaryFolder } from './server-process.ts';
 
@@ -58,21 +59,6 @@ export function listens(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-const running = new Set<ChildProcess>();
-/** A whole group, because a service may be several processes. */
-function signal(child: ChildProcess, name: NodeJS.Signals): void {
-  if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid as number), name);
-}
-process.once('exit', () => {
-  for (const child of running) {
-    try {
-      signal(child, 'SIGKILL');
-    } catch {
-      // It has just gone by itself; the others have not.
-    }
-  }
-});
-
 /**
  * Starts a program that listens.
  * @param argumentsOf its command line, for an address, a port and a folder
@@ -91,8 +77,7 @@ export async function startService(
 
   async function start(): Promise<void> {
     const [command, ...rest] = host.wrap([program, ...argumentsOf({ address, port, folder: folder.path })]);
-    child = spawn(command as string, rest, { detached: true, stdio: 'ignore' });
-    running.add(child);
+    child = startGroup(command as string, rest, { stdio: 'ignore' });
     await eventually(() => {
       if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
       return listens(port, address);
@@ -102,10 +87,9 @@ export async function startService(
   async function end(name: NodeJS.Signals): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
-    signal(child, 'SIGCONT');
-    signal(child, name);
+    signalGroup(child, 'SIGCONT');
+    signalGroup(child, name);
     await exited;
-    running.delete(child);
     await eventually(async () => !(await listens(port, address)), `${program} has gone`);
   }
 
@@ -116,9 +100,9 @@ export async function startService(
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     start,
-    pause: () => signal(child, 'SIGSTOP'),
-    resume: () => signal(child, 'SIGCONT'),
-    signal: (name) => signal(child, name),
+    pause: () => signalGroup(child, 'SIGSTOP'),
+    resume: () => signalGroup(child, 'SIGCONT'),
+    signal: (name) => signalGroup(child, name),
     async [Symbol.asyncDispose]() {
       await end('SIGKILL');
       folder[Symbol.dispose]();

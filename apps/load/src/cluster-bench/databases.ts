@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { startMongo } from '@duet/testkit/cluster';
+import { startGroup, startMongo } from '@duet/testkit/cluster';
 import { GENERATOR_CORE, pinned } from '../subject.ts';
 
 const MEMORY = fileURLToPath(new URL('./memory-mongo.ts', import.meta.url));
@@ -16,9 +16,8 @@ export const startServer: () => Promise<Database> = startMongo;
 /** The one that keeps everything in memory, on the generator's core: see `memory-mongo.ts`. */
 export async function startMemory(): Promise<Database> {
   const [command, ...args] = [...pinned(GENERATOR_CORE), process.execPath, MEMORY];
-  const child = spawn(command as string, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  process.once('exit', () => child.kill());
-  const [line] = await once(child.stdout, 'data');
+  const child = startGroup(command as string, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(child.stdout as Readable, 'data');
   return {
     url: String(line).trim(),
     async [Symbol.asyncDispose]() {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { lackOfMongo, lackOfNginx, lackOfRedis } from '@duet/testkit/cluster';
+import { askedToEnd, exitCodeOf, lackOfMongo, lackOfNginx, lackOfRedis } from '@duet/testkit/cluster';
 import { faults } from './faults/index.ts';
 import type { Fault } from './faults/stage.ts';
 import { lackOfNetwork } from './network.ts';
@@ -115,9 +115,7 @@ async function main(): Promise<number> {
   }
   const reports: Report[] = [];
   // What was started is ended in any case, however often that is asked for.
-  const interrupted = new Promise<undefined>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(undefined));
-  });
+  const interrupted = askedToEnd().then(exitCodeOf);
   await using stack = new AsyncDisposableStack();
   let subject: Awaited<ReturnType<typeof startSubject>> | undefined;
   let shape: Shape | undefined;
@@ -127,23 +125,27 @@ async function main(): Promise<number> {
       await subject?.[Symbol.asyncDispose]();
       // What nodes print is the first thing that one wants to see after a failure.
       const output: string[] = [];
-      subject = await startSubject({
-        shape: wanted,
-        network: lackOfNetwork() === undefined,
-        store,
-        tamper: values.tamper,
-        onOutput: (text) => output.push(text),
-      });
-      const mine = subject;
+      const started = await Promise.race([
+        interrupted,
+        startSubject({
+          shape: wanted,
+          network: lackOfNetwork() === undefined,
+          store,
+          tamper: values.tamper,
+          onOutput: (text) => output.push(text),
+        }),
+      ]);
+      if (typeof started === 'number') return started;
+      subject = started;
       stack.defer(async () => {
-        await mine[Symbol.asyncDispose]();
+        await started[Symbol.asyncDispose]();
         writeFileSync(join(values.out, `nodes-${wanted}.log`), output.join(''));
       });
       shape = wanted;
     }
     console.log(`${run.options.name} ...`);
     const report = await Promise.race([torture(subject as NonNullable<typeof subject>, run.options), interrupted]);
-    if (!report) return 130;
+    if (typeof report === 'number') return report;
     print(report);
     reports.push(report);
   }

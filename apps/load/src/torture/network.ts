@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { findProgram, type Host, lackOf } from '@duet/testkit/cluster';
+import { endWithProcess, findProgram, type Host, lackOf } from '@duet/testkit/cluster';
 
 const run = promisify(execFile);
 
@@ -61,7 +61,7 @@ export async function createNetwork(names: string[], slow: string): Promise<Netw
     }
     for (const end of ['a', 'b']) spawnSync('ip', ['link', 'del', link(end)]);
   }
-  process.once('exit', removeAll);
+  const ending = endWithProcess(removeAll);
 
   async function join(namespace: string, name: string, address: string): Promise<void> {
     const port = `p${names.indexOf(name)}`;
@@ -144,7 +144,7 @@ export async function createNetwork(names: string[], slow: string): Promise<Netw
       };
     },
     async [Symbol.asyncDispose]() {
-      process.off('exit', removeAll);
+      ending[Symbol.dispose]();
       removeAll();
     },
   };

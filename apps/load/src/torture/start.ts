@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type Deployment, startCluster, temporaryFolder } from '@duet/testkit/cluster';
+import { type Deployment, endWithProcess, startCluster, temporaryFolder } from '@duet/testkit/cluster';
 import { createNetwork, type Network } from './network.ts';
 
 const path = (from: string) => fileURLToPath(new URL(`../../../server/${from}`, import.meta.url));
@@ -26,10 +26,13 @@ function mountDisk(): { path: string } & Disposable {
     folder[Symbol.dispose]();
     throw new Error(`a small disk needs root: ${stderr}`);
   }
+  const unmount = () => spawnSync('umount', ['-l', folder.path]);
+  const ending = endWithProcess(unmount);
   return {
     path: folder.path,
     [Symbol.dispose]() {
-      spawnSync('umount', ['-l', folder.path]);
+      ending[Symbol.dispose]();
+      unmount();
       folder[Symbol.dispose]();
     },
   };
