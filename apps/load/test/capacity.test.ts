@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { assumptionTable, defaults, plan, rateOf, workedTable } from '../src/capacity-plan.ts';
 
 const COMMAND = fileURLToPath(new URL('../src/capacity.ts', import.meta.url));
-const PAGE = readFileSync(new URL('../../../docs/capacity.md', import.meta.url), 'utf8');
+const page = (name: string) => readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8');
+const PAGE = page('capacity');
 
 async function run(...words: string[]): Promise<{ code: number; said: string }> {
   const child = spawn(process.execPath, [COMMAND, ...words]);
@@ -26,6 +27,17 @@ describe('npm run capacity', () => {
     expect(code).toBe(0);
     expect(bare(said)).toBe(bare(workedTable()));
     for (const table of [workedTable(), assumptionTable()]) expect(bare(PAGE)).toContain(bare(table));
+  });
+
+  test('O24 what a message costs is what the benchmark says', () => {
+    const [, nodes, redis] = /Duet, 4 nodes +\| (\d+) µs +\| ([\d.]+) µs/.exec(page('benchmark')) ?? [];
+    const [, bare, sealed] = /(\d+) µs without encryption .* and (\d+) µs with it/.exec(page('benchmark')) ?? [];
+    expect(Math.round(defaults.aloneMicros)).toBe(Number(sealed));
+    expect(defaults.redisMicros).toBe(Number(redis));
+    const cipher = defaults.messageMicros - Number(nodes);
+    expect(Math.abs(cipher - (Number(sealed) - Number(bare)))).toBeLessThanOrEqual(1);
+    const most = Math.floor((defaults.full * 1e6) / defaults.redisMicros / 1_000);
+    expect(PAGE).toContain(`half of its one core: about ${most},000 messages a second`);
   });
 
   test('O24 a plan bears what is asked, also when one node or nginx is gone', () => {
