@@ -16,6 +16,8 @@ const MAX_WAITING = 500;
 export function createPasswords(): Passwords & { close(): Promise<void> } {
   const pool = new Piscina<HashTask, string | boolean>({
     filename: new URL('./passwords-worker.ts', import.meta.url).href,
+    // A thread that ends while require() loads its ES module takes the process with it (a failed assertion in Node 26).
+    execArgv: ['--no-require-module'],
     minThreads: 1,
     maxThreads: Math.max(1, availableParallelism() - 1),
     maxQueue: MAX_WAITING,
