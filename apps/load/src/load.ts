@@ -1,40 +1,42 @@
 // `npm run load`: Artillery with one of the scenarios, against a cluster that it starts, or any address.
-import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import {
   askedToEnd,
-  exitCodeOf,
   lackOfMongo,
   lackOfNginx,
   lackOfRedis,
-  signalGroup,
   startCluster,
-  startGroup,
   temporaryFolder,
 } from '@duet/testkit/cluster';
+import { arrivals, artillery, install, scenarios } from './artillery.ts';
+import { findMaximum } from './maximum.ts';
 import { prepare } from './prepare.ts';
 import { counts, type LoadResult, latencies, page } from './report.ts';
+import { GENERATOR_CORE, pin, pinned, SERVER_CORE } from './subject.ts';
 import { print } from './table.ts';
 
-const FOLDER = fileURLToPath(new URL('../artillery', import.meta.url));
-const ARTILLERY = join(FOLDER, 'node_modules/artillery/bin/run');
-const KEEP_REPORT = join(FOLDER, 'keep-report.mjs');
 const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
-const scenarios = readdirSync(FOLDER).flatMap((file) => (file.endsWith('.yml') ? [basename(file, '.yml')] : []));
+/** Of a search for the maximum: people who come each second. */
+const FIRST_RATE = 10;
+/** A search has many people at once: with few accounts, each would have many devices. */
+const PAIRS = { run: '20', search: '200' };
 
 const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
                 [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--sqlite]
                 [--out file.html]
+npm run load -- --find-maximum [--rate 10] [--target http://...] [--pairs 200] [--nodes 3] [--sqlite]
 npm run load -- --prepare file.csv --target http://... [--pairs 20] [--messages 60]
 npm run load -- --from run.json [--out file.html]
 
 Runs a scenario with Artillery, prints a table and writes a page with plots. Without --target it starts nginx, nodes,
 Redis and MongoDB for it; --sqlite: one SQLite file that the nodes share. The short form takes some 15 seconds; --full
 that of the scenario's file, with its limits; --rate lets so many people come each second instead, for --seconds.
+--find-maximum raises the rate of the mixed day, from --rate on, until its limits are passed, and then runs half of what
+was borne, in six minutes; the cluster is on one core, Artillery on another.
 --prepare only makes accounts, for Artillery by hand; --from makes the page of a file that artillery run --output wrote.
 The target has to run with RATE_LIMITS=off. The first run installs Artillery, 400 MB, into apps/load/artillery.`;
 
@@ -42,11 +44,12 @@ const { values } = parseArgs({
   options: {
     scenario: { type: 'string', default: 'mixed' },
     target: { type: 'string' },
-    pairs: { type: 'string', default: '20' },
+    pairs: { type: 'string' },
     messages: { type: 'string', default: '60' },
     accounts: { type: 'string' },
     full: { type: 'boolean', default: false },
     rate: { type: 'string' },
+    'find-maximum': { type: 'boolean', default: false },
     seconds: { type: 'string', default: '120' },
     nodes: { type: 'string', default: '3' },
     sqlite: { type: 'boolean', default: false },
@@ -57,33 +60,8 @@ const { values } = parseArgs({
   },
 });
 
-const amount = { pairs: Number(values.pairs), messages: Number(values.messages) };
-
-async function install(): Promise<void> {
-  if (existsSync(ARTILLERY)) return;
-  console.log('Installing Artillery ...');
-  const args = ['-y', 'pnpm@12', 'install', '--frozen-lockfile', '--prefer-offline'];
-  const [code] = await once(startGroup('npx', args, { cwd: FOLDER, stdio: ['ignore', 'inherit', 'inherit'] }), 'exit');
-  if (code !== 0) throw new Error('Artillery could not be installed');
-}
-
-/** Runs Artillery to its end, or until this process is asked to end. @returns the exit code */
-async function artillery(options: string[]): Promise<number> {
-  const env = { ...process.env, ARTILLERY_DISABLE_TELEMETRY: 'true', CUSTOM_REPORTERS: KEEP_REPORT };
-  const child = startGroup(process.execPath, [ARTILLERY, 'run', ...options], {
-    env,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  let asked: NodeJS.Signals | undefined;
-  void askedToEnd().then((signal) => {
-    console.log('\nStopping ...');
-    asked = signal;
-    // Not gently: its virtual users would finish their scenarios first.
-    signalGroup(child, 'SIGKILL');
-  });
-  const [code] = await once(child, 'exit');
-  return asked ? exitCodeOf(asked) : (code ?? 1);
-}
+const pairs = values.pairs ?? (values['find-maximum'] ? PAIRS.search : PAIRS.run);
+const amount = { pairs: Number(pairs), messages: Number(values.messages) };
 
 async function startTarget() {
   const missing = [values.sqlite ? undefined : lackOfMongo(), lackOfRedis(), lackOfNginx()].filter(
@@ -109,16 +87,13 @@ function report(file: string, name: string): void {
   console.log(`\nPlots: ${out}`);
 }
 
-/** Arrivals at one rate, instead of the phases of the file. */
-function phases(): string[] {
-  if (values.rate === undefined) return [];
-  const phase = { duration: Number(values.seconds), arrivalRate: Number(values.rate) };
-  return ['--overrides', JSON.stringify({ config: { phases: [phase] } })];
-}
-
 /** @returns the exit code: 1 when a limit of the scenario's file was passed */
 async function load(name: string): Promise<number> {
   await install();
+  const search = values['find-maximum'];
+  const prefix = search && !values.target ? pinned(GENERATOR_CORE) : [];
+  // What this process starts inherits its core: the whole cluster.
+  if (prefix.length > 0) pin(process.pid, SERVER_CORE);
   await using stack = new AsyncDisposableStack();
   const url = values.target ?? stack.use(await startTarget()).url;
   const folder = stack.use(temporaryFolder());
@@ -128,9 +103,15 @@ async function load(name: string): Promise<number> {
     await prepare({ url, ...amount, file: accounts });
   }
   const output = join(folder.path, 'run.json');
-  const form = [...(values.full ? [] : ['--environment', 'short']), ...phases()];
-  const options = ['--target', url, '--payload', accounts, '--output', output, '--quiet', ...form];
-  const code = await artillery([...options, join(FOLDER, `${name}.yml`)]);
+  const run = { url, accounts, output, prefix, asked: askedToEnd() };
+  const { rate } = values;
+  const options = [
+    ...(values.full ? [] : ['--environment', 'short']),
+    ...(rate === undefined ? [] : arrivals([{ duration: Number(values.seconds), arrivalRate: Number(rate) }])),
+  ];
+  const code = search
+    ? await findMaximum({ ...run, first: Number(rate ?? FIRST_RATE) })
+    : await artillery({ ...run, scenario: name, options });
   report(output, name);
   return code;
 }

@@ -35,6 +35,12 @@ export function pinned(core: string): string[] {
   }
 }
 
+/** Moves a process that runs already, with all its threads, to a core; nothing where the machine cannot. */
+export function pin(pid: number, core: string): void {
+  const [taskset] = pinned(core);
+  if (taskset) execFileSync(taskset, ['-a', '-p', '-c', core, String(pid)], { stdio: 'ignore' });
+}
+
 let ticks: number | undefined;
 const ticksPerSecond = (): number => (ticks ??= Number(execFileSync('getconf', ['CLK_TCK'])));
 

@@ -8,6 +8,7 @@ import { startServer, temporaryFolder } from '@duet/testkit';
 import { Server } from 'socket.io';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { bracketOf, nextRate, type Tried } from '../src/maximum.ts';
 import { FIELDS, prepare } from '../src/prepare.ts';
 import { counts, type LoadResult, latencies, page } from '../src/report.ts';
 import * as steps from '../src/virtual-user.ts';
@@ -115,6 +116,28 @@ describe('scenarios', () => {
     const source = readFileSync(new URL('../src/virtual-user.ts', import.meta.url), 'utf8');
     const limits = JSON.stringify(config.ensure).matchAll(/duet\.(\w+)/g);
     for (const [, name] of limits) expect(source).toContain(name);
+  });
+});
+
+describe('the search for the maximum', () => {
+  /** The rates that are tried, and what they come to, where so many people a second are borne. */
+  function search(first: number, borne: number) {
+    const tried: Tried[] = [];
+    for (let rate: number | undefined = first; rate !== undefined; rate = nextRate(bracketOf(tried)))
+      tried.push({ rate, held: rate <= borne });
+    return { rates: tried.map(({ rate }) => rate), found: bracketOf(tried) };
+  }
+
+  test('O32 the rate is doubled, or halved, until the maximum lies between two, and then the space between is', () => {
+    expect(search(10, 33)).toEqual({ rates: [10, 20, 40, 30, 35, 32, 33, 34], found: { held: 33, broke: 34 } });
+    expect(search(10, 3)).toEqual({ rates: [10, 5, 2, 3, 4], found: { held: 3, broke: 4 } });
+    expect(search(10, 0)).toEqual({ rates: [10, 5, 2, 1], found: { held: undefined, broke: 1 } });
+  });
+
+  test('O32 a rate that was borne above one that was not does not count', () => {
+    const tried = [10, 40, 20].map((rate) => ({ rate, held: rate !== 20 }));
+    expect(bracketOf(tried)).toEqual({ held: 10, broke: 20 });
+    expect(bracketOf([])).toEqual({ held: undefined, broke: undefined });
   });
 });
 

@@ -1,8 +1,7 @@
 // `npm run bench:cluster`: several nodes around one Redis. Prints tables, judges nothing.
-import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { lackOfMongo, lackOfRedis } from '@duet/testkit/cluster';
-import { GENERATOR_CORE, pinned } from '../subject.ts';
+import { GENERATOR_CORE, pin, pinned } from '../subject.ts';
 import { print } from '../table.ts';
 import { cpu } from './cpu.ts';
 import { presence } from './presence.ts';
@@ -40,10 +39,10 @@ if (missing.length > 0) {
   console.error(`A cluster needs what this machine has not:\n${missing.map((lack) => `  ${lack}`).join('\n')}`);
   process.exit(1);
 }
-const [taskset] = pinned(GENERATOR_CORE);
 // What this process starts inherits its core: the database, the taps.
-if (taskset) execFileSync(taskset, ['-a', '-p', '-c', GENERATOR_CORE, String(process.pid)], { stdio: 'ignore' });
-else console.log('taskset is missing: servers and clients share the cores, figures are rough');
+pin(process.pid, GENERATOR_CORE);
+if (pinned(GENERATOR_CORE).length === 0)
+  console.log('taskset is missing: servers and clients share the cores, figures are rough');
 
 const records: object[] = [];
 for (const name of values.only ? [values.only as Name] : (Object.keys(parts) as Name[])) {

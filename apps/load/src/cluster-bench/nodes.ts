@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { databaseOf, startRedis } from '@duet/testkit/cluster';
 import { type Account, anybody } from '../accounts.ts';
-import { cpuSecondsOf, pinned, SERVER_CORE, type Subject, startSubject } from '../subject.ts';
+import { cpuSecondsOf, pin, SERVER_CORE, type Subject, startSubject } from '../subject.ts';
 import { seedUsers } from './seed.ts';
 import { startTap, type Tap } from './tap.ts';
 
@@ -34,15 +33,9 @@ export interface Nodes extends AsyncDisposable {
   accounts(count: number): Promise<Account[]>;
 }
 
-/** Moves a process that runs already. */
-function pin(pid: number): void {
-  const [taskset] = pinned(SERVER_CORE);
-  if (taskset) execFileSync(taskset, ['-a', '-p', '-c', SERVER_CORE, String(pid)], { stdio: 'ignore' });
-}
-
 async function startPinnedRedis(stack: AsyncDisposableStack) {
   const { url, process } = stack.use(await startRedis());
-  if (process) pin(process.pid());
+  if (process) pin(process.pid(), SERVER_CORE);
   return { url, cpuSeconds: () => (process ? cpuSecondsOf(process.pid()) : 0) };
 }
 
