@@ -20,15 +20,15 @@ import { GENERATOR_CORE, pin, pinned, SERVER_CORE } from './subject.ts';
 import { print } from './table.ts';
 
 const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
-/** Of a search for the maximum: people who come each second. */
-const FIRST_RATE = 20;
+/** Of a search for the maximum, in people who come each second: few, because nodes that have just begun are slow. */
+const FIRST_RATE = 10;
 /** A search has many people at once: with few accounts, each would have many devices. */
 const PAIRS = { run: '20', search: '200' };
 
 const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
                 [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--sqlite]
                 [--out file.html]
-npm run load -- --find-maximum [--rate 20] [--target http://...] [--pairs 200] [--nodes 3] [--sqlite]
+npm run load -- --find-maximum [--rate 10] [--target http://...] [--pairs 200] [--nodes 3] [--sqlite]
 npm run load -- --prepare file.csv --target http://... [--pairs 20] [--messages 60]
 npm run load -- --from run.json [--out file.html]
 
