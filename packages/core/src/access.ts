@@ -4,6 +4,7 @@ import { type ConversationKey, conversationOf } from './conversation.ts';
 import type { People } from './people.ts';
 import type { Clock } from './ports.ts';
 import type { Sight, Sights } from './privacy.ts';
+import { personSeen } from './views.ts';
 
 /** A conversation that the caller may use, and its two people. */
 export interface Access {
@@ -48,7 +49,7 @@ export function createAccess({ people, sights, clock }: { people: People; sights
     return {
       conversation: conversationWith(me._id, peer._id),
       me,
-      peer: presence || !peer.isOnline ? peer : { ...peer, isOnline: false },
+      peer: personSeen(peer, presence),
       isBlocked: blockedAt !== undefined,
       hasBlocked,
       presence,

@@ -5,7 +5,7 @@ import type { GroupCommit } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
 import { type Sights, seenBy } from './privacy.ts';
-import { type Marks, marksSeen, messageView, watermarksView } from './views.ts';
+import { type Marks, marksSeen, messageView, personSeen, watermarksView } from './views.ts';
 
 /** Who calls: a user in a session, and for events the socket it came from. */
 export interface Caller {
@@ -67,8 +67,7 @@ export function createMessages(deps: MessageDeps) {
     const own = view(entry, access);
     if (!entry.hidden) {
       const { tempId, ...message } = own;
-      const { sender } = message;
-      if (!access.presence) message.sender = { ...sender, isOnline: false };
+      message.sender = personSeen(message.sender, access.presence);
       deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
     }
     deps.fanout.toUser(entry.sender, { name: 'receive_message', payload: { message: own } }, { except: caller.socket });
@@ -80,8 +79,8 @@ export function createMessages(deps: MessageDeps) {
      * Stores a message and tells both sides. When this resolves the message is durable (rule M1).
      * The same tempId again answers the stored message, and tells nobody who has been told.
      * To somebody who has blocked the caller it is stored for the caller alone, and answered like any other.
-     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); FORBIDDEN to somebody whom the caller has blocked; IDEMPOTENCY_CONFLICT when the tempId was used for
-     * another text; UNAVAILABLE when the outcome is unknown
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); FORBIDDEN to somebody whom the caller has blocked;
+     * IDEMPOTENCY_CONFLICT when the tempId was used for another text; UNAVAILABLE when the outcome is unknown
      */
     async send(
       caller: Caller,
@@ -152,9 +151,9 @@ export function createMessages(deps: MessageDeps) {
       receiverId: string,
       isTyping: boolean,
     ): Promise<{ userId: string; isTyping: boolean }> {
-      const { typing, hasBlocked, isBlocked } = await deps.access.with(caller.user, receiverId, 'receiverId');
+      const { typing, hasBlocked } = await deps.access.with(caller.user, receiverId, 'receiverId');
       const payload = { userId: caller.user, isTyping };
-      if (typing && !hasBlocked && !isBlocked) deps.fanout.toUser(receiverId, { name: 'user_typing', payload });
+      if (typing && !hasBlocked) deps.fanout.toUser(receiverId, { name: 'user_typing', payload });
       return payload;
     },
 

@@ -5,7 +5,7 @@ import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { Clock, Fanout, Hidable, Privacy, PrivacyStore, UserRecord, UserStore } from './ports.ts';
 import { perTurn } from './turn.ts';
-import { iso, userView } from './views.ts';
+import { iso, personSeen, userView } from './views.ts';
 
 /** After so long a block that was made at another node is known here. */
 const KEEP_MS = 1_500;
@@ -20,10 +20,10 @@ export interface Kept {
 }
 const NOTHING: Kept = { hides: new Set(), blocked: new Map() };
 
-const keptOf = (privacy: Privacy | undefined): Kept =>
-  privacy
-    ? { hides: new Set(privacy.hides), blocked: new Map(privacy.blocked.map(({ user, at }) => [user, at])) }
-    : NOTHING;
+const keptOf = ({ hides, blocked }: Privacy): Kept => ({
+  hides: new Set(hides),
+  blocked: new Map(blocked.map(({ user, at }) => [user, at])),
+});
 
 /** What a viewer may know of another user. */
 export interface Sight {
@@ -97,7 +97,7 @@ export function createSights(deps: { store: PrivacyStore; clock: Clock }) {
 
   return {
     of,
-    /** As it is stored now. */
+    /** As it is stored now: what the user has just changed at another node he must find. */
     fresh: async (user: string): Promise<Kept> => (await load(user)).get(user) ?? NOTHING,
     /** Without asking anybody: undefined when one of the two is not in the cache. */
     cached(viewer: string, user: string): Sight | undefined {
@@ -124,10 +124,8 @@ export function seenBy(
   people: Map<string, Participant>,
   sight: (user: string) => Sight,
 ): Map<string, Participant> {
-  const seen = new Map(people);
-  for (const [id, person] of people)
-    if (id !== viewer && person.isOnline && !sight(id).presence) seen.set(id, { ...person, isOnline: false });
-  return seen;
+  const see = (id: string, person: Participant) => (id === viewer ? person : personSeen(person, sight(id).presence));
+  return new Map([...people].map(([id, person]) => [id, see(id, person)]));
 }
 
 /** Somebody else as a viewer may see him. Whoever blocks looks as if he had not come since; whoever hides, as if never. */
@@ -158,9 +156,6 @@ export interface PrivacyDeps {
 
 /** Blocking, and what users hide from everybody. */
 export function createPrivacy({ store, sights, users, people, fanout, clock, appears }: PrivacyDeps) {
-  /** As it is stored: what the user has just changed at another node he must find. */
-  const keptBy = async (user: string) => keptOf((await store.get([user]))[0]);
-
   function somebodyElse(caller: Caller, userId: string): void {
     if (userId === caller.user) throw invalid([{ field: 'userId', message: 'must be another user' }]);
   }
@@ -195,7 +190,7 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
       somebodyElse(caller, userId);
       const person = (await people.get([userId])).get(userId);
       if (!person || person.isDeleted) throw userNotFound();
-      const { blocked } = await keptBy(caller.user);
+      const { blocked } = await sights.fresh(caller.user);
       if (blocked.has(userId)) return { userId };
       if (blocked.size >= MAX_BLOCKED)
         throw new DuetError('CONFLICT', { message: `At most ${MAX_BLOCKED} users can be blocked` });
@@ -216,7 +211,7 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
 
     /** Those whom the caller has blocked, the last one first. */
     async blocks(caller: Caller): Promise<RouteData<'blocks'>> {
-      const { blocked } = await keptBy(caller.user);
+      const { blocked } = await sights.fresh(caller.user);
       const newestFirst = [...blocked].sort(([, one], [, other]) => other - one);
       const ids = newestFirst.map(([user]) => user);
       const [records, online, sight] = await Promise.all([
@@ -235,7 +230,7 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
     },
 
     async settings(caller: Caller): Promise<RouteData<'privacy'>> {
-      return settingsOf(await keptBy(caller.user));
+      return settingsOf(await sights.fresh(caller.user));
     },
 
     /** Whether somebody hears of others that they come and go: who hides himself does not. */
@@ -245,7 +240,7 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
 
     /** Changes what is named, and nothing else. */
     async change(caller: Caller, shown: RouteInput<'changePrivacy'>['body']): Promise<RouteData<'privacy'>> {
-      const { privacy } = settingsOf(await keptBy(caller.user));
+      const { privacy } = settingsOf(await sights.fresh(caller.user));
       const next = {
         lastSeen: shown.lastSeen ?? privacy.lastSeen,
         typing: shown.typing ?? privacy.typing,

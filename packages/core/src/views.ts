@@ -46,6 +46,10 @@ export function userView(user: UserRecord, isOnline: boolean): User {
   };
 }
 
+/** Somebody as another one may see him, who may know whether he is there or not. */
+export const personSeen = (person: Participant, presence: boolean): Participant =>
+  presence || !person.isOnline ? person : { ...person, isOnline: false };
+
 export const unreadOf = ({ peerSent, read }: Pick<InboxRow, 'peerSent' | 'read'>): number => peerSent - read.n;
 /** Of somebody whom one has blocked nothing is waiting. */
 export const unreadSeen = (row: InboxRow, { hasBlocked }: { hasBlocked: boolean }): number =>
