@@ -1,10 +1,9 @@
 import { createAccounts, emailOf } from './accounts.ts';
 import type { Line, Progress } from './parts.ts';
+import { median } from './statistics.ts';
 import { startSubject } from './subject.ts';
 
 const TRIES = 200;
-
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 
 /** Whether there is an account must not show in how long a wrong password takes. */
 export async function guesses(progress: Progress, quick: boolean): Promise<Line[]> {

@@ -1,5 +1,6 @@
 import { createAccounts, emailOf, PASSWORD } from './accounts.ts';
 import { type Driven, drive } from './drive.ts';
+import { median } from './statistics.ts';
 import { startSubject } from './subject.ts';
 
 /** A line of the table: what, the relay, Duet, how they compare, and what to reach. */
@@ -9,8 +10,6 @@ export type Progress = (text: string) => void;
 const SOCKETS = 200;
 const IN_FLIGHT = 4;
 const WARM_UP = 20_000;
-
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
 const ms = (value: number): string => `${value.toFixed(2)} ms`;
 

@@ -1,9 +1,10 @@
 import { type Account, createAccounts } from '../accounts.ts';
 import { type Driven, drive } from '../drive.ts';
+import { median } from '../statistics.ts';
 import { startSubject } from '../subject.ts';
 import { startMemory } from './databases.ts';
 import { type Joined, startNodes } from './nodes.ts';
-import { median, type Part, type Settings } from './part.ts';
+import type { Part, Settings } from './part.ts';
 
 const SOCKETS = 200;
 const IN_FLIGHT = 4;

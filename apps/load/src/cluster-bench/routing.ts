@@ -1,7 +1,8 @@
+import { mean } from '../statistics.ts';
 import { startClients } from './clients.ts';
 import { startMemory } from './databases.ts';
 import { type Joined, startNodes } from './nodes.ts';
-import { mean, type Part, type Settings } from './part.ts';
+import type { Part, Settings } from './part.ts';
 
 const PEOPLE = 200;
 const NODES = [1, 2, 4, 8];
