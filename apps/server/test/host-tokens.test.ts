@@ -17,12 +17,10 @@ import {
 } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { createNode, type NodeOptions } from '../src/node.ts';
-import { createLog } from '../src/ops/log.ts';
 import { failure, payload, success } from './answers.ts';
+import { SECRET, startNode } from './in-process.ts';
 import { closed, refusal } from './sessions-suite.ts';
 
-const SECRET = '0123456789abcdef0123456789abcdef';
 const MINUTE_MS = 60_000;
 
 interface Stage extends AsyncDisposable {
@@ -30,12 +28,6 @@ interface Stage extends AsyncDisposable {
   clock: ManualClock;
   host: HostApp;
   me(token: string): ReturnType<typeof rest>;
-}
-
-async function startNode(environment: Record<string, string>, options: Pick<NodeOptions, 'clock' | 'store'>) {
-  const config = readConfig({ PORT: '0', JWT_SECRET: SECRET, RATE_LIMITS: 'off', DRAIN_SECONDS: '0', ...environment });
-  const node = await createNode({ config, log: createLog({ level: 'silent', pretty: false }), ...options });
-  return { url: `http://127.0.0.1:${node.port}`, [Symbol.asyncDispose]: node.close };
 }
 
 /** A node of this process and a host application, by one clock that stands until it is moved. */
@@ -265,10 +257,10 @@ describe('keys of the host application', () => {
     const environment = { DATA_DIR: folder.path, ...host.environment };
     const body = { username: 'Early', email: 'early@example.org', password: 'password123' };
     {
-      await using open = await startNode(environment, {});
+      await using open = await startNode(environment);
       success('register', await rest(open.url, '/auth/register', { body }));
     }
-    await using closed = await startNode({ ...environment, REGISTRATION: 'off' }, {});
+    await using closed = await startNode({ ...environment, REGISTRATION: 'off' });
     const late = { ...body, username: 'Late', email: 'late@example.org' };
     failure(await rest(closed.url, '/auth/register', { body: late }), 403, 'FORBIDDEN');
     // Nor does the answer tell who is there.

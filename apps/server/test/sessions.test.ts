@@ -13,13 +13,10 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfig } from '../src/config.ts';
-import { createNode } from '../src/node.ts';
-import { createLog } from '../src/ops/log.ts';
 import { failure, payload, success } from './answers.ts';
+import { SECRET, startNode } from './in-process.ts';
 import { closed, refusal } from './sessions-suite.ts';
 
-const SECRET = '0123456789abcdef0123456789abcdef';
 const MINUTE_MS = 60_000;
 
 interface TestNode extends AsyncDisposable {
@@ -27,19 +24,17 @@ interface TestNode extends AsyncDisposable {
   clock: ManualClock;
 }
 
-/** A whole node of this process, whose clock stands until it is moved. */
-async function startNode(environment: Record<string, string>): Promise<TestNode> {
-  const config = readConfig({ PORT: '0', JWT_SECRET: SECRET, RATE_LIMITS: 'off', DRAIN_SECONDS: '0', ...environment });
+/** A node of this process whose clock stands until it is moved. */
+async function startStill(environment: Record<string, string>): Promise<TestNode> {
   const clock = createManualClock();
-  const node = await createNode({ config, clock, log: createLog({ level: 'silent', pretty: false }) });
-  return { url: `http://127.0.0.1:${node.port}`, clock, [Symbol.asyncDispose]: node.close };
+  return { ...(await startNode(environment, { clock })), clock };
 }
 
 /** Two nodes on one database that know nothing of each other: every signal between them is lost. */
 async function startTwo(folder: string, environment: Record<string, string> = {}) {
   await using stack = new AsyncDisposableStack();
-  const one = stack.use(await startNode({ DATA_DIR: folder, ...environment }));
-  const two = stack.use(await startNode({ DATA_DIR: folder, ...environment }));
+  const one = stack.use(await startStill({ DATA_DIR: folder, ...environment }));
+  const two = stack.use(await startStill({ DATA_DIR: folder, ...environment }));
   const disposal = stack.move();
   const advance = (ms: number) => Promise.all([one, two].map(({ clock }) => clock.advance(ms)));
   return { one, two, advance, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
@@ -62,7 +57,7 @@ describe('sessions, by the clock', () => {
   const data = () => join(folder.path, `${made++}`);
 
   test('I3 a session lives while it is used, and ends after its time without use', async () => {
-    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '2h', REFRESH_EXPIRES_IN: '2h' });
+    await using node = await startStill({ DATA_DIR: data(), JWT_EXPIRES_IN: '2h', REFRESH_EXPIRES_IN: '2h' });
     const [used, unused] = [await signIn(node, 'used'), await signIn(node, 'unused')];
     const lastUse = async () => {
       const { sessions } = success('sessions', await rest(node.url, '/auth/sessions', { token: used.token }));
@@ -89,7 +84,7 @@ describe('sessions, by the clock', () => {
   });
 
   test('I5 the predecessor of the predecessor ends the session at once', async () => {
-    await using node = await startNode({ DATA_DIR: data() });
+    await using node = await startStill({ DATA_DIR: data() });
     const { refreshToken, token } = await signIn(node, 'older');
     const second = success('refresh', await refresh(node, refreshToken));
     const third = success('refresh', await refresh(node, second.refreshToken));
@@ -99,7 +94,7 @@ describe('sessions, by the clock', () => {
   });
 
   test('I10 a socket hears that its token expires, and is closed then as if the connection were lost', async () => {
-    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
+    await using node = await startStill({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
     const { token } = await signIn(node, 'expiring');
     using socket = await connect(node.url, token, { reconnection: false });
     const notices = collect(socket, 'token_expiring');
@@ -117,7 +112,7 @@ describe('sessions, by the clock', () => {
   });
 
   test('I10 a socket that renews its token stays, until the new one expires', async () => {
-    await using node = await startNode({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
+    await using node = await startStill({ DATA_DIR: data(), JWT_EXPIRES_IN: '15m' });
     const { token, refreshToken } = await signIn(node, 'renewing');
     using socket = await connect(node.url, token, { reconnection: false });
     await node.clock.advance(14 * MINUTE_MS);
@@ -167,16 +162,16 @@ describe('sessions, by the clock', () => {
     const OTHER = SECRET.toUpperCase();
     let signedIn: { token: string; refreshToken: string };
     {
-      await using before = await startNode({ DATA_DIR });
+      await using before = await startStill({ DATA_DIR });
       signedIn = await signIn(before, 'rotating');
     }
     {
-      await using during = await startNode({ DATA_DIR, JWT_SECRET: OTHER, JWT_SECRET_PREVIOUS: SECRET });
+      await using during = await startStill({ DATA_DIR, JWT_SECRET: OTHER, JWT_SECRET_PREVIOUS: SECRET });
       success('me', await me(during, signedIn.token));
       using socket = await connect(during.url, signedIn.token);
       expect(socket.connected).toBe(true);
     }
-    await using after = await startNode({ DATA_DIR, JWT_SECRET: OTHER });
+    await using after = await startStill({ DATA_DIR, JWT_SECRET: OTHER });
     failure(await me(after, signedIn.token), 401, 'UNAUTHORIZED');
     const renewed = success('refresh', await refresh(after, signedIn.refreshToken));
     success('me', await me(after, renewed.token));

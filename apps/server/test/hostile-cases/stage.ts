@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import {
   connect,
+  eventually,
   register,
   rest,
   type ServerProcess,
@@ -11,6 +12,7 @@ import {
 import { expect } from 'vitest';
 import { MAIN } from '../shapes.ts';
 
+const GROWTH = 96 * 1024 * 1024;
 export const SECRET = 'a secret of the tests that is long enough';
 
 /** One node without limits and one with, and people on the first. */
@@ -26,6 +28,8 @@ export interface Stage {
   unharmed(): Promise<void>;
   /** Open descriptors and resident bytes of the first node. */
   usage(): { descriptors: number; resident: number };
+  /** The first node holds as many descriptors as when it had started, and hardly more memory. */
+  flat(): Promise<void>;
 }
 
 /** A hostile input: what it is, and either what is done with it here or the promises whose tests hold it. */
@@ -48,6 +52,11 @@ export async function startStage(): Promise<Stage & AsyncDisposable> {
   const limited = await start({ RATE_LIMITS: 'on', TRUST_PROXY: '1' });
   const { url } = server;
   const [mallory, alice, bob] = await Promise.all(['mallory', 'alice', 'bob'].map((name) => register(url, name)));
+  const usage = () => ({
+    descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
+    resident: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024,
+  });
+  const before = usage();
   const disposal = stack.move();
   return {
     server,
@@ -66,10 +75,11 @@ export async function startStage(): Promise<Stage & AsyncDisposable> {
         expect(node.output()).not.toContain('password123');
       }
     },
-    usage: () => ({
-      descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
-      resident: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024,
-    }),
+    usage,
+    async flat() {
+      await eventually(() => usage().descriptors <= before.descriptors + 10, 'descriptors are free again');
+      expect(usage().resident - before.resident).toBeLessThan(GROWTH);
+    },
     [Symbol.asyncDispose]: () => disposal.disposeAsync(),
   };
 }
