@@ -19,6 +19,8 @@ async function run(tamper: string | undefined, chosen: Fault[] = []): Promise<Re
     acknowledgements: 200,
     short: true,
     people: 8,
+    peers: 2,
+    burst: 4,
     folder: folder.path,
   });
 }

@@ -15,6 +15,8 @@ export interface LoadOptions {
   /** People who write, each with the next `peers` of them. */
   people: number;
   peers: number;
+  /** The most that half of the devices send at once. */
+  burst: number;
   /** The longest pause between two things that a device does, in ms. */
   thinkMs: number;
 }
@@ -92,11 +94,11 @@ function choose(random: Random): Habit {
   return 'write';
 }
 
-async function live(device: Device, peers: Person[], { random, thinkMs, running }: Life): Promise<void> {
+async function live(device: Device, peers: Person[], { random, burst, thinkMs, running }: Life): Promise<void> {
   /** Some send the next message before the last is answered; the order in which those arrive is nobody's promise. */
-  const burst = random.chance(0.5) ? 1 : 4;
+  const atOnce = random.chance(0.5) ? 1 : burst;
   const deeds: Record<Habit, (peer: Person) => unknown> = {
-    write: (peer) => Promise.all(Array.from({ length: 1 + random.below(burst) }, () => device.send(peer))),
+    write: (peer) => Promise.all(Array.from({ length: 1 + random.below(atOnce) }, () => device.send(peer))),
     read: device.read,
     type: device.typing,
     page: (peer) => device.page(peer),
@@ -114,13 +116,14 @@ async function live(device: Device, peers: Person[], { random, thinkMs, running 
 
 interface Life {
   random: Random;
+  burst: number;
   thinkMs: number;
   running: () => boolean;
 }
 
 /** Registers people and lets them chat until `stop`. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  const { run, history, random, urlOf, thinkMs } = options;
+  const { run, history, random, urlOf, burst, thinkMs } = options;
   const { people, add } = createPeople(run, history);
   const devices: Device[] = [];
   const others: Device[] = [];
@@ -167,6 +170,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   const lives = devices.map((device) =>
     live(device, [...peersOf(device.person)], {
       random: random.fork(`life ${device.name}`),
+      burst,
       thinkMs,
       running: () => running,
     }),

@@ -10,13 +10,15 @@ import { failed, print } from './report.ts';
 import { type Report, type RunOptions, torture } from './run.ts';
 import { type Shape, startSubject } from './start.ts';
 
-const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 60] [--store mongo|sqlite] [--out data/torture]
+const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 60] [--peers 4] [--burst 4]
+                       [--store mongo|sqlite] [--out data/torture]
 npm run torture -- --short [--fault NAME[,NAME]] [--seed 1]
 
 Three nodes behind nginx, with Redis and MongoDB, each in a network namespace of its own, under load; then one fault
 after the other, or 'mix'. Clients write down what they see, and a judge says whether every promise was kept.
---secs is how long at least, --acks how many acknowledged messages at least. --store sqlite has the nodes share one
-SQLite file, which takes far more messages a second. --short is each fault once, in a few minutes.
+--secs is how long at least, --acks how many acknowledged messages at least. --people is how many chat, each with so many
+--peers and those who have him among theirs, and sends them up to --burst messages at once. --store sqlite has the nodes share one SQLite file, which takes far more
+messages a second. --short is each fault once, in a few minutes.
 
 Faults: mix, ${[...faults.keys()].join(', ')}`;
 
@@ -41,6 +43,8 @@ const { values } = parseArgs({
     secs: { type: 'string', default: '60' },
     acks: { type: 'string' },
     people: { type: 'string' },
+    peers: { type: 'string' },
+    burst: { type: 'string', default: '4' },
     out: { type: 'string', default: 'data/torture' },
     short: { type: 'boolean', default: false },
     store: { type: 'string', default: 'mongo' },
@@ -81,6 +85,8 @@ function plan(): { faults: Fault[]; options: RunOptions }[] {
         acknowledgements: Number(values.acks ?? (short ? 200 : 20 * Number(secs))),
         short,
         people: Number(values.people ?? (short ? 12 : 60)),
+        peers: Number(values.peers ?? (short ? 2 : 4)),
+        burst: Number(values.burst),
         folder: values.out,
       },
     };

@@ -33,6 +33,10 @@ export interface RunOptions {
   /** Short turns, each fault once. */
   short: boolean;
   people: number;
+  /** With how many of the others each of them begins a conversation. */
+  peers: number;
+  /** The most that they send at once. */
+  burst: number;
   /** Where the history is written. */
   folder: string;
 }
@@ -106,14 +110,15 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
   });
   const random = createRandom(options.seed);
   const run = `t${Math.floor(performance.now()).toString(36)}${options.seed}`;
-  const { short, people } = options;
+  const { short, people, peers, burst } = options;
   const load = await startLoad({
     run,
     history,
     random,
     urlOf: routes(subject),
     people,
-    peers: short ? 2 : 4,
+    peers,
+    burst,
     thinkMs: short ? 100 : 30,
   });
   const nodes = new Map(subject.on.nodes.map(({ url }, i) => [`node${i}`, url]));
