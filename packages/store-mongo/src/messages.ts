@@ -1,5 +1,5 @@
 import type { Appended, Draft, Entry, MessageStore } from '@duet/core';
-import { nextEntry } from '@duet/core';
+import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { MessageDocument } from './schemas.ts';
@@ -26,9 +26,11 @@ interface Refused {
   tail?: Tail;
 }
 
-/** A draft that has been refused as often as that may be a repeat. */
+/** Drafts whose first has been refused as often as that may be repeats. */
 const LOOK_AT = 3;
 
+/** What no two messages of a conversation share. */
+const nameOf = ({ sender, tempId }: Pick<Draft, 'sender' | 'tempId'>) => `${sender} ${tempId}`;
 const toEntry = ({ _id, ...entry }: MessageDocument): Entry => ({ id: _id, ...entry });
 const toDocument = ({ id: _id, ...entry }: Entry): MessageDocument => ({ _id, ...entry });
 
@@ -70,24 +72,37 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
   const collection = () => database.collection<MessageDocument>('messages');
   const tails = createTails(database);
 
-  const find = ({ conversation, sender, tempId }: Draft) =>
-    database.first<MessageDocument>('messages', { filter: { conversation, sender, tempId } });
+  /**
+   * Repeats leave a chain, all at once: after an outage everybody repeats everything, and a round for each of them would
+   * take longer than there is time.
+   */
+  async function leaveOutRepeats(chain: Chain): Promise<void> {
+    const { conversation, pending } = chain;
+    const senders = new Set(pending.map(({ draft }) => draft.sender));
+    const tempIds = pending.map(({ draft }) => draft.tempId);
+    const found = await collection()
+      .find({ conversation, sender: { $in: [...senders] }, tempId: { $in: tempIds } }, BOUNDED)
+      .batchSize(MAX_GROUP)
+      .toArray();
+    if (found.length === 0) return;
+    const stored = new Map(found.map((document) => [nameOf(document), document]));
+    chain.pending = pending.filter(({ draft, done }) => {
+      const document = stored.get(nameOf(draft));
+      if (document) done({ entry: toEntry(document), fresh: false });
+      return document === undefined;
+    });
+    delete chain.refused;
+  }
 
   /**
-   * The tail after a refusal: another writer was faster, or the first draft is a repeat, which then leaves the chain.
+   * The tail after a refusal: another writer was faster, or the first draft is a repeat.
    * Which of the two indexes refused it is found by reading: the error's text is nobody's contract.
    */
   async function readAgain(chain: Chain, { seq, times, tail: read }: Refused): Promise<Tail | undefined> {
-    const [{ draft, done }] = chain.pending as [Pending];
     const tail = read ?? (await readTail(database, chain.conversation));
     // Where the place is taken it is hardly a repeat; if it is one, it will be refused again and again.
     const isTaken = tail !== undefined && tail.seq >= seq;
-    const stored = isTaken && times % LOOK_AT !== 0 ? undefined : await find(draft);
-    if (stored) {
-      done({ entry: toEntry(stored), fresh: false });
-      chain.pending.shift();
-      delete chain.refused;
-    }
+    if (!isTaken || times % LOOK_AT === 0) await leaveOutRepeats(chain);
     return tail;
   }
 

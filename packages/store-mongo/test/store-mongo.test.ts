@@ -114,6 +114,21 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await Promise.all([one.close(), other.close()]);
   });
 
+  test('N8 a burst that is repeated is found in a few commands, however long it is', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const messages = createMessages(database);
+    const burst = Array.from({ length: 40 }, (_, i) => draft(i));
+    const stored = await messages.append(burst);
+    let commands = 0;
+    database.client().on('commandStarted', () => (commands += 1));
+    const again = await messages.append([...burst, draft(40)]);
+    expect(again.slice(0, 40)).toEqual(stored.map(({ entry }) => ({ entry, fresh: false })));
+    expect(again[40]).toMatchObject({ fresh: true, entry: { seq: 41 } });
+    expect(commands).toBeLessThan(10);
+    await database.close();
+  });
+
   test('N3 a server that is not there yet is UNAVAILABLE, and found when it comes', async () => {
     await using late = await startMongo();
     if (!late.process) return;
