@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { type Account, createAccounts } from '../accounts.ts';
 import { type Driven, drive } from '../drive.ts';
 import { median } from '../statistics.ts';
 import { startSubject } from '../subject.ts';
 import { startMemory } from './databases.ts';
-import { type Joined, startNodes } from './nodes.ts';
+import { type Joined, type NodesOptions, startNodes } from './nodes.ts';
 import type { Part, Settings } from './part.ts';
 
 const SOCKETS = 200;
@@ -40,8 +41,14 @@ async function relay(): Promise<Measured> {
   return { ...rateOf(driven), cpu: driven.cpuMicros, redis: 0 };
 }
 
-async function joinedBy(joined: Joined, count: number, mongoUrl: string): Promise<Measured> {
-  await using nodes = await startNodes({ joined, count, mongoUrl });
+/** As in production, where messages are encrypted in the database. */
+const encrypted = () => ({
+  ENCRYPTION: 'on',
+  KEY_RING_COMMAND: `echo bench:${randomBytes(32).toString('base64')}`,
+});
+
+async function joinedBy(joined: Joined, count: number, options: Pick<NodesOptions, 'mongoUrl' | 'settings'>) {
+  await using nodes = await startNodes({ joined, count, ...options });
   const urls = nodes.all.map(({ url }) => url);
   let redis = 0;
   const cpuSeconds = () => {
@@ -55,13 +62,15 @@ async function joinedBy(joined: Joined, count: number, mongoUrl: string): Promis
 /** What a message costs all nodes and Redis together, beside the bare relay in one process. */
 export async function cpu({ quick, progress }: Settings): Promise<Part> {
   await using database = await startMemory();
+  const { url: mongoUrl } = database;
   const subjects = {
     'bare relay': relay,
-    'Duet, 1 node': () => joinedBy('duet', 1, database.url),
-    'Duet, 2 nodes': () => joinedBy('duet', 2, database.url),
-    'Duet, 4 nodes': () => joinedBy('duet', 4, database.url),
-    'relay, classic adapter, 2 nodes': () => joinedBy('classic', 2, database.url),
-    'relay, sharded adapter, 2 nodes': () => joinedBy('sharded', 2, database.url),
+    'Duet, 1 node': () => joinedBy('duet', 1, { mongoUrl }),
+    'Duet, 2 nodes': () => joinedBy('duet', 2, { mongoUrl }),
+    'Duet, 2 nodes, encrypted': () => joinedBy('duet', 2, { mongoUrl, settings: encrypted() }),
+    'Duet, 4 nodes': () => joinedBy('duet', 4, { mongoUrl }),
+    'relay, classic adapter, 2 nodes': () => joinedBy('classic', 2, { mongoUrl }),
+    'relay, sharded adapter, 2 nodes': () => joinedBy('sharded', 2, { mongoUrl }),
   };
   const records: Measurement[] = [];
   for (let round = 1; round <= (quick ? 1 : 3); round++) {
