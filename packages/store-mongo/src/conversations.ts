@@ -7,7 +7,7 @@ import {
   sentBy,
   type Watermark,
 } from '@duet/core';
-import { BOUNDED, type Database, isDuplicate } from './database.ts';
+import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
 import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { readTail } from './tails.ts';
 
@@ -20,23 +20,25 @@ const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
  * watermarks what was read and delivered. Each has one source, so nothing can drift, whoever dies in between.
  */
 function createRows(database: Database) {
+  const tailOf = (conversation: string, viewer?: string) =>
+    database.read(() => readTail(database, conversation, viewer));
+
   async function watermark(user: string, mark: string): Promise<Watermark> {
-    const [step] = await database
-      .collection<StepDocument>('watermarks')
-      .find({ mark, user }, { ...BOUNDED, projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 } })
-      .sort({ n: -1 })
-      .limit(1)
-      .toArray();
-    return step ?? UNMARKED;
+    const query: FirstQuery = {
+      filter: { mark, user },
+      sort: { n: -1 },
+      projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 },
+    };
+    return (await database.read(() => database.first<Watermark>('watermarks', query))) ?? UNMARKED;
   }
 
   async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
     const [last, read, delivered] = await Promise.all([
-      readTail(database, conversation),
+      tailOf(conversation),
       watermark(user, markId(user, conversation, 'read')),
       watermark(user, markId(user, conversation, 'delivered')),
     ]);
-    const tail = last?.hidden && last.sender !== user ? await readTail(database, conversation, user) : last;
+    const tail = last?.hidden && last.sender !== user ? await tailOf(conversation, user) : last;
     if (!tail) return [];
     const peerSent = sentBy(peer, tail);
     return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];
@@ -46,9 +48,8 @@ function createRows(database: Database) {
     complete: async (rows: InboxDocument[]): Promise<InboxRow[]> => (await Promise.all(rows.map(complete))).flat(),
     async get(user: string, conversation: string): Promise<InboxRow | undefined> {
       // The user stands in every filter: it is the shard key.
-      const row = await database
-        .collection<InboxDocument>('inbox')
-        .findOne({ _id: rowId(user, conversation), user }, BOUNDED);
+      const query = { filter: { _id: rowId(user, conversation), user } };
+      const row = await database.read(() => database.first<InboxDocument>('inbox', query));
       return row ? (await complete(row))[0] : undefined;
     },
   };
@@ -72,37 +73,35 @@ export function createConversations(database: Database): ConversationStore {
           lastAt: { $lte: after.lastAt },
           $or: [{ lastAt: { $lt: after.lastAt } }, { conversation: { $lt: after.conversation } }],
         };
-        const found = await collection()
+        const found = collection()
           .find({ user, ...below }, BOUNDED)
           .sort({ lastAt: -1, conversation: -1 })
-          .limit(limit)
-          .toArray();
-        return rows.complete(found);
+          .limit(limit);
+        return rows.complete(await database.read(() => found.toArray()));
       }),
     walk: ({ user, after = '', limit }) =>
       database.answer(async () => {
         if (limit === 0) return [];
-        const found = await collection()
+        const found = collection()
           .find({ user, conversation: { $gt: after } }, BOUNDED)
           .sort({ conversation: 1 })
-          .limit(limit)
-          .toArray();
-        return rows.complete(found);
+          .limit(limit);
+        return rows.complete(await database.read(() => found.toArray()));
       }),
     peers: (user, limit) =>
       database.answer(async () => {
         if (limit === 0) return [];
-        const found = await collection()
+        const found = collection()
           .find({ user }, { ...BOUNDED, projection: { _id: 0, peer: 1 } })
           .sort({ lastAt: -1, conversation: -1 })
-          .limit(limit)
-          .toArray();
-        return found.map(({ peer }) => peer);
+          .limit(limit);
+        return (await database.read(() => found.toArray())).map(({ peer }) => peer);
       }),
     unread: (user) =>
       database.answer(async () => {
         let unread = 0;
-        for (const row of await rows.complete(await collection().find({ user }, BOUNDED).toArray())) {
+        const found = collection().find({ user }, BOUNDED);
+        for (const row of await rows.complete(await database.read(() => found.toArray()))) {
           unread += row.peerSent - row.read.n;
         }
         return unread;

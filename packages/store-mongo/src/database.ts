@@ -1,5 +1,6 @@
 import { DuetError } from '@duet/contract';
 import { type ConnectOptions, Mongoose, mongo } from 'mongoose';
+import { createReadLine } from './read-line.ts';
 import { defineModels, type Models } from './schemas.ts';
 
 /** An operation that has no answer after this time is UNAVAILABLE: shorter than a client waits for its acknowledgement. */
@@ -14,6 +15,11 @@ export const BOUNDED = { maxTimeMS: TIMEOUT_MS };
 const DEAF_AFTER_MS = 10_000;
 /** Updates that travel together. */
 export const MAX_UPDATES = 64;
+const CONNECTIONS = 50;
+/** Reads of conversations under way at once; the other connections are for messages. */
+const READS_AT_ONCE = 40;
+/** A read that has waited so long would have too little time left. */
+const READ_PATIENCE_MS = 2_000;
 const DUPLICATE_KEY = 11_000;
 
 const options: ConnectOptions = {
@@ -29,7 +35,7 @@ const options: ConnectOptions = {
   // A connection whose server says nothing is given up, and with it what was asked on it.
   socketTimeoutMS: TIMEOUT_MS,
   heartbeatFrequencyMS: 2_000,
-  maxPoolSize: 50,
+  maxPoolSize: CONNECTIONS,
   maxIdleTimeMS: 60_000,
   appName: 'duet',
   autoIndex: false,
@@ -50,6 +56,8 @@ export interface Database {
    * costs the node half as much. When that fails, once more the driver's way, with its repeats.
    */
   first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;
+  /** What conversations are read with: many, for one answer. They wait for each other, and messages do not. */
+  read<T>(command: () => Promise<T>): Promise<T>;
   /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. `close` waits for it. */
   answer<T>(work: () => Promise<T>): Promise<T>;
   /** Connects if need be, makes missing indexes once, and asks the server. @throws DuetError UNAVAILABLE */
@@ -157,6 +165,7 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   return {
     answer,
     first,
+    read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS }),
     collection: <T extends mongo.Document>(name: keyof Models) => connected().collection<T>(name),
     ready: () =>
       answer(async () => {

@@ -45,20 +45,22 @@ export function createMessages(database: Database): MessageStore {
         // To MongoDB a limit of 0 is none.
         if (limit === 0) return [];
         const seq = { $lt: before, ...(after === undefined ? {} : { $gt: after }) };
-        const documents = await collection()
+        const found = collection()
           .find({ conversation, seq, ...visibleTo(viewer) }, BOUNDED)
           .sort({ seq: after === undefined ? -1 : 1 })
           .skip(skip)
-          .limit(limit)
-          .toArray();
+          .limit(limit);
+        const documents = await database.read(() => found.toArray());
         return (after === undefined ? documents.reverse() : documents).map(toEntry);
       }),
     get: (places) =>
       database.answer(async () => {
         const found = await Promise.all(
-          places.map(({ conversation, seq }) => collection().findOne({ conversation, seq }, BOUNDED)),
+          places.map(({ conversation, seq }) =>
+            database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq } })),
+          ),
         );
-        return found.filter((document) => document !== null).map(toEntry);
+        return found.filter((document) => document !== undefined).map(toEntry);
       }),
   };
 }
