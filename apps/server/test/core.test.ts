@@ -8,6 +8,7 @@ import {
   type Fanout,
   MAX_GROUP,
   messageId,
+  PATIENCE_MS,
   PRESENCE_GRACE_MS,
   type Store,
   seqOf,
@@ -297,7 +298,8 @@ describe('group commit', () => {
         }));
       },
     };
-    const commit = createGroupCommit(messages.append);
+    const clock = createManualClock();
+    const commit = createGroupCommit(messages.append, { clock });
     const draft = (n: number) => ({
       conversation: 'c',
       sender: 'a',
@@ -307,8 +309,24 @@ describe('group commit', () => {
       tempId: `${n}`,
       createdAt: n,
     });
-    return { commit, groups, draft, release: () => release?.() };
+    return { clock, commit, groups, draft, release: () => release?.() };
   }
+
+  test('M13 what has waited too long behind slow commits is refused untried', async () => {
+    const { clock, commit, groups, draft, release } = controlled();
+    const slow = commit.add(draft(0));
+    await settled();
+    const late = [commit.add(draft(1)), commit.add(draft(2))].map((added) => added.catch((error) => error.code));
+    await clock.advance(PATIENCE_MS + 1);
+    const inTime = commit.add(draft(3));
+    release();
+    await settled();
+    await settled();
+    expect(await Promise.all(late)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    expect(groups).toEqual([1, 1]);
+    release();
+    expect((await Promise.all([slow, inTime])).map(({ entry }) => entry.content)).toEqual(['0', '3']);
+  });
 
   test('M11 what arrives while a commit is under way shares the next one, in order and at most MAX_GROUP', async () => {
     const { commit, groups, draft, release } = controlled();

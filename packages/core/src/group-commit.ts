@@ -1,3 +1,5 @@
+import { DuetError } from '@duet/contract';
+import type { Clock } from './ports.ts';
 import { endOfTurn } from './turn.ts';
 
 /**
@@ -6,15 +8,32 @@ import { endOfTurn } from './turn.ts';
  */
 export const MAX_GROUP = 512;
 
+/**
+ * What has waited longer is refused untried. A store answers within 5 s, and a client waits 10 s for its acknowledgement:
+ * behind commits that fail, what is written for somebody who no longer waits would be in the way of its own repeat.
+ */
+export const PATIENCE_MS = 4_000;
+
 export interface GroupCommit<T, R> {
-  /** Queues an item behind all earlier ones; resolves when its group is durable. Calls in a row keep their order. */
+  /**
+   * Queues an item behind all earlier ones; resolves when its group is durable. Calls in a row keep their order.
+   * @throws DuetError UNAVAILABLE when its turn has not come in time
+   */
   add(item: T): Promise<R>;
   /** Resolves when nothing is queued or under way. */
   idle(): Promise<void>;
 }
 
+export interface GroupCommitOptions {
+  clock: Clock;
+  /** Hears of each group: its size, and the seconds that it took. */
+  committed?: (size: number, seconds: number) => void;
+}
+
 interface Waiting<T, R> {
   item: T;
+  /** By the clock's `elapsed`. */
+  since: number;
   resolve: (result: R) => void;
   reject: (error: unknown) => void;
 }
@@ -23,30 +42,39 @@ interface Waiting<T, R> {
  * Group commit: items that arrive while a commit is under way share the next one, so the cost of durability is paid
  * once for many and falls as load rises. (The idea is as old as databases: DeWitt et al., SIGMOD 1984.)
  * @param write commits a group, at most MAX_GROUP items in their order, and gives a result for each
- * @param committed hears of each group: its size, and the seconds that it took
  */
 export function createGroupCommit<T, R>(
   write: (items: T[]) => Promise<R[]>,
-  committed: (size: number, seconds: number) => void = () => {},
+  { clock, committed = () => {} }: GroupCommitOptions,
 ): GroupCommit<T, R> {
   const queue: Waiting<T, R>[] = [];
   let running: Promise<void> | undefined;
 
   async function commit(group: Waiting<T, R>[]): Promise<void> {
-    const start = performance.now();
+    if (group.length === 0) return;
+    const start = clock.elapsed();
     try {
       const results = await write(group.map((waiting) => waiting.item));
-      committed(group.length, (performance.now() - start) / 1000);
+      committed(group.length, (clock.elapsed() - start) / 1000);
       for (const [i, waiting] of group.entries()) waiting.resolve(results[i] as R);
     } catch (error) {
       for (const waiting of group) waiting.reject(error);
     }
   }
 
+  function turnAway(): void {
+    const oldest = clock.elapsed() - PATIENCE_MS;
+    const inTime = queue.findIndex(({ since }) => since >= oldest);
+    const late = queue.splice(0, inTime < 0 ? queue.length : inTime);
+    const cause = new Error('the commits before it took too long');
+    for (const { reject } of late) reject(new DuetError('UNAVAILABLE', { cause }));
+  }
+
   async function run(): Promise<void> {
     while (queue.length > 0) {
       // What other sockets have already sent joins this group.
       await endOfTurn();
+      turnAway();
       await commit(queue.splice(0, MAX_GROUP));
     }
     running = undefined;
@@ -55,7 +83,7 @@ export function createGroupCommit<T, R>(
   return {
     add(item) {
       return new Promise((resolve, reject) => {
-        queue.push({ item, resolve, reject });
+        queue.push({ item, since: clock.elapsed(), resolve, reject });
         running ??= run();
       });
     },

@@ -16,7 +16,7 @@ export type * from './admin-ports.ts';
 export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
-export { createGroupCommit, MAX_GROUP } from './group-commit.ts';
+export { createGroupCommit, MAX_GROUP, PATIENCE_MS } from './group-commit.ts';
 export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
@@ -66,8 +66,8 @@ export function createCore(deps: CoreDeps) {
   const people = createPeople({ users, presence: cluster.presence, clock });
   const sights = createSights({ store: store.privacy, clock });
   const access = createAccess({ people, sights, clock });
-  const commit = createGroupCommit(messages.append, deps.observe.committed);
-  const commitReceipts = createGroupCommit(receipts.advance);
+  const commit = createGroupCommit(messages.append, { clock, committed: deps.observe.committed });
+  const commitReceipts = createGroupCommit(receipts.advance, { clock });
   const sessions = createSessions({
     sessions: store.sessions,
     tokens: deps.tokens,
