@@ -9,6 +9,12 @@ const MAX_TAILS = 50_000;
 const TOGETHER = 12;
 /** Entries that other writers have put behind a place, in the mean, before it is cheaper to ask for each tail. */
 const FEW = 16;
+/** A server that takes longer for such a question has no good plan for it, and is asked one by one for a while. */
+const SLOW_MS = 200;
+const SLOW_FOR_MS = 10 * 60_000;
+
+/** So much of a message id names the conversation. */
+const ID_HEAD = 16;
 
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
@@ -27,42 +33,70 @@ export const visibleTo = (viewer: string | undefined) =>
   viewer === undefined ? {} : { $nor: [{ hidden: true as const, receiver: viewer }] };
 
 /**
- * The tails of conversations in which other writers were a little faster, by one question for all.
- * @returns those that were found; where too much was written meanwhile, none
- */
-export async function readTailsBehind(database: Database, places: Taken[]): Promise<Map<string, Tail>> {
-  const tails = new Map<string, Tail>();
-  if (places.length < TOGETHER) return tails;
-  const limit = places.length * FEW;
-  const entries = await database
-    .collection<MessageDocument>('messages')
-    .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, BOUNDED)
-    .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
-    .limit(limit)
-    .batchSize(limit)
-    .toArray();
-  if (entries.length === limit) return tails;
-  for (const entry of entries) {
-    if (entry.seq > (tails.get(entry.conversation)?.seq ?? 0)) tails.set(entry.conversation, entry);
-  }
-  return tails;
-}
-
-/**
  * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
  * log: an insert behind an old tail is refused by the unique index, and the tail is read again.
  */
 export function createTails(database: Database) {
   const tails = new Map<string, Tail>();
+  /** How far conversations have come elsewhere, as was heard, by the beginning of a message id. */
+  const hearsay = new Map<string, number>();
+  /** Until when nothing is asked together, by `performance.now()`. */
+  let slowUntil = 0;
+
+  async function entriesBehind(places: Taken[], limit: number): Promise<(Tail & Taken)[]> {
+    const start = performance.now();
+    try {
+      return await database
+        .collection<MessageDocument>('messages')
+        .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, BOUNDED)
+        .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
+        .limit(limit)
+        .batchSize(limit)
+        .toArray();
+    } finally {
+      const end = performance.now();
+      if (end - start > SLOW_MS) slowUntil = end + SLOW_FOR_MS;
+    }
+  }
 
   return {
+    /**
+     * The tails of conversations in which other writers were a little faster, by one question for all.
+     * @returns those that were found; none where too much was written meanwhile, or this is not worth while
+     */
+    async readBehind(places: Taken[]): Promise<Map<string, Tail>> {
+      const found = new Map<string, Tail>();
+      if (places.length < TOGETHER || performance.now() < slowUntil) return found;
+      const limit = places.length * FEW;
+      const entries = await entriesBehind(places, limit);
+      if (entries.length === limit) return found;
+      for (const entry of entries) {
+        if (entry.seq > (found.get(entry.conversation)?.seq ?? 0)) found.set(entry.conversation, entry);
+      }
+      return found;
+    },
+    /** Another node has stored the message with this id. */
+    heardOf(id: string): void {
+      const [conversation, seq] = [id.slice(0, ID_HEAD), Number.parseInt(id.slice(ID_HEAD), 16)];
+      if (hearsay.size >= MAX_TAILS) hearsay.delete(hearsay.keys().next().value as string);
+      hearsay.set(conversation, seq);
+    },
+    /** The place up to which others have written since, by what was heard, of those conversations that are remembered. */
+    outdated(conversations: string[]): Taken[] {
+      if (hearsay.size === 0) return [];
+      return conversations.flatMap((conversation) => {
+        const seq = hearsay.get(conversation.slice(0, ID_HEAD)) ?? 0;
+        const tail = tails.get(conversation);
+        return tail && tail.seq < seq ? [{ conversation, seq }] : [];
+      });
+    },
     /** undefined: the conversation has no entry. */
     get: (conversation: string): Tail | Promise<Tail | undefined> =>
       // Never what has not reached a majority: a failover may take it back, and an entry behind it would stand behind a
       // hole for ever. It holds its place all the same, so an insert there is refused and tried again.
       tails.get(conversation) ?? readTail(database, conversation),
     /** An entry that is durable. */
-    set({ conversation, seq, sent }: Entry): void {
+    set({ conversation, seq, sent }: Tail & Taken): void {
       tails.delete(conversation);
       if (tails.size >= MAX_TAILS) tails.delete(tails.keys().next().value as string);
       tails.set(conversation, { seq, sent });
@@ -72,3 +106,4 @@ export function createTails(database: Database) {
     },
   };
 }
+export type Tails = ReturnType<typeof createTails>;
