@@ -29,6 +29,12 @@ interface Refused {
 /** Drafts whose first has been refused as often as that may be repeats. */
 const LOOK_AT = 3;
 
+/**
+ * The most that one ordered insert holds. FerretDB 1.24 forgets at each hundredth document that it should have stopped, and
+ * stores what is behind a refused one: a hole for ever.
+ */
+const ORDERED_AT_ONCE = 100;
+
 /** What no two messages of a conversation share. */
 const nameOf = ({ sender, tempId }: Pick<Draft, 'sender' | 'tempId'>) => `${sender} ${tempId}`;
 const toEntry = ({ _id, ...entry }: MessageDocument): Entry => ({ id: _id, ...entry });
@@ -115,16 +121,18 @@ function createAppend(database: Database, tails: Tails): (drafts: Draft[]) => Pr
     return chain.pending.slice(0, count).map(({ draft }) => (tail = nextEntry(draft, tail)));
   }
 
-  /** @returns the indexes of the entries that a unique index refused */
+  /** @returns the indexes of the entries that a unique index refused; ordered, that is the first one, and none behind it is stored */
   async function insert(entries: Entry[], ordered: boolean): Promise<number[]> {
-    if (entries.length === 0) return [];
-    try {
-      await collection().insertMany(entries.map(toDocument), { ordered });
-      return [];
-    } catch (error) {
-      for (const { conversation } of entries) tails.forget(conversation);
-      return duplicates(error);
+    const atOnce = ordered ? ORDERED_AT_ONCE : entries.length;
+    for (let start = 0; start < entries.length; start += atOnce) {
+      try {
+        await collection().insertMany(entries.slice(start, start + atOnce).map(toDocument), { ordered });
+      } catch (error) {
+        for (const { conversation } of entries) tails.forget(conversation);
+        return duplicates(error).map((index) => start + index);
+      }
     }
+    return [];
   }
 
   /** Lets the first drafts of a chain know that they are stored; the one behind them was refused, unless all are. */

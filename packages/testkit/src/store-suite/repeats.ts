@@ -55,6 +55,19 @@ export function repeatTests(under: () => StoreUnderTest): void {
     expect(entries.at(-1)?.sent.toSorted()).toEqual([3, 4]);
   });
 
+  it('[S8] a repeat among hundreds of new drafts leaves no hole in any conversation', async () => {
+    const [one, other] = [pair(), pair()];
+    const old = one.draft(one.low);
+    await append([old]);
+    const drafts = [one.draft(one.high), old, ...upTo(250).map(() => other.draft(other.low))];
+    const results = await append(drafts);
+    expect(results.map(({ entry }) => entry.seq)).toEqual([2, 1, ...upTo(250)]);
+    expect(results.map(({ fresh }) => fresh)).toEqual([true, false, ...upTo(250).map(() => true)]);
+    const stored = await all(other.id);
+    expect(seqs(stored)).toEqual(upTo(250));
+    expect(stored.map(({ tempId }) => tempId)).toEqual(drafts.slice(2).map(({ tempId }) => tempId));
+  });
+
   it('[S8] a whole group again is the same answer', async () => {
     const pairs = upTo(16).map(() => pair());
     const drafts = upTo(64).map((i) => {
