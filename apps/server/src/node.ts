@@ -25,7 +25,6 @@ import { createFanout } from './socket/fanout.ts';
 import { createFloodGuard } from './socket/floods.ts';
 import { guardSockets } from './socket/guard.ts';
 import { createEventHandlers } from './socket/handlers.ts';
-import { messageTold } from './socket/hearsay.ts';
 import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
 
 const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
@@ -187,10 +186,6 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     log.warn('live events may have been missed: local clients read again');
     metrics.gap();
     fanout.toLocal({ name: 'resync', payload: {} });
-  });
-  cluster.onRelayed?.((words) => {
-    const id = messageTold(words);
-    if (id !== undefined) store.messages.heardOf?.(id);
   });
   const guard = guardSockets(io, core, clock);
   const bindEvents = createEventBinder({

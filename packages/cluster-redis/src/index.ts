@@ -31,7 +31,6 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   const presence = createPresence(run, clock);
   const channels = createChannels(pub, sub);
   const gapListeners: (() => void)[] = [];
-  let relayed: (words: string) => void = () => {};
 
   const fence = perTurn<never, void>(() => inTime(channels.fence()));
 
@@ -52,14 +51,11 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   });
 
   return {
-    socketAdapter: createSocketAdapter(channels, { prefix, relayed: (words) => relayed(words) }),
+    socketAdapter: createSocketAdapter(channels, prefix),
     presence,
     limiter: createLimiter(run, clock),
     fence,
     onGap: (listener) => void gapListeners.push(listener),
-    onRelayed(listener) {
-      relayed = listener;
-    },
     ready: connections.ready,
     async close() {
       stopProbing();

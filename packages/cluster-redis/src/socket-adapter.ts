@@ -56,13 +56,6 @@ function hasAudience(adapter: Adapter, { rooms, except }: BroadcastOptions): boo
   return false;
 }
 
-export interface SocketAdapterOptions {
-  /** Begins the name of every channel. */
-  prefix: string;
-  /** Sees each event that another node sent to sockets of this one, in Socket.IO's words. */
-  relayed: (words: string) => void;
-}
-
 /**
  * Socket.IO's own adapter for the sockets of this node, and channels to the other nodes: one for each room that has a
  * socket here, and one that all nodes listen to. So a packet costs the nodes that hold its room.
@@ -72,10 +65,7 @@ export interface SocketAdapterOptions {
  * published only when another node has one of them. What spans nodes beside emitting and disconnecting (counting
  * sockets, acknowledged broadcasts) does not exist here: it would cost all nodes.
  */
-export function createSocketAdapter(
-  channels: Channels,
-  { prefix, relayed }: SocketAdapterOptions,
-): (namespace: Namespace) => Adapter {
+export function createSocketAdapter(channels: Channels, prefix: string): (namespace: Namespace) => Adapter {
   const self = randomBytes(NODE_ID_BYTES).toString('hex');
 
   // Socket.IO says `new` to it, which an arrow function does not take.
@@ -95,10 +85,8 @@ export function createSocketAdapter(
       const options = { rooms: roomsOf(channel) };
       const kind = message[KIND_AT];
       const text = message.slice(KIND_AT + 1);
-      if (kind === KINDS.event) {
-        relayed(text);
-        local.broadcast(eventOf(text), options);
-      } else local.disconnectSockets(options, kind === KINDS.close);
+      if (kind === KINDS.event) local.broadcast(eventOf(text), options);
+      else local.disconnectSockets(options, kind === KINDS.close);
     });
 
     const wordsOf = (packet: Packet) =>

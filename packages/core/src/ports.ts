@@ -103,11 +103,6 @@ export interface MessageStore {
   }): Promise<Entry[]>;
   /** The entries that exist at these places, in any order. */
   get(places: { conversation: string; seq: number }[]): Promise<Entry[]>;
-  /**
-   * Another node says that it has stored the message with this id. Nothing is built on that word: it says where it is
-   * worth looking before the next entry of that conversation is placed.
-   */
-  heardOf?(id: string): void;
 }
 
 /**
@@ -330,8 +325,6 @@ export interface Cluster {
   fence(): Promise<void>;
   /** `listener` is called when live events may have been missed by this node's sockets. */
   onGap(listener: () => void): void;
-  /** `listener` sees each event that another node sent to sockets of this one, in Socket.IO's words. */
-  onRelayed?(listener: (words: string) => void): void;
   ready(): Promise<void>;
   /** Clears this node's own presence, then lets go of connections. */
   close(): Promise<void>;

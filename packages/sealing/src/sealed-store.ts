@@ -70,7 +70,6 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
 
   const underWay = new Set<Promise<unknown>>();
   const messages: MessageStore = {
-    ...store.messages,
     append(drafts) {
       const appending = append(drafts);
       underWay.add(appending);

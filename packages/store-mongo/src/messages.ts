@@ -3,7 +3,7 @@ import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { MessageDocument } from './schemas.ts';
-import { createTails, readTail, type Tail, type Tails, visibleTo } from './tails.ts';
+import { createTails, readTail, type Tail, visibleTo } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -42,12 +42,10 @@ const toDocument = ({ id: _id, ...entry }: Entry): MessageDocument => ({ _id, ..
 
 export function createMessages(database: Database): MessageStore {
   const collection = () => database.collection<MessageDocument>('messages');
-  const tails = createTails(database);
-  const append = createAppend(database, tails);
+  const append = createAppend(database);
 
   return {
     append: (drafts) => database.answer(() => append(drafts)),
-    heardOf: tails.heardOf,
     page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
       database.answer(async () => {
         // To MongoDB a limit of 0 is none.
@@ -78,8 +76,9 @@ export function createMessages(database: Database): MessageStore {
  * behind the other, so that none stands without the one before; those of different conversations share commands, because
  * a command costs as much as twenty messages in it.
  */
-function createAppend(database: Database, tails: Tails): (drafts: Draft[]) => Promise<Appended[]> {
+function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended[]> {
   const collection = () => database.collection<MessageDocument>('messages');
+  const tails = createTails(database);
 
   /**
    * Repeats leave a chain, all at once: after an outage everybody repeats everything, and a round for each of them would
@@ -183,21 +182,6 @@ function createAppend(database: Database, tails: Tails): (drafts: Draft[]) => Pr
   }
 
   /**
-   * Looks together at the conversations that have gone on at other nodes, before places there are refused one by one. What
-   * was heard says where to look; what is read there counts.
-   */
-  async function catchUp(chains: Chain[]): Promise<void> {
-    const places = tails.outdated(chains.map(({ conversation }) => conversation));
-    if (places.length === 0) return;
-    const found = await tails.readBehind(places);
-    for (const { conversation } of places) {
-      const tail = found.get(conversation);
-      if (tail) tails.set({ conversation, ...tail });
-      else tails.forget(conversation);
-    }
-  }
-
-  /**
    * A round of two commands: where another writer is at work shows with the first drafts, and what is behind those that
    * were taken follows. Conversations in which another writer was faster wait until the others are done: by then that one
    * is done too, and reading its tail is worth while.
@@ -221,7 +205,6 @@ function createAppend(database: Database, tails: Tails): (drafts: Draft[]) => Pr
       else chains.set(conversation, { conversation, pending: [pending] });
     }
     const deadline = performance.now() + TIMEOUT_MS;
-    await catchUp([...chains.values()]);
     for (let left = [...chains.values()]; left.length > 0; left = left.filter(({ pending }) => pending.length > 0)) {
       if (performance.now() > deadline) throw new Error('other writers were faster all the time');
       await appendSome(left);

@@ -13,9 +13,6 @@ const FEW = 16;
 const SLOW_MS = 200;
 const SLOW_FOR_MS = 10 * 60_000;
 
-/** So much of a message id names the conversation. */
-const ID_HEAD = 16;
-
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
@@ -38,8 +35,6 @@ export const visibleTo = (viewer: string | undefined) =>
  */
 export function createTails(database: Database) {
   const tails = new Map<string, Tail>();
-  /** How far conversations have come elsewhere, as was heard, by the beginning of a message id. */
-  const hearsay = new Map<string, number>();
   /** Until when nothing is asked together, by `performance.now()`. */
   let slowUntil = 0;
 
@@ -75,28 +70,13 @@ export function createTails(database: Database) {
       }
       return found;
     },
-    /** Another node has stored the message with this id. */
-    heardOf(id: string): void {
-      const [conversation, seq] = [id.slice(0, ID_HEAD), Number.parseInt(id.slice(ID_HEAD), 16)];
-      if (hearsay.size >= MAX_TAILS) hearsay.delete(hearsay.keys().next().value as string);
-      hearsay.set(conversation, seq);
-    },
-    /** The place up to which others have written since, by what was heard, of those conversations that are remembered. */
-    outdated(conversations: string[]): Taken[] {
-      if (hearsay.size === 0) return [];
-      return conversations.flatMap((conversation) => {
-        const seq = hearsay.get(conversation.slice(0, ID_HEAD)) ?? 0;
-        const tail = tails.get(conversation);
-        return tail && tail.seq < seq ? [{ conversation, seq }] : [];
-      });
-    },
     /** undefined: the conversation has no entry. */
     get: (conversation: string): Tail | Promise<Tail | undefined> =>
       // Never what has not reached a majority: a failover may take it back, and an entry behind it would stand behind a
       // hole for ever. It holds its place all the same, so an insert there is refused and tried again.
       tails.get(conversation) ?? readTail(database, conversation),
     /** An entry that is durable. */
-    set({ conversation, seq, sent }: Tail & Taken): void {
+    set({ conversation, seq, sent }: Entry): void {
       tails.delete(conversation);
       if (tails.size >= MAX_TAILS) tails.delete(tails.keys().next().value as string);
       tails.set(conversation, { seq, sent });
@@ -106,4 +86,3 @@ export function createTails(database: Database) {
     },
   };
 }
-export type Tails = ReturnType<typeof createTails>;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { conversationOf, type Draft, messageId } from '@duet/core';
+import { conversationOf, type Draft } from '@duet/core';
 import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite, storesOn } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConversations, createReceipts } from '../src/conversations.ts';
@@ -237,40 +237,6 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     const forever = expect(database.answer(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await database.close();
     await forever;
-  });
-
-  test('N10 what was heard of other nodes saves refused places, and is not believed', async () => {
-    const uri = newUri();
-    const other = createMongoStore({ uri });
-    const database = createDatabase(uri, { monitorCommands: true });
-    await Promise.all([other.ready(), database.ready()]);
-    const one = createMessages(database);
-    let inserts = 0;
-    database.client().on('commandStarted', ({ command }) => (inserts += command.insert === 'messages' ? 1 : 0));
-    /** As many conversations as are asked for one by one, and so many that they are asked for together. */
-    const peers = (count: number) => Array.from({ length: count }, (_, i) => `${count}`.padEnd(22, 'c') + (10 + i));
-    for (const people of [peers(2), peers(20)]) {
-      const drafts = (round: string, from = LOW) =>
-        people.map(
-          (peer): Draft => ({
-            ...draft(1, from),
-            conversation: conversationOf(LOW, peer).id,
-            sender: from === LOW ? LOW : peer,
-            receiver: from === LOW ? peer : LOW,
-            tempId: round,
-          }),
-        );
-      await one.append(drafts('first'));
-      for (const { entry } of await other.messages.append(drafts('second', HIGH))) one.heardOf?.(entry.id);
-      inserts = 0;
-      const third = await one.append(drafts('third'));
-      expect(third.map(({ entry }) => entry.seq)).toEqual(people.map(() => 3));
-      expect(inserts).toBe(1);
-      for (const { entry } of third) one.heardOf?.(messageId(entry.conversation, 99));
-      const fourth = await one.append(drafts('fourth'));
-      expect(fourth.map(({ entry }) => entry.seq)).toEqual(people.map(() => 4));
-    }
-    await Promise.all([other.close(), database.close()]);
   });
 
   test('N6 two nodes that make the first entry of a conversation at once leave one row for each side', async () => {
