@@ -13,8 +13,8 @@ const DOCUMENT = fileURLToPath(new URL('../../../docs/openapi.json', import.meta
 const ENDING = ['logout', 'endSession', 'deleteAccount'];
 /** What is so by decision: unknown fields are dropped, large pages cut, a route that does not exist is not found. */
 const BY_DECISION = ['unsupported_method', 'negative_data_rejection', 'positive_data_acceptance'];
-/** What a minute makes many times over. */
-const MIN_CASES = 500;
+/** What it makes many times over. */
+const MIN_CASES = 8 * Number(seconds);
 
 using folder = temporaryFolder();
 const server = await startServer(MAIN, { DATA_DIR: folder.path });

@@ -14,10 +14,17 @@ export const MAX_GROUP = 512;
  */
 export const PATIENCE_MS = 4_000;
 
+/** UNAVAILABLE, and nothing was stored. */
+export class Untried extends DuetError {
+  constructor() {
+    super('UNAVAILABLE', { cause: new Error('the commits before it took too long') });
+  }
+}
+
 export interface GroupCommit<T, R> {
   /**
    * Queues an item behind all earlier ones; resolves when its group is durable. Calls in a row keep their order.
-   * @throws DuetError UNAVAILABLE when its turn has not come in time
+   * @throws Untried when its turn has not come in time
    */
   add(item: T): Promise<R>;
   /** Resolves when nothing is queued or under way. */
@@ -66,8 +73,7 @@ export function createGroupCommit<T, R>(
     const oldest = clock.elapsed() - PATIENCE_MS;
     const inTime = queue.findIndex(({ since }) => since >= oldest);
     const late = queue.splice(0, inTime < 0 ? queue.length : inTime);
-    const cause = new Error('the commits before it took too long');
-    for (const { reject } of late) reject(new DuetError('UNAVAILABLE', { cause }));
+    for (const { reject } of late) reject(new Untried());
   }
 
   async function run(): Promise<void> {

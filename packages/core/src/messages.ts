@@ -1,7 +1,7 @@
 import { type ClientEventPayload, DuetError, type Message, type RouteData, type RouteInput } from '@duet/contract';
 import { type Access, type AccessRules, userNotFound } from './access.ts';
 import { createCache } from './cache.ts';
-import type { GroupCommit } from './group-commit.ts';
+import { type GroupCommit, Untried } from './group-commit.ts';
 import type { People } from './people.ts';
 import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
 import { type Sights, seenBy } from './privacy.ts';
@@ -42,7 +42,7 @@ export function createMessages(deps: MessageDeps) {
     try {
       return await deps.commit.add(draft);
     } catch (error) {
-      unsure.set(keyOf(draft), true);
+      if (!(error instanceof Untried)) unsure.set(keyOf(draft), true);
       throw error;
     }
   }
@@ -107,7 +107,10 @@ export function createMessages(deps: MessageDeps) {
       if (isOther && !entry.unreadable) throw new DuetError('IDEMPOTENCY_CONFLICT');
       if (isUntold(appended)) return { message: announce(entry, access, caller), tempId };
       deps.repeated();
-      const [inbox] = await deps.conversations.get([{ user: entry.receiver, conversation: entry.conversation }]);
+      // Stored it is: a store that is too busy to say whether it was read must not let it be sent once more.
+      const [inbox] = await deps.conversations
+        .get([{ user: entry.receiver, conversation: entry.conversation }])
+        .catch(() => []);
       const sight = (await deps.sights.forViewer(caller.user, [entry.receiver]))(entry.receiver);
       return { message: view(entry, access, inbox && marksSeen(inbox, sight)), tempId };
     },

@@ -8,6 +8,7 @@ import {
   type Watermark,
 } from '@duet/core';
 import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
+import type { ReadLine } from './read-line.ts';
 import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { readTail } from './tails.ts';
 
@@ -19,9 +20,8 @@ const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
  * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
  * watermarks what was read and delivered. Each has one source, so nothing can drift, whoever dies in between.
  */
-function createRows(database: Database) {
-  const tailOf = (conversation: string, viewer?: string) =>
-    database.read(() => readTail(database, conversation, viewer));
+function createRows(database: Database, read: ReadLine) {
+  const tailOf = (conversation: string, viewer?: string) => read(() => readTail(database, conversation, viewer));
 
   async function watermark(user: string, mark: string): Promise<Watermark> {
     const query: FirstQuery = {
@@ -29,7 +29,7 @@ function createRows(database: Database) {
       sort: { n: -1 },
       projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 },
     };
-    return (await database.read(() => database.first<Watermark>('watermarks', query))) ?? UNMARKED;
+    return (await read(() => database.first<Watermark>('watermarks', query))) ?? UNMARKED;
   }
 
   async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
@@ -49,15 +49,16 @@ function createRows(database: Database) {
     async get(user: string, conversation: string): Promise<InboxRow | undefined> {
       // The user stands in every filter: it is the shard key.
       const query = { filter: { _id: rowId(user, conversation), user } };
-      const row = await database.read(() => database.first<InboxDocument>('inbox', query));
+      const row = await read(() => database.first<InboxDocument>('inbox', query));
       return row ? (await complete(row))[0] : undefined;
     },
   };
 }
 
+/** Cursors are made when it is their turn: the driver keeps each until it is used up or closed. */
 export function createConversations(database: Database): ConversationStore {
   const collection = () => database.collection<InboxDocument>('inbox');
-  const rows = createRows(database);
+  const rows = createRows(database, database.read);
 
   return {
     get: (keys) =>
@@ -73,35 +74,41 @@ export function createConversations(database: Database): ConversationStore {
           lastAt: { $lte: after.lastAt },
           $or: [{ lastAt: { $lt: after.lastAt } }, { conversation: { $lt: after.conversation } }],
         };
-        const found = collection()
-          .find({ user, ...below }, BOUNDED)
-          .sort({ lastAt: -1, conversation: -1 })
-          .limit(limit);
-        return rows.complete(await database.read(() => found.toArray()));
+        const find = () =>
+          collection()
+            .find({ user, ...below }, BOUNDED)
+            .sort({ lastAt: -1, conversation: -1 })
+            .limit(limit)
+            .toArray();
+        return rows.complete(await database.read(find));
       }),
     walk: ({ user, after = '', limit }) =>
       database.answer(async () => {
         if (limit === 0) return [];
-        const found = collection()
-          .find({ user, conversation: { $gt: after } }, BOUNDED)
-          .sort({ conversation: 1 })
-          .limit(limit);
-        return rows.complete(await database.read(() => found.toArray()));
+        const find = () =>
+          collection()
+            .find({ user, conversation: { $gt: after } }, BOUNDED)
+            .sort({ conversation: 1 })
+            .limit(limit)
+            .toArray();
+        return rows.complete(await database.read(find));
       }),
     peers: (user, limit) =>
       database.answer(async () => {
         if (limit === 0) return [];
-        const found = collection()
-          .find({ user }, { ...BOUNDED, projection: { _id: 0, peer: 1 } })
-          .sort({ lastAt: -1, conversation: -1 })
-          .limit(limit);
-        return (await database.read(() => found.toArray())).map(({ peer }) => peer);
+        const find = () =>
+          collection()
+            .find({ user }, { ...BOUNDED, projection: { _id: 0, peer: 1 } })
+            .sort({ lastAt: -1, conversation: -1 })
+            .limit(limit)
+            .toArray();
+        return (await database.read(find)).map(({ peer }) => peer);
       }),
     unread: (user) =>
       database.answer(async () => {
         let unread = 0;
-        const found = collection().find({ user }, BOUNDED);
-        for (const row of await rows.complete(await database.read(() => found.toArray()))) {
+        const find = () => collection().find({ user }, BOUNDED).toArray();
+        for (const row of await rows.complete(await database.read(find))) {
           unread += row.peerSent - row.read.n;
         }
         return unread;
@@ -111,7 +118,7 @@ export function createConversations(database: Database): ConversationStore {
 
 export function createReceipts(database: Database): ReceiptStore {
   const collection = () => database.collection<StepDocument>('watermarks');
-  const rows = createRows(database);
+  const rows = createRows(database, database.readForReceipts);
 
   /** Steps that no longer count. What stays behind when this fails is removed by the next one. */
   function prune(mark: string, user: string, { from, at }: Watermark): void {

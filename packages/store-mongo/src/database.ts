@@ -1,6 +1,6 @@
 import { DuetError } from '@duet/contract';
 import { type ConnectOptions, Mongoose, mongo } from 'mongoose';
-import { createReadLine } from './read-line.ts';
+import { createReadLine, type ReadLine } from './read-line.ts';
 import { defineModels, type Models } from './schemas.ts';
 
 /** An operation that has no answer after this time is UNAVAILABLE: shorter than a client waits for its acknowledgement. */
@@ -16,8 +16,9 @@ const DEAF_AFTER_MS = 10_000;
 /** Updates that travel together. */
 export const MAX_UPDATES = 64;
 const CONNECTIONS = 50;
-/** Reads of conversations under way at once; the other connections are for messages. */
-const READS_AT_ONCE = 40;
+/** Reads of conversations under way at once, and those for receipts; the other connections are for everything else. */
+const READS_AT_ONCE = 32;
+const RECEIPT_READS_AT_ONCE = 8;
 /** A read that has waited so long would have too little time left. */
 const READ_PATIENCE_MS = 2_000;
 const DUPLICATE_KEY = 11_000;
@@ -57,7 +58,9 @@ export interface Database {
    */
   first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;
   /** What conversations are read with: many, for one answer. They wait for each other, and messages do not. */
-  read<T>(command: () => Promise<T>): Promise<T>;
+  read: ReadLine;
+  /** The same for receipts: a group of them stands or falls together, so none of its reads is turned away early. */
+  readForReceipts: ReadLine;
   /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. `close` waits for it. */
   answer<T>(work: () => Promise<T>): Promise<T>;
   /** Connects if need be, makes missing indexes once, and asks the server. @throws DuetError UNAVAILABLE */
@@ -165,7 +168,12 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   return {
     answer,
     first,
-    read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS }),
+    read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS, givenUpMs: TIMEOUT_MS }),
+    readForReceipts: createReadLine({
+      atOnce: RECEIPT_READS_AT_ONCE,
+      patienceMs: TIMEOUT_MS,
+      givenUpMs: TIMEOUT_MS,
+    }),
     collection: <T extends mongo.Document>(name: keyof Models) => connected().collection<T>(name),
     ready: () =>
       answer(async () => {

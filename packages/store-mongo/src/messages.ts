@@ -51,12 +51,15 @@ export function createMessages(database: Database): MessageStore {
         // To MongoDB a limit of 0 is none.
         if (limit === 0) return [];
         const seq = { $lt: before, ...(after === undefined ? {} : { $gt: after }) };
-        const found = collection()
-          .find({ conversation, seq, ...visibleTo(viewer) }, BOUNDED)
-          .sort({ seq: after === undefined ? -1 : 1 })
-          .skip(skip)
-          .limit(limit);
-        const documents = await database.read(() => found.toArray());
+        // Made when its turn comes: the driver keeps each cursor until it is used up or closed.
+        const find = () =>
+          collection()
+            .find({ conversation, seq, ...visibleTo(viewer) }, BOUNDED)
+            .sort({ seq: after === undefined ? -1 : 1 })
+            .skip(skip)
+            .limit(limit)
+            .toArray();
+        const documents = await database.read(find);
         return (after === undefined ? documents.reverse() : documents).map(toEntry);
       }),
     get: (places) =>
@@ -86,6 +89,7 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
    */
   async function leaveOutRepeats(chain: Chain): Promise<void> {
     const { conversation, pending } = chain;
+    const [head] = pending;
     const senders = new Set(pending.map(({ draft }) => draft.sender));
     const tempIds = pending.map(({ draft }) => draft.tempId);
     const found = await collection()
@@ -99,7 +103,7 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
       if (document) done({ entry: toEntry(document), fresh: false });
       return document === undefined;
     });
-    delete chain.refused;
+    if (chain.pending[0] !== head) delete chain.refused;
   }
 
   /**

@@ -4,14 +4,25 @@ interface Waiting {
   giveUp: (error: Error) => void;
 }
 
+export interface ReadLineOptions {
+  /** Reads under way at once. */
+  atOnce: number;
+  /** Whoever has waited longer is turned away, in ms. */
+  patienceMs: number;
+  /** A read that has no outcome after this time, in ms, holds its place no longer: it may never have one. */
+  givenUpMs: number;
+}
+
+/** Runs a read when it is its turn; rejects when that has not come in time. */
+export type ReadLine = <T>(read: () => Promise<T>) => Promise<T>;
+
 /**
  * Lets so many reads at once to the database, so that writes never wait behind them for a connection. The newest goes
  * first, and whoever has waited longer than `patienceMs` is turned away: a database that is asked more than it can answer
  * then answers some in time, where the order of arrival would make all of them late. (After Facebook's adaptive LIFO;
  * B. Maurer, "Fail at Scale", ACM Queue 2015.)
- * @returns a function that runs a read when it is its turn; it rejects when that has not come in time
  */
-export function createReadLine({ atOnce, patienceMs }: { atOnce: number; patienceMs: number }) {
+export function createReadLine({ atOnce, patienceMs, givenUpMs }: ReadLineOptions): ReadLine {
   /** Oldest first. */
   let waiting: Waiting[] = [];
   let underWay = 0;
@@ -34,10 +45,25 @@ export function createReadLine({ atOnce, patienceMs }: { atOnce: number; patienc
     new Promise((resolve, reject) => {
       const begin = () => {
         underWay += 1;
-        Promise.try(read).then(resolve, reject).finally(next);
+        const leave = once(next);
+        const timer = setTimeout(leave, givenUpMs);
+        Promise.try(read)
+          .then(resolve, reject)
+          .finally(() => {
+            clearTimeout(timer);
+            leave();
+          });
       };
       if (underWay < atOnce) return begin();
       turnAway();
       waiting.push({ since: performance.now(), begin, giveUp: reject });
     });
+}
+
+function once(act: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) act();
+    done = true;
+  };
 }

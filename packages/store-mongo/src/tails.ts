@@ -1,5 +1,5 @@
 import type { Entry } from '@duet/core';
-import { BOUNDED, type Database } from './database.ts';
+import type { Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
 
 /** Conversations whose last entry is remembered. */
@@ -11,7 +11,9 @@ const TOGETHER = 12;
 const FEW = 16;
 /** A server that takes longer for such a question has no good plan for it, and is asked one by one for a while. */
 const SLOW_MS = 200;
-const SLOW_FOR_MS = 10 * 60_000;
+const SLOW_FOR_MS = 60_000;
+/** As long as the other questions would take at most. */
+const maxTimeMS = 1_000;
 
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
@@ -38,16 +40,19 @@ export function createTails(database: Database) {
   /** Until when nothing is asked together, by `performance.now()`. */
   let slowUntil = 0;
 
-  async function entriesBehind(places: Taken[], limit: number): Promise<(Tail & Taken)[]> {
+  /** undefined when that cannot be had in a moment: it saves questions, and nothing depends on it. */
+  async function entriesBehind(places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> {
     const start = performance.now();
     try {
       return await database
         .collection<MessageDocument>('messages')
-        .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, BOUNDED)
+        .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, { maxTimeMS })
         .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
         .limit(limit)
         .batchSize(limit)
         .toArray();
+    } catch {
+      return undefined;
     } finally {
       const end = performance.now();
       if (end - start > SLOW_MS) slowUntil = end + SLOW_FOR_MS;
@@ -64,7 +69,7 @@ export function createTails(database: Database) {
       if (places.length < TOGETHER || performance.now() < slowUntil) return found;
       const limit = places.length * FEW;
       const entries = await entriesBehind(places, limit);
-      if (entries.length === limit) return found;
+      if (!entries || entries.length === limit) return found;
       for (const entry of entries) {
         if (entry.seq > (found.get(entry.conversation)?.seq ?? 0)) found.set(entry.conversation, entry);
       }

@@ -15,7 +15,7 @@ function reads() {
 
 describe('the line of reads', () => {
   test('N9 so many reads are under way at once, and the newest of those that wait goes first', async () => {
-    const inLine = createReadLine({ atOnce: 2, patienceMs: 60_000 });
+    const inLine = createReadLine({ atOnce: 2, patienceMs: 60_000, givenUpMs: 60_000 });
     const { begun, read, end } = reads();
     const answers = ['a', 'b', 'c', 'd', 'e'].map((name) => inLine(read(name)));
     expect(begun).toEqual(['a', 'b']);
@@ -33,7 +33,7 @@ describe('the line of reads', () => {
   });
 
   test('N9 a read that has waited too long is never begun, and one that fails makes room', async () => {
-    const inLine = createReadLine({ atOnce: 1, patienceMs: 0 });
+    const inLine = createReadLine({ atOnce: 1, patienceMs: -1, givenUpMs: 60_000 });
     const failing = inLine(() => Promise.reject(new Error('no answer')));
     const { begun, read } = reads();
     const late = inLine(read('late'));
@@ -41,5 +41,20 @@ describe('the line of reads', () => {
     await expect(late).rejects.toThrow('too much is asked');
     expect(begun).toEqual([]);
     await expect(inLine(() => Promise.resolve('new'))).resolves.toBe('new');
+  });
+
+  test('N9 a read that never ends holds its place for a while only', async () => {
+    const inLine = createReadLine({ atOnce: 1, patienceMs: 60_000, givenUpMs: 1 });
+    const { begun, read, end } = reads();
+    const never = inLine(read('never'));
+    await expect(inLine(() => Promise.resolve('next'))).resolves.toBe('next');
+    // When it ends after all, that makes no room twice.
+    end('never');
+    await never;
+    const waits = inLine(read('a'));
+    void inLine(read('b'));
+    expect(begun).toEqual(['never', 'a']);
+    end('a');
+    await waits;
   });
 });

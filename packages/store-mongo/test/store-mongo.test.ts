@@ -129,6 +129,23 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
+  test('N9 messages are stored while more reads are under way than there are connections', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    const messages = createMessages(database);
+    let begun = 0;
+    const hang = () => {
+      begun += 1;
+      return new Promise<void>(() => {});
+    };
+    for (let i = 0; i < 200; i++) void database.read(hang).catch(() => {});
+    const [appended] = await messages.append([draft(1)]);
+    expect(appended).toMatchObject({ fresh: true, entry: { seq: 1 } });
+    expect(begun).toBeLessThan(50);
+    await expect(messages.page({ conversation, limit: 10 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await database.close();
+  });
+
   test('N3 a server that is not there yet is UNAVAILABLE, and found when it comes', async () => {
     await using late = await startMongo();
     if (!late.process) return;

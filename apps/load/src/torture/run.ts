@@ -35,7 +35,7 @@ export interface RunOptions {
   people: number;
   /** With how many of the others each of them begins a conversation. */
   peers: number;
-  /** The most that they send at once. */
+  /** The most that one of them sends at once. */
   burst: number;
   /** Where the history is written. */
   folder: string;
