@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { startGroup, startMongo } from '@duet/testkit/cluster';
+import { startGroup } from '@duet/testkit/cluster';
 import { GENERATOR_CORE, pinned } from '../subject.ts';
 
 const MEMORY = fileURLToPath(new URL('./memory-mongo.ts', import.meta.url));
@@ -9,9 +9,6 @@ const MEMORY = fileURLToPath(new URL('./memory-mongo.ts', import.meta.url));
 export interface Database extends AsyncDisposable {
   url: string;
 }
-
-/** A server that speaks MongoDB's protocol, as the tests find one. */
-export const startServer: () => Promise<Database> = startMongo;
 
 /** The one that keeps everything in memory, on the generator's core: see `memory-mongo.ts`. */
 export async function startMemory(): Promise<Database> {

@@ -1,6 +1,6 @@
 // `npm run bench:cluster`: several nodes around one Redis. Prints tables, judges nothing.
 import { parseArgs } from 'node:util';
-import { lackOfMongo, lackOfRedis } from '@duet/testkit/cluster';
+import { lackOfRedis } from '@duet/testkit/cluster';
 import { GENERATOR_CORE, pin, pinned } from '../subject.ts';
 import { print } from '../table.ts';
 import { cpu } from './cpu.ts';
@@ -34,9 +34,9 @@ if (values.help || (values.only !== undefined && !(values.only in parts))) {
   console.log(HELP);
   process.exit(values.help ? 0 : 1);
 }
-const missing = [lackOfMongo(), lackOfRedis()].filter((lack) => lack !== undefined);
-if (missing.length > 0) {
-  console.error(`A cluster needs what this machine has not:\n${missing.map((lack) => `  ${lack}`).join('\n')}`);
+const missing = lackOfRedis();
+if (missing !== undefined) {
+  console.error(`A cluster needs what this machine has not: ${missing}`);
   process.exit(1);
 }
 // What this process starts inherits its core: the database, the taps.

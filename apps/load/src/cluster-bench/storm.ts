@@ -1,6 +1,6 @@
 import type { Account } from '../accounts.ts';
 import { startClients } from './clients.ts';
-import { startServer } from './databases.ts';
+import { startMemory } from './databases.ts';
 import { startNodes } from './nodes.ts';
 import type { Part, Settings } from './part.ts';
 import type { Sent, Written } from './writers-clients.ts';
@@ -27,7 +27,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A node dies; all its clients come to the others at once, whose own clients go on writing. */
 export async function storm({ quick, progress }: Settings): Promise<Part> {
-  await using database = await startServer();
+  await using database = await startMemory();
   await using nodes = await startNodes({ joined: 'duet', count: NODES, mongoUrl: database.url });
   const size = quick ? 500 : 5_000;
   const accounts = await nodes.accounts(size + OTHERS);
