@@ -16,9 +16,10 @@ npm run torture -- --short [--fault NAME[,NAME]] [--seed 1]
 
 Three nodes behind nginx, with Redis and MongoDB, each in a network namespace of its own, under load; then one fault
 after the other, or 'mix'. Clients write down what they see, and a judge says whether every promise was kept.
---secs is how long at least, --acks how many acknowledged messages at least. --people is how many chat, each with so many
---peers and those who have him among theirs, and sends them up to --burst messages at once. --store sqlite has the nodes share one SQLite file, which takes far more
-messages a second. --short is each fault once, in a few minutes.
+--secs is how long at least, --acks how many acknowledged messages at least. --people is how many chat, each with so
+many --peers and those who have him among theirs, and half of their devices send up to --burst messages at once.
+--store sqlite has the nodes share one SQLite file, which takes far more messages a second. --short is each fault
+once, in a few minutes.
 
 Faults: mix, ${[...faults.keys()].join(', ')}`;
 
