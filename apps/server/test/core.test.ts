@@ -2,13 +2,13 @@ import { createLocalCluster } from '@duet/cluster-local';
 import { DuetError, type ServerEvent, type ServerEventName } from '@duet/contract';
 import {
   BEAT_MS,
+  COMMIT_PATIENCE_MS,
   conversationOf,
   createCore,
   createGroupCommit,
   type Fanout,
   MAX_GROUP,
   messageId,
-  PATIENCE_MS,
   PRESENCE_GRACE_MS,
   type Store,
   seqOf,
@@ -317,7 +317,7 @@ describe('group commit', () => {
     const slow = commit.add(draft(0));
     await settled();
     const late = [commit.add(draft(1)), commit.add(draft(2))].map((added) => added.catch((error) => error.code));
-    await clock.advance(PATIENCE_MS + 1);
+    await clock.advance(COMMIT_PATIENCE_MS + 1);
     const inTime = commit.add(draft(3));
     release();
     await settled();

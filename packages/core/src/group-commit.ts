@@ -1,6 +1,7 @@
 import { DuetError } from '@duet/contract';
 import type { Clock } from './ports.ts';
 import { endOfTurn } from './turn.ts';
+import { takeLate } from './waiting.ts';
 
 /**
  * The most that is committed together. A commit writes each page of the database once, however many of its messages lie
@@ -12,7 +13,7 @@ export const MAX_GROUP = 512;
  * What has waited longer is refused untried. A store answers within 5 s, and a client waits 10 s for its acknowledgement:
  * behind commits that fail, what is written for somebody who no longer waits would be in the way of its own repeat.
  */
-export const PATIENCE_MS = 4_000;
+export const COMMIT_PATIENCE_MS = 4_000;
 
 /** UNAVAILABLE, and nothing was stored. */
 export class Untried extends DuetError {
@@ -70,10 +71,7 @@ export function createGroupCommit<T, R>(
   }
 
   function turnAway(): void {
-    const oldest = clock.elapsed() - PATIENCE_MS;
-    const inTime = queue.findIndex(({ since }) => since >= oldest);
-    const late = queue.splice(0, inTime < 0 ? queue.length : inTime);
-    for (const { reject } of late) reject(new Untried());
+    for (const { reject } of takeLate(queue, clock.elapsed() - COMMIT_PATIENCE_MS)) reject(new Untried());
   }
 
   async function run(): Promise<void> {

@@ -16,7 +16,7 @@ export type * from './admin-ports.ts';
 export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
 export { conversationOf, messageId, nextEntry, ordinal, sentBy, seqOf } from './conversation.ts';
-export { createGroupCommit, MAX_GROUP, PATIENCE_MS } from './group-commit.ts';
+export { COMMIT_PATIENCE_MS, createGroupCommit, MAX_GROUP } from './group-commit.ts';
 export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
@@ -24,6 +24,7 @@ export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
 export { perTurn } from './turn.ts';
 export { createUserAdmin, type UserSummary } from './user-admin.ts';
+export { takeLate } from './waiting.ts';
 
 export interface CoreDeps {
   store: Store;

@@ -1,7 +1,9 @@
+import { takeLate } from '@duet/core';
+
 interface Waiting {
   since: number;
   begin: () => void;
-  giveUp: (error: Error) => void;
+  reject: (error: Error) => void;
 }
 
 export interface ReadLineOptions {
@@ -24,15 +26,12 @@ export type ReadLine = <T>(read: () => Promise<T>) => Promise<T>;
  */
 export function createReadLine({ atOnce, patienceMs, givenUpMs }: ReadLineOptions): ReadLine {
   /** Oldest first. */
-  let waiting: Waiting[] = [];
+  const waiting: Waiting[] = [];
   let underWay = 0;
 
   function turnAway(): void {
-    const oldest = performance.now() - patienceMs;
-    if ((waiting[0]?.since ?? oldest) >= oldest) return;
-    const late = waiting.filter(({ since }) => since < oldest);
-    waiting = waiting.slice(late.length);
-    for (const { giveUp } of late) giveUp(new Error('too much is asked of the database'));
+    for (const { reject } of takeLate(waiting, performance.now() - patienceMs))
+      reject(new Error('too much is asked of the database'));
   }
 
   function next(): void {
@@ -45,25 +44,18 @@ export function createReadLine({ atOnce, patienceMs, givenUpMs }: ReadLineOption
     new Promise((resolve, reject) => {
       const begin = () => {
         underWay += 1;
-        const leave = once(next);
-        const timer = setTimeout(leave, givenUpMs);
-        Promise.try(read)
-          .then(resolve, reject)
-          .finally(() => {
-            clearTimeout(timer);
-            leave();
-          });
+        const reading = Promise.try(read);
+        reading.then(resolve, reject);
+        const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<void>();
+        const timer = setTimeout(giveUp, givenUpMs);
+        const leave = () => {
+          clearTimeout(timer);
+          next();
+        };
+        Promise.race([reading, givenUp]).then(leave, leave);
       };
       if (underWay < atOnce) return begin();
       turnAway();
-      waiting.push({ since: performance.now(), begin, giveUp: reject });
+      waiting.push({ since: performance.now(), begin, reject });
     });
-}
-
-function once(act: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) act();
-    done = true;
-  };
 }

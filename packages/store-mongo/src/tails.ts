@@ -12,8 +12,8 @@ const FEW = 16;
 /** A server that takes longer for such a question has no good plan for it, and is asked one by one for a while. */
 const SLOW_MS = 200;
 const SLOW_FOR_MS = 60_000;
-/** As long as the other questions would take at most. */
-const maxTimeMS = 1_000;
+/** The question for all may take so long; then each is asked, within what is left of the append's time. */
+const MAX_TIME_MS = 1_000;
 
 export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
@@ -46,7 +46,10 @@ export function createTails(database: Database) {
     try {
       return await database
         .collection<MessageDocument>('messages')
-        .find({ $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) }, { maxTimeMS })
+        .find(
+          { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
+          { maxTimeMS: MAX_TIME_MS },
+        )
         .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
         .limit(limit)
         .batchSize(limit)
