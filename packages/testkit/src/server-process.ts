@@ -73,7 +73,8 @@ export async function startServer(
       onOutput(String(chunk));
     });
   const port = await listening(child, () => output);
-  const exited = once(child, 'exit') as Promise<[number | null]>;
+  // Not its exit: the last of what it said comes later.
+  const exited = once(child, 'close') as Promise<[number | null]>;
   return {
     url: `http://${host.address}:${port}`,
     pid: child.pid as number,
