@@ -49,7 +49,7 @@ async function inGroups<T>(items: T[], work: (item: T) => Promise<boolean>): Pro
   async function worker(): Promise<void> {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       for (let tries = 1; !(await work(item)); tries++) {
-        if (tries === TRIES) throw new Error('the last readings get no answer');
+        if (tries === TRIES) throw new Error('the last readings get no answer: what the judge misses may be there');
         await pause(250);
       }
     }
