@@ -1,4 +1,5 @@
-import { type Appended, type Cluster, type Draft, type Entry, MAX_GROUP, nextEntry, type Store } from '@duet/core';
+import type { Appended, Cluster, Draft, Entry, Marks, Store } from '@duet/core';
+import { MAX_GROUP, nextEntry } from '@duet/core';
 
 const LATER_MS = 1_000;
 
@@ -118,7 +119,7 @@ const syncSkipsOne: Tamper = (parts) => {
 /** A read mark is shown lower than it was shown before, now and then. */
 const receiptGoesBack: Tamper = ({ store, cluster }) => {
   let count = 0;
-  const lower = <T extends Awaited<ReturnType<Store['conversations']['get']>>>(rows: T) =>
+  const lower = <T extends Marks>(rows: T[]): T[] =>
     rows.map((row) => {
       const { n, seq } = row.read;
       return n > 1 && ++count % 20 === 0 ? { ...row, read: { ...row.read, n: n - 1, seq: seq - 1 } } : row;
@@ -130,6 +131,7 @@ const receiptGoesBack: Tamper = ({ store, cluster }) => {
       conversations: {
         ...conversations,
         get: async (keys) => lower(await conversations.get(keys)),
+        marks: async (keys) => lower(await conversations.marks(keys)),
         walk: async (query) => lower(await conversations.walk(query)),
       },
     },

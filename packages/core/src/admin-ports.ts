@@ -1,11 +1,6 @@
 /** What operators need beside running nodes. The law of `ports.ts` holds here as well. */
-import type { Entry } from './ports.ts';
+import type { Entry, RowKey } from './ports.ts';
 
-/** One user's side of one conversation. */
-export interface RowKey {
-  user: string;
-  conversation: string;
-}
 type LastEntry = Pick<Entry, 'seq' | 'sent' | 'createdAt'>;
 /** A conversation as its log alone tells it. */
 export interface LogSummary {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Draft, Entry } from './ports.ts';
+import type { Draft, Entry, Watermark } from './ports.ts';
 
 const ID_LENGTH = 32;
 
@@ -36,6 +36,9 @@ export function nextEntry(draft: Draft, last: Pick<Entry, 'seq' | 'sent'> | unde
   const sent: [number, number] = draft.sender < draft.receiver ? [low + more, high] : [low, high + more];
   return { ...draft, id: messageId(draft.conversation, seq), seq, sent };
 }
+
+/** The watermark of somebody who has marked nothing. */
+export const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
 
 type Counted = Pick<Entry, 'sender' | 'receiver' | 'sent'>;
 

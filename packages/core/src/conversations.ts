@@ -2,7 +2,7 @@ import { type Conversation, invalid, type RouteData } from '@duet/contract';
 import { conversationOf } from './conversation.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
-import type { ConversationStore, InboxRow, MessageStore, UserStore } from './ports.ts';
+import type { ConversationStore, InboxRow, Marks, MessageStore, UserStore } from './ports.ts';
 import { type Sights, seenBy, userSeen } from './privacy.ts';
 import { marksSeen, messageView, unreadOf, unreadSeen, watermarksView } from './views.ts';
 
@@ -26,40 +26,39 @@ export function createConversations(deps: ConversationDeps) {
   /** What a page of rows needs beside itself, read in one go whatever its length. */
   async function around(rows: InboxRow[]) {
     const peers = rows.map((row) => row.peer);
-    const [users, entries, peerRows] = await Promise.all([
+    const [users, entries, peerMarks] = await Promise.all([
       deps.users.get(peers),
       deps.messages.get(rows.map((row) => ({ conversation: row.conversation, seq: row.lastSeq }))),
-      deps.conversations.get(rows.map((row) => ({ user: row.peer, conversation: row.conversation }))),
+      deps.conversations.marks(rows.map((row) => ({ user: row.peer, conversation: row.conversation }))),
     ]);
     return {
       users: new Map(users.map((user) => [user.id, user])),
       entries: new Map(entries.map((entry) => [entry.conversation, entry])),
-      peerRows: new Map(peerRows.map((row) => [row.conversation, row])),
+      peerMarks,
     };
   }
 
   async function views(caller: Caller, rows: InboxRow[]): Promise<Conversation[]> {
     const peers = rows.map((row) => row.peer);
-    const [{ users, entries, peerRows }, found, sight] = await Promise.all([
+    const [{ users, entries, peerMarks }, found, sight] = await Promise.all([
       around(rows),
       deps.people.get([caller.user, ...peers]),
       deps.sights.forViewer(caller.user, peers),
     ]);
     const people = seenBy(caller.user, found, sight);
-    return rows.flatMap((row): Conversation[] => {
+    return rows.flatMap((row, i): Conversation[] => {
       const peer = users.get(row.peer);
       const entry = entries.get(row.conversation);
       if (!peer || !entry) return [];
       const isOnline = people.get(peer.id)?.isOnline ?? false;
-      const theirs = peerRows.get(row.conversation);
-      const peerRow = theirs && marksSeen(theirs, sight(peer.id));
-      const receiver = entry.receiver === caller.user ? row : peerRow;
+      const theirs = marksSeen(peerMarks[i] as Marks, sight(peer.id));
+      const receiver = entry.receiver === caller.user ? row : theirs;
       return [
         {
           peer: userSeen(peer, isOnline, sight(peer.id)),
           lastMessage: messageView(entry, { viewer: caller.user, people, receiver }),
           unreadCount: unreadSeen(row, sight(peer.id)),
-          watermarks: watermarksView(row, peerRow),
+          watermarks: watermarksView(row, theirs),
         },
       ];
     });

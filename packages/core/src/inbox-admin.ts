@@ -1,7 +1,7 @@
-import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow } from './admin-ports.ts';
+import type { AdminStore, LogSummary, RightRow, StoredRow } from './admin-ports.ts';
 import { conversationOf } from './conversation.ts';
 import { pages } from './pages.ts';
-import type { Clock } from './ports.ts';
+import type { Clock, RowKey } from './ports.ts';
 
 /** Logs and rows looked at together. */
 const PAGE = 200;

@@ -3,9 +3,9 @@ import { type Access, type AccessRules, userNotFound } from './access.ts';
 import { createCache } from './cache.ts';
 import { type GroupCommit, Untried } from './group-commit.ts';
 import type { People } from './people.ts';
-import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, MessageStore } from './ports.ts';
+import type { Appended, Clock, ConversationStore, Draft, Entry, Fanout, Marks, MessageStore } from './ports.ts';
 import { type Sights, seenBy } from './privacy.ts';
-import { type Marks, marksSeen, messageView, personSeen, watermarksView } from './views.ts';
+import { marksSeen, messageView, personSeen, watermarksView } from './views.ts';
 
 /** Who calls: a user in a session, and for events the socket it came from. */
 export interface Caller {
@@ -108,11 +108,11 @@ export function createMessages(deps: MessageDeps) {
       if (isUntold(appended)) return { message: announce(entry, access, caller), tempId };
       deps.repeated();
       // Stored it is: a store that is too busy to say whether it was read must not let it be sent once more.
-      const [inbox] = await deps.conversations
-        .get([{ user: entry.receiver, conversation: entry.conversation }])
+      const [marks] = await deps.conversations
+        .marks([{ user: entry.receiver, conversation: entry.conversation }])
         .catch(() => []);
       const sight = (await deps.sights.forViewer(caller.user, [entry.receiver]))(entry.receiver);
-      return { message: view(entry, access, inbox && marksSeen(inbox, sight)), tempId };
+      return { message: view(entry, access, marks && marksSeen(marks, sight)), tempId };
     },
 
     /**
@@ -123,7 +123,8 @@ export function createMessages(deps: MessageDeps) {
       const peerId = input.params.userId;
       const { conversation } = await deps.access.with(caller.user, peerId, 'userId');
       const { before, after, skip, limit } = input.query;
-      const [entries, rows, people, sight] = await Promise.all([
+      const marksOf = [caller.user, peerId].map((user) => ({ user, conversation: conversation.id }));
+      const [entries, [mine, theirs], people, sight] = await Promise.all([
         deps.messages.page({
           viewer: caller.user,
           conversation: conversation.id,
@@ -132,13 +133,11 @@ export function createMessages(deps: MessageDeps) {
           ...(before === undefined ? {} : { before }),
           ...(after === undefined ? {} : { after }),
         }),
-        deps.conversations.get(conversation.users.map((user) => ({ user, conversation: conversation.id }))),
+        deps.conversations.marks(marksOf) as Promise<[Marks, Marks]>,
         deps.people.get([caller.user, peerId]),
         deps.sights.forViewer(caller.user, [peerId]),
       ]);
-      const mine = rows.find(({ user }) => user === caller.user);
-      const theirs = rows.find(({ user }) => user === peerId);
-      const peer = theirs && marksSeen(theirs, sight(peerId));
+      const peer = marksSeen(theirs, sight(peerId));
       const seen = seenBy(caller.user, people, sight);
       const messages = entries.map((entry) => {
         const receiver = entry.receiver === caller.user ? mine : peer;

@@ -118,28 +118,38 @@ export interface Watermark {
 }
 export type WatermarkKind = 'read' | 'delivered';
 
+/** How far a user has got with what the peer has sent. */
+export interface Marks {
+  /** What he has read. */
+  read: Watermark;
+  /** What a device of his has stored. May lie below `read`, which then counts for it. */
+  delivered: Watermark;
+}
+
+/** A user's side of a conversation, by what finds it. */
+export interface RowKey {
+  user: string;
+  conversation: string;
+}
+
 /**
  * One user's side of one conversation, without what is hidden from him; there is none when that is all.
  * Unread = peerSent - read.n: derived, so it cannot drift.
  */
-export interface InboxRow {
-  user: string;
-  conversation: string;
+export interface InboxRow extends RowKey, Marks {
   peer: string;
   /** seq and time of the last entry. */
   lastSeq: number;
   lastAt: number;
   /** How many messages the peer has sent. */
   peerSent: number;
-  /** How far this user has read the peer's messages. */
-  read: Watermark;
-  /** How far a device of this user has stored them. May lie below `read`, which then counts for it. */
-  delivered: Watermark;
 }
 
 export interface ConversationStore {
   /** The rows that exist among these, in any order. */
-  get(keys: { user: string; conversation: string }[]): Promise<InboxRow[]>;
+  get(keys: RowKey[]): Promise<InboxRow[]>;
+  /** The marks of each of these rows, in their order; UNMARKED where there is none. Cheaper than the rows. */
+  marks(keys: RowKey[]): Promise<Marks[]>;
   /** A user's rows by (lastAt, conversation), newest first, those that come after `after` in that order. */
   list(query: { user: string; after?: { lastAt: number; conversation: string }; limit: number }): Promise<InboxRow[]>;
   /** All rows of a user in an order that never changes: by conversation id, those greater than `after`. */

@@ -1,9 +1,9 @@
 import type { ClientEventPayload, Known, Message, Synced, SyncedConversation } from '@duet/contract';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
-import type { ConversationStore, InboxRow, MessageStore } from './ports.ts';
+import type { ConversationStore, InboxRow, Marks, MessageStore } from './ports.ts';
 import { type Sight, type Sights, seenBy } from './privacy.ts';
-import { type Marks, marksSeen, messageView, unreadSeen, watermarksView } from './views.ts';
+import { marksSeen, messageView, unreadSeen, watermarksView } from './views.ts';
 
 /** Rows that one answer looks at. */
 const MAX_ROWS = 100;
@@ -24,7 +24,7 @@ type Request = ClientEventPayload<'sync'>;
 /** What an answer will say of a conversation: its messages from `after` on, `take` of them. */
 interface Part {
   row: InboxRow;
-  peer: Marks | undefined;
+  peer: Marks;
   after: number;
   take: number;
   reset: boolean;
@@ -37,7 +37,7 @@ interface Part {
  */
 export function createSync(deps: SyncDeps) {
   /** @returns undefined when the client knows it all */
-  function compare(row: InboxRow, peer: Marks | undefined, request: Request): Omit<Part, 'take'> | undefined {
+  function compare(row: InboxRow, peer: Marks, request: Request): Omit<Part, 'take'> | undefined {
     const known: Known | undefined = request.conversations[row.peer];
     const [seq, ...marks] = typeof known === 'object' ? known : [known];
     const reset = seq !== undefined && seq > row.lastSeq;
@@ -84,21 +84,20 @@ export function createSync(deps: SyncDeps) {
     async sync(caller: Caller, request: Request): Promise<Synced> {
       const after = request.cursor === undefined ? {} : { after: request.cursor };
       const rows = await deps.conversations.walk({ user: caller.user, ...after, limit: MAX_ROWS });
-      const peerRows = await deps.conversations.get(
-        rows.map(({ peer, conversation }) => ({ user: peer, conversation })),
-      );
-      const sight = await deps.sights.forViewer(
-        caller.user,
-        rows.map(({ peer }) => peer),
-      );
-      const peers = new Map(peerRows.map((row) => [row.conversation, marksSeen(row, sight(row.user))]));
+      const [peerMarks, sight] = await Promise.all([
+        deps.conversations.marks(rows.map(({ peer, conversation }) => ({ user: peer, conversation }))),
+        deps.sights.forViewer(
+          caller.user,
+          rows.map(({ peer }) => peer),
+        ),
+      ]);
       const parts: Part[] = [];
       let left = request.limit;
       /** The last row of which nothing remains to be told. */
       let done = request.cursor;
       let full = false;
-      for (const row of rows) {
-        const part = compare(row, peers.get(row.conversation), request);
+      for (const [i, row] of rows.entries()) {
+        const part = compare(row, marksSeen(peerMarks[i] as Marks, sight(row.peer)), request);
         if (part) {
           const missing = row.lastSeq - part.after;
           full = missing > left;

@@ -1,6 +1,6 @@
 import type { Message, Participant, User, Watermarks } from '@duet/contract';
-import { ordinal } from './conversation.ts';
-import type { Entry, InboxRow, SessionRecord, UserRecord } from './ports.ts';
+import { ordinal, UNMARKED } from './conversation.ts';
+import type { Entry, InboxRow, Marks, SessionRecord, UserRecord } from './ports.ts';
 
 /** Times on the wire. */
 export const iso = (ms: number): string => new Date(ms).toISOString();
@@ -55,12 +55,9 @@ export const unreadOf = ({ peerSent, read }: Pick<InboxRow, 'peerSent' | 'read'>
 export const unreadSeen = (row: InboxRow, { hasBlocked }: { hasBlocked: boolean }): number =>
   hasBlocked ? 0 : unreadOf(row);
 
-/** How far somebody has got: the part of an inbox row that message views need. */
-export type Marks = Pick<InboxRow, 'read' | 'delivered'>;
-
 /** Marks of somebody as another one may see them: who hides that he has read shows what has come, and no more. */
 export const marksSeen = ({ read, delivered }: Marks, { readReceipts }: { readReceipts: boolean }): Marks => ({
-  read: readReceipts ? read : nothing.read,
+  read: readReceipts ? read : UNMARKED,
   delivered,
 });
 
@@ -98,10 +95,8 @@ export function messageView(entry: Entry, { viewer, people, receiver }: MessageV
   return message;
 }
 
-const nothing: Marks = { read: { n: 0, from: 0, seq: 0, at: 0 }, delivered: { n: 0, from: 0, seq: 0, at: 0 } };
-
 /** Both sides' marks as one of them sees them. What was read has been delivered. */
-export function watermarksView(mine: Marks = nothing, peer: Marks = nothing): Watermarks {
+export function watermarksView(mine: Marks, peer: Marks): Watermarks {
   return {
     readSeq: mine.read.seq,
     peerReadSeq: peer.read.seq,

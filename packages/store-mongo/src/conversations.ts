@@ -2,10 +2,14 @@ import {
   type Advanced,
   type ConversationStore,
   type InboxRow,
+  type Marks,
   type Receipt,
   type ReceiptStore,
+  type RowKey,
   sentBy,
+  UNMARKED,
   type Watermark,
+  type WatermarkKind,
 } from '@duet/core';
 import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
 import type { ReadLine } from './read-line.ts';
@@ -14,7 +18,6 @@ import { readTail } from './tails.ts';
 
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
-const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
 
 /**
  * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
@@ -23,28 +26,41 @@ const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
 function createRows(database: Database, read: ReadLine) {
   const tailOf = (conversation: string, viewer?: string) => read(() => readTail(database, conversation, viewer));
 
-  async function watermark(user: string, mark: string): Promise<Watermark> {
+  async function watermark({ user, conversation }: RowKey, kind: WatermarkKind): Promise<Watermark> {
     const query: FirstQuery = {
-      filter: { mark, user },
+      filter: { mark: markId(user, conversation, kind), user },
       sort: { n: -1 },
       projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 },
     };
     return (await read(() => database.first<Watermark>('watermarks', query))) ?? UNMARKED;
   }
 
-  async function complete({ user, conversation, peer, lastAt }: InboxDocument): Promise<InboxRow[]> {
-    const [last, read, delivered] = await Promise.all([
-      tailOf(conversation),
-      watermark(user, markId(user, conversation, 'read')),
-      watermark(user, markId(user, conversation, 'delivered')),
-    ]);
-    const tail = last?.hidden && last.sender !== user ? await tailOf(conversation, user) : last;
+  async function marks(key: RowKey): Promise<Marks> {
+    const [read, delivered] = await Promise.all([watermark(key, 'read'), watermark(key, 'delivered')]);
+    return { read, delivered };
+  }
+
+  /** The last entry that a user sees of a conversation. */
+  async function tailFor({ user, conversation }: RowKey) {
+    const last = await tailOf(conversation);
+    return last?.hidden && last.sender !== user ? tailOf(conversation, user) : last;
+  }
+
+  async function complete(document: InboxDocument): Promise<InboxRow[]> {
+    const { user, conversation, peer, lastAt } = document;
+    const [tail, marked] = await Promise.all([tailFor(document), marks(document)]);
     if (!tail) return [];
-    const peerSent = sentBy(peer, tail);
-    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];
+    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent: sentBy(peer, tail), ...marked }];
+  }
+
+  async function unread(document: InboxDocument): Promise<number> {
+    const [tail, read] = await Promise.all([tailFor(document), watermark(document, 'read')]);
+    return tail ? sentBy(document.peer, tail) - read.n : 0;
   }
 
   return {
+    marks,
+    unread,
     complete: async (rows: InboxDocument[]): Promise<InboxRow[]> => (await Promise.all(rows.map(complete))).flat(),
     async get(user: string, conversation: string): Promise<InboxRow | undefined> {
       // The user stands in every filter: it is the shard key.
@@ -66,6 +82,7 @@ export function createConversations(database: Database): ConversationStore {
         const found = await Promise.all(keys.map(({ user, conversation }) => rows.get(user, conversation)));
         return found.filter((row) => row !== undefined);
       }),
+    marks: (keys) => database.answer(() => Promise.all(keys.map(rows.marks))),
     list: ({ user, after, limit }) =>
       database.answer(async () => {
         // To MongoDB a limit of 0 is none.
@@ -106,12 +123,9 @@ export function createConversations(database: Database): ConversationStore {
       }),
     unread: (user) =>
       database.answer(async () => {
-        let unread = 0;
         const find = () => collection().find({ user }, BOUNDED).toArray();
-        for (const row of await rows.complete(await database.read(find))) {
-          unread += row.peerSent - row.read.n;
-        }
-        return unread;
+        const unread = await Promise.all((await database.read(find)).map(rows.unread));
+        return unread.reduce((sum, n) => sum + n, 0);
       }),
   };
 }

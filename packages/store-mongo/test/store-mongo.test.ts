@@ -69,6 +69,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await messages.page({ conversation, after: 1, limit: 10 });
     await messages.get([{ conversation, seq: 2 }]);
     await conversations.get([{ user: LOW, conversation }]);
+    await conversations.marks([{ user: LOW, conversation }]);
     await conversations.peers(LOW, 10);
     await conversations.list({ user: LOW, after: { lastAt: 9, conversation }, limit: 10 });
     await conversations.unread(LOW);
@@ -112,6 +113,27 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     const results = await one.messages.append(group);
     expect(results.map(({ entry }) => entry.seq)).toEqual([11, 12, 1, 13]);
     await Promise.all([one.close(), other.close()]);
+  });
+
+  test('N10 a conversation costs the database three reads in a list, two for the other side and for what is unread', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    await createMessages(database).append([draft(1), draft(2)]);
+    const conversations = createConversations(database);
+    let commands = 0;
+    database.client().on('commandStarted', () => (commands += 1));
+    const costOf = async (work: () => Promise<unknown>) => {
+      const before = commands;
+      await work();
+      return commands - before;
+    };
+    const query = { user: HIGH, limit: 10 };
+    // One more finds the rows.
+    expect(await costOf(() => conversations.list(query))).toBe(1 + 3);
+    expect(await costOf(() => conversations.walk(query))).toBe(1 + 3);
+    expect(await costOf(() => conversations.unread(HIGH))).toBe(1 + 2);
+    expect(await costOf(() => conversations.marks([{ user: LOW, conversation }]))).toBe(2);
+    await database.close();
   });
 
   test('N8 a burst that is repeated is found in a few commands, however long it is', async () => {

@@ -1,23 +1,28 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Advanced, ConversationStore, InboxRow, Receipt, ReceiptStore, WatermarkKind } from '@duet/core';
+import {
+  type Advanced,
+  type ConversationStore,
+  type InboxRow,
+  type Marks,
+  type Receipt,
+  type ReceiptStore,
+  UNMARKED,
+  type WatermarkKind,
+} from '@duet/core';
 import { answer, inTransaction } from './database.ts';
 
 type Marked = { [Part in `${WatermarkKind}${'N' | 'From' | 'Seq' | 'At'}`]: number };
 /** A line of the view `inbox_rows`. */
 type Row = Omit<InboxRow, WatermarkKind> & Marked;
 
+const toMarks = (row: Marked): Marks => ({
+  read: { n: row.readN, from: row.readFrom, seq: row.readSeq, at: row.readAt },
+  delivered: { n: row.deliveredN, from: row.deliveredFrom, seq: row.deliveredSeq, at: row.deliveredAt },
+});
+
 function toInboxRow(row: Row): InboxRow {
   const { user, conversation, peer, lastSeq, lastAt, peerSent } = row;
-  return {
-    user,
-    conversation,
-    peer,
-    lastSeq,
-    lastAt,
-    peerSent,
-    read: { n: row.readN, from: row.readFrom, seq: row.readSeq, at: row.readAt },
-    delivered: { n: row.deliveredN, from: row.deliveredFrom, seq: row.deliveredSeq, at: row.deliveredAt },
-  };
+  return { user, conversation, peer, lastSeq, lastAt, peerSent, ...toMarks(row) };
 }
 const toInboxRows = (rows: unknown[]): InboxRow[] => (rows as Row[]).map(toInboxRow);
 
@@ -25,6 +30,10 @@ export function createConversations(db: DatabaseSync): ConversationStore {
   const byKey = db.prepare(`
     SELECT inbox_rows.* FROM json_each(?) AS key
     JOIN inbox_rows ON user = key.value ->> 'user' AND conversation = key.value ->> 'conversation'`);
+  const marks = db.prepare(`
+    SELECT inbox.* FROM json_each(?) AS key
+    LEFT JOIN inbox ON user = key.value ->> 'user' AND conversation = key.value ->> 'conversation'
+    ORDER BY key.key`);
   const list = db.prepare(`
     SELECT * FROM inbox_rows WHERE user = :user AND (lastAt, conversation) < (:lastAt, :conversation)
     ORDER BY lastAt DESC, conversation DESC LIMIT :limit`);
@@ -37,6 +46,12 @@ export function createConversations(db: DatabaseSync): ConversationStore {
 
   return {
     get: (keys) => answer(() => toInboxRows(byKey.all(JSON.stringify(keys)))),
+    marks: (keys) =>
+      answer(() =>
+        (marks.all(JSON.stringify(keys)) as unknown as (Marked | Record<keyof Marked, null>)[]).map((row) =>
+          row.readN === null ? { read: UNMARKED, delivered: UNMARKED } : toMarks(row as Marked),
+        ),
+      ),
     list: ({ user, after = { lastAt: Number.MAX_SAFE_INTEGER, conversation: '' }, limit }) =>
       answer(() => {
         const { lastAt, conversation } = after;

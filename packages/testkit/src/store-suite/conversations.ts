@@ -1,4 +1,4 @@
-import type { InboxRow } from '@duet/core';
+import { type InboxRow, UNMARKED } from '@duet/core';
 import { beforeAll, expect, it } from 'vitest';
 import { byBytes, newId, pair, START, type StoreUnderTest, upTo } from './common.ts';
 
@@ -109,6 +109,29 @@ export function conversationTests(under: () => StoreUnderTest): void {
     const found = await under().store.conversations.get(peers);
     expect(found.map(({ user }) => user).sort()).toEqual(peers.map(({ user }) => user).sort());
     expect(found.every(({ peer, peerSent }) => peer === me && peerSent === 1)).toBe(true);
+  });
+
+  it('[S13] marks of rows in the order in which they are asked for; of one that is not there, those of nobody', async () => {
+    const { conversations, receipts } = under().store;
+    const [mine, none] = [pair(), pair()];
+    await under().store.messages.append([mine.draft(mine.low), mine.draft(mine.low)]);
+    const key = { user: mine.high, conversation: mine.id };
+    const read = { n: 1, from: 0, seq: 1, at: START };
+    const delivered = { n: 2, from: 0, seq: 2, at: START + 1 };
+    await receipts.advance([
+      { kind: 'read', ...key, n: 1, seq: 1, at: START },
+      { kind: 'delivered', ...key, n: 2, seq: 2, at: START + 1 },
+    ]);
+    const nobody = { read: UNMARKED, delivered: UNMARKED };
+    const unknown = { user: none.low, conversation: none.id };
+    const sender = { user: mine.low, conversation: mine.id };
+    expect(await conversations.marks([unknown, key, sender, key])).toEqual([
+      nobody,
+      { read, delivered },
+      nobody,
+      { read, delivered },
+    ]);
+    expect(await conversations.marks([])).toEqual([]);
   });
 
   it('[S14] unread is the sum of peerSent - read.n over all rows of the user', async () => {
