@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { connect, next, register, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import type { Browser } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { hasBrowser, launch, MAIN, openPageIn } from './browser.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readme = readFileSync(new URL('../../../packages/client/README.md', import.meta.url), 'utf8');
+const [WEB_APP, PHONE_APP] = [...readme.matchAll(/```jsx\n(.*?)```/gs)].map(([, code]) => code) as [string, string];
+
+/** What a phone has and a browser has not, by the names under which the app imports it. */
+const PHONE: Record<string, string> = {
+  '@react-native-async-storage/async-storage': `
+    export default {
+      getItem: async (key) => localStorage.getItem(key),
+      setItem: async (key, value) => localStorage.setItem(key, value),
+      removeItem: async (key) => localStorage.removeItem(key),
+    };`,
+  'react-native-safe-area-context': `
+    export { View as SafeAreaProvider, View as SafeAreaView } from 'react-native';`,
+  'start.jsx': `
+    import { AppRegistry } from 'react-native';
+    import App from 'app.jsx';
+    AppRegistry.registerComponent('App', () => App);
+    AppRegistry.runApplication('App', { rootTag: document.getElementById('root') });`,
+};
+
+/** One script of these modules, which stand where the web client does: what is installed for that one is there for them. */
+async function bundle(modules: Record<string, string>, entry: string): Promise<string> {
+  const output = await build({
+    root,
+    configFile: false,
+    logLevel: 'error',
+    resolve: { alias: { 'react-native': 'react-native-web' } },
+    plugins: [
+      {
+        name: 'modules',
+        enforce: 'pre',
+        resolveId: (id) => (Object.hasOwn(modules, id) ? `${root}${id}` : undefined),
+        load: (id) => modules[id.slice(root.length)],
+      },
+    ],
+    oxc: { jsx: { runtime: 'automatic' } },
+    build: { write: false, target: 'esnext', rolldownOptions: { input: entry } },
+  });
+  return (output as unknown as { output: [{ code: string }] }).output[0].code;
+}
+
+describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: ServerProcess;
+  let browser: Browser;
+  const pages: Server[] = [];
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    server = await startServer(MAIN, { DATA_DIR: folder.path });
+    browser = await launch();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    for (const page of pages) page.close();
+    await server?.kill();
+    folder?.[Symbol.dispose]();
+  });
+
+  /** A page of an origin of its own, as those of an app are. @returns its address */
+  async function serve(script: string): Promise<string> {
+    const text = script.replace('https://chat.example.org', server.url);
+    const page = createServer((req, res) => {
+      const isScript = req.url === '/app.js';
+      res.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
+      res.end(isScript ? text : '<!doctype html><div id="root"></div><script type="module" src="/app.js"></script>');
+    });
+    pages.push(page);
+    await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(page.address() as AddressInfo).port}`;
+  }
+
+  /** Somebody who has been written to, and the one who wrote. */
+  async function twoPeople() {
+    const [reader, writer] = await Promise.all([register(server.url, 'reader'), register(server.url, 'writer')]);
+    const socket = await connect(server.url, writer.token);
+    await socket.emitWithAck('send_message', { receiverId: reader.id, content: 'Are you there?' });
+    return { reader, writer: { name: writer.user.username, socket } };
+  }
+
+  test('U19 the web app: signs in, shows who has written, and answers', async () => {
+    const { reader, writer } = await twoPeople();
+    const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
+    const { page, context, errors } = await openPageIn(browser);
+    const answers = [reader.email, reader.password];
+    page.on('dialog', (dialog) => dialog.accept(answers.shift() as string));
+    await page.goto(address);
+    await page.getByText(`${writer.name} • Are you there? (1)`).click();
+    await page.getByText(`${writer.name}: Are you there?`).waitFor();
+    const answer = next(writer.socket, 'receive_message');
+    await page.getByRole('textbox').fill('Here I am');
+    await page.keyboard.press('Enter');
+    expect(await answer).toMatchObject({ message: { content: 'Here I am', sender: { _id: reader.id } } });
+    await page.getByText('You: Here I am sent').waitFor();
+    expect(errors).toEqual([]);
+    writer.socket.close();
+    await context.close();
+  });
+
+  test('U19 the phone app: signs in, stays so, shows who has written, and answers', async () => {
+    const { reader, writer } = await twoPeople();
+    const address = await serve(await bundle({ ...PHONE, 'app.jsx': PHONE_APP }, 'start.jsx'));
+    const { page, context, errors } = await openPageIn(browser);
+    await page.goto(address);
+    await page.getByPlaceholder('Email').fill(reader.email);
+    await page.getByPlaceholder('Password').fill('wrong');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('Invalid email or password').waitFor();
+    await page.getByPlaceholder('Password').fill(reader.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText(`${writer.name}: Are you there? 1`).waitFor();
+    await page.reload();
+    await page.getByText(`${writer.name}: Are you there? 1`).click();
+    await page.getByText('Are you there?').waitFor();
+    const answer = next(writer.socket, 'receive_message');
+    await page.getByRole('textbox').fill('Here I am');
+    await page.keyboard.press('Enter');
+    expect(await answer).toMatchObject({ message: { content: 'Here I am', sender: { _id: reader.id } } });
+    await page.getByText('Here I am sent').waitFor();
+    expect(errors).toEqual([]);
+    writer.socket.close();
+    await context.close();
+  });
+});
