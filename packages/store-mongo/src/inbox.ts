@@ -2,9 +2,6 @@ import type { Appended, Entry } from '@duet/core';
 import { type Database, duplicates, MAX_UPDATES } from './database.ts';
 import { type InboxDocument, rowId } from './schemas.ts';
 
-/** Two first messages of a conversation race for its rows; the loser finds them at its next try. */
-const MAX_TRIES = 5;
-
 /**
  * One user's row, made if need be and moved up its list. The time only rises, so the order in which nodes do this does
  * not matter, and doing it twice changes nothing.
@@ -43,13 +40,20 @@ export async function bumpInbox(database: Database, appended: Iterable<Appended>
   const collection = database.collection<InboxDocument>('inbox');
   const bumps = newestOf(appended).map((row) => bumpOf(...row));
 
-  async function write(updates: typeof bumps, tries = 1): Promise<void> {
-    try {
-      await collection.bulkWrite(updates, { ordered: false });
-    } catch (error) {
-      const again = duplicates(error).flatMap((index) => updates[index] ?? []);
-      if (tries === MAX_TRIES) throw error;
-      await write(again, tries + 1);
+  /**
+   * Two first messages of a conversation race for its rows; the loser finds them when it tries again. All go again: of
+   * unordered updates FerretDB 1.24 makes none behind the first that is refused, and calls that one the first of all.
+   */
+  async function write(updates: typeof bumps): Promise<void> {
+    // Each of them can lose once.
+    for (let lost = 0; ; lost++) {
+      try {
+        await collection.bulkWrite(updates, { ordered: false });
+        return;
+      } catch (error) {
+        duplicates(error);
+        if (lost === updates.length) throw error;
+      }
     }
   }
 

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { conversationOf, type Draft } from '@duet/core';
+import { type Appended, conversationOf, type Draft, nextEntry } from '@duet/core';
 import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite, storesOn } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConversations, createReceipts } from '../src/conversations.ts';
-import { createDatabase } from '../src/database.ts';
+import { createDatabase, type Database } from '../src/database.ts';
+import { bumpInbox } from '../src/inbox.ts';
 import { createMongoStore } from '../src/index.ts';
 import { createMessages } from '../src/messages.ts';
 import { createUsers } from '../src/users.ts';
@@ -298,5 +299,24 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
       ]);
     }
     await Promise.all([one.close(), other.close()]);
+  });
+
+  test('N11 nodes that begin many conversations at once, some of them the same, leave all rows of all', async () => {
+    const uri = newUri();
+    const databases = [createDatabase(uri), createDatabase(uri)];
+    await Promise.all(databases.map((database) => database.ready()));
+    const rows = () => (databases[0] as Database).collection('inbox').countDocuments();
+    for (let round = 1; round <= 5; round++) {
+      const begun = Array.from({ length: 30 }, (_, i): Appended => {
+        const users = [LOW, randomUUID().replaceAll('-', '').slice(0, 24)] as const;
+        const [sender, receiver] = users;
+        const conversation = conversationOf(...users).id;
+        return { entry: nextEntry({ ...draft(i), conversation, sender, receiver }, undefined), fresh: true };
+      });
+      // The second has a conversation more, behind those that both begin.
+      await Promise.all(databases.map((database, i) => bumpInbox(database, begun.slice(0, begun.length - 1 + i))));
+      expect(await rows()).toBe(round * begun.length * 2);
+    }
+    await Promise.all(databases.map((database) => database.close()));
   });
 });
