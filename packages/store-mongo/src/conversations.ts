@@ -12,9 +12,10 @@ import {
   type WatermarkKind,
 } from '@duet/core';
 import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
+import { bumpInbox } from './inbox.ts';
 import type { ReadLine } from './read-line.ts';
-import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
-import { readTail } from './tails.ts';
+import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument, toEntry } from './schemas.ts';
+import { readTail, visibleTo } from './tails.ts';
 
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
@@ -140,11 +141,20 @@ export function createReceipts(database: Database): ReceiptStore {
     database.answer(() => collection().deleteMany(old)).catch(() => {});
   }
 
+  /** Whoever marks a message has seen it; if there is no row, a node died between the two. */
+  async function makeRow(user: string, conversation: string): Promise<InboxRow | undefined> {
+    const query = { filter: { conversation, ...visibleTo(user) }, sort: { seq: -1 } } as const;
+    const last = await database.first<MessageDocument>('messages', query);
+    if (!last || (last.sender !== user && last.receiver !== user)) return undefined;
+    await bumpInbox(database, [{ entry: toEntry(last), fresh: false }]);
+    return rows.get(user, conversation);
+  }
+
   /** Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. */
   async function advance({ kind, user, conversation, n, seq, at }: Receipt): Promise<Advanced | undefined> {
     const mark = markId(user, conversation, kind);
     for (;;) {
-      const row = await rows.get(user, conversation);
+      const row = (await rows.get(user, conversation)) ?? (await makeRow(user, conversation));
       if (!row) return undefined;
       const before = row[kind];
       const moved = Math.max(0, Math.min(n, row.peerSent) - before.n);

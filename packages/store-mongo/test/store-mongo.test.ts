@@ -301,6 +301,22 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await Promise.all([one.close(), other.close()]);
   });
 
+  test('N12 a conversation whose rows were never made gets them with its first receipt', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    await createMessages(database).append([draft(1), draft(2), { ...draft(3), hidden: true }]);
+    await database.collection('inbox').deleteMany({});
+    const receipts = createReceipts(database);
+    const read = { kind: 'read', conversation, n: 2, seq: 2, at: 5 } as const;
+    expect(await receipts.advance([{ ...read, user: 'c'.repeat(24) }])).toEqual([undefined]);
+    const [advanced] = await receipts.advance([{ ...read, user: HIGH }]);
+    expect(advanced).toMatchObject({ moved: 2, row: { peer: LOW, lastSeq: 2, lastAt: 2, read: { n: 2, seq: 2 } } });
+    const conversations = createConversations(database);
+    expect(await conversations.list({ user: HIGH, limit: 10 })).toEqual([advanced?.row]);
+    expect(await conversations.list({ user: LOW, limit: 10 })).toMatchObject([{ peer: HIGH, lastSeq: 3 }]);
+    await database.close();
+  });
+
   test('N11 nodes that begin many conversations at once, some of them the same, leave all rows of all', async () => {
     const uri = newUri();
     const databases = [createDatabase(uri), createDatabase(uri)];
