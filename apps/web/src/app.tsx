@@ -1,6 +1,7 @@
 import { type Chat, createApi, createChat, indexedDbStorage, type SignedIn } from '@duet/client';
 import { ChatProvider } from '@duet/client/react';
 import { useState } from 'react';
+import { BlocksProvider } from './blocks.tsx';
 import { Messenger } from './messenger.tsx';
 import { deviceId, isSignedIn, session } from './session.ts';
 import { SignIn } from './sign-in.tsx';
@@ -28,7 +29,9 @@ export function App() {
   };
   return (
     <ChatProvider chat={chat}>
-      <Messenger onSignOut={signOut} />
+      <BlocksProvider>
+        <Messenger onSignOut={signOut} />
+      </BlocksProvider>
     </ChatProvider>
   );
 }

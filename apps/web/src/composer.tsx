@@ -5,7 +5,12 @@ import { type KeyboardEvent, useEffect, useState } from 'react';
 
 const MAX_CONTENT = 4_000;
 
-export function Composer({ peerId }: { peerId: string }) {
+interface ComposerProps {
+  peerId: string;
+  autoFocus: boolean;
+}
+
+export function Composer({ peerId, autoFocus }: ComposerProps) {
   const chat = useChat();
   const [text, setText] = useState('');
   const tooLong = [...text].length - MAX_CONTENT;
@@ -41,8 +46,7 @@ export function Composer({ peerId }: { peerId: string }) {
         radius="lg"
         size="md"
         flex={1}
-        data-autofocus
-        autoFocus
+        autoFocus={autoFocus}
         value={text}
         error={tooLong > 0 ? `${tooLong} characters too many` : undefined}
         onChange={(event) => {

@@ -1,8 +1,9 @@
 import type { ChatMessage, Person } from '@duet/client';
 import { usePerson, useThread, useTyping } from '@duet/client/react';
-import { ActionIcon, Loader, Text } from '@mantine/core';
-import { IconArrowLeft } from '@tabler/icons-react';
-import { Fragment, useEffect, useLayoutEffect, useRef } from 'react';
+import { ActionIcon, Alert, Button, Loader, Menu, Text } from '@mantine/core';
+import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
+import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useBlocks, useIsBlocked } from './blocks.tsx';
 import { Composer } from './composer.tsx';
 import { MessageBubble } from './message-bubble.tsx';
 import { PersonAvatar } from './person.tsx';
@@ -14,20 +15,53 @@ interface ConversationProps {
 }
 
 export function Conversation({ peer, onBack }: ConversationProps) {
+  const blocks = useBlocks();
+  const isBlocked = useIsBlocked(peer.id);
+  const [problem, setProblem] = useState('');
+  // Who unblocks may be in the settings, which keep the focus.
+  const wasBlocked = useRef(false);
+  if (isBlocked) wasBlocked.current = true;
+  const turn = () => {
+    setProblem('');
+    const change = isBlocked ? blocks.unblock(peer.id) : blocks.block(peer.id);
+    change.catch((error: Error) => setProblem(error.message));
+  };
   return (
     <main
       className="conversation"
       aria-label={`Conversation with ${peer.username}`}
       onKeyDown={(event) => event.key === 'Escape' && onBack()}
     >
-      <PeerBar peer={peer} onBack={onBack} />
+      <PeerBar peer={peer} onBack={onBack} isBlocked={isBlocked} onTurn={turn} />
+      {problem && (
+        <Alert color="red" variant="light" role="alert">
+          {problem}
+        </Alert>
+      )}
       <Messages peer={peer} />
-      <Composer peerId={peer.id} />
+      {isBlocked ? (
+        <div className="composer" role="status">
+          <Text size="sm" c="dimmed" flex={1}>
+            You have blocked {peer.username}. Neither of you hears of the other, and {peer.username} is not told.
+          </Text>
+          <Button variant="light" onClick={turn}>
+            Unblock
+          </Button>
+        </div>
+      ) : (
+        <Composer peerId={peer.id} autoFocus={!wasBlocked.current} />
+      )}
     </main>
   );
 }
 
-function PeerBar({ peer, onBack }: ConversationProps) {
+interface PeerBarProps extends ConversationProps {
+  isBlocked: boolean;
+  /** Blocks the peer, or unblocks. */
+  onTurn: () => void;
+}
+
+function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
   const typing = useTyping(peer.id);
   const { isOnline, lastSeen } = usePerson(peer.id) ?? peer;
   const status = typing ? 'typing…' : isOnline ? 'online' : lastSeenText(lastSeen);
@@ -49,9 +83,21 @@ function PeerBar({ peer, onBack }: ConversationProps) {
           {peer.username}
         </Text>
         <Text size="xs" c={typing || isOnline ? 'teal' : 'dimmed'} role="status" className="peer-status">
-          {status}
+          {isBlocked ? 'blocked' : status}
         </Text>
       </div>
+      <Menu position="bottom-end" withinPortal={false}>
+        <Menu.Target>
+          <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`More about ${peer.username}`}>
+            <IconDotsVertical size={20} />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item leftSection={<IconBan size={16} />} {...(isBlocked ? {} : { color: 'red' })} onClick={onTurn}>
+            {isBlocked ? 'Unblock' : 'Block'}
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
     </header>
   );
 }

@@ -1,10 +1,11 @@
 import type { Person } from '@duet/client';
 import { useChat, useChatState, useConversations } from '@duet/client/react';
 import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
-import { IconLogout, IconSearch } from '@tabler/icons-react';
+import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
 import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
+import { Settings } from './settings.tsx';
 import { lastSeenText, shortTime } from './times.ts';
 
 interface SidebarProps {
@@ -18,6 +19,7 @@ type Tab = 'chats' | 'people';
 export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
   const [chosen, setTab] = useState<Tab>();
   const [search, setSearch] = useState('');
+  const [hasSettings, showSettings] = useState(false);
   const me = useChatState((state) => state.me);
   const isEmpty = useChatState(({ conversations }) => conversations?.length === 0);
   const select = (peer: Person) => {
@@ -33,12 +35,18 @@ export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
         <Text fw={600} truncate flex={1}>
           {me?.username}
         </Text>
+        <Tooltip label="Settings">
+          <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Settings" onClick={() => showSettings(true)}>
+            <IconSettings size={20} />
+          </ActionIcon>
+        </Tooltip>
         <Tooltip label="Sign out">
           <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Sign out" onClick={onSignOut}>
             <IconLogout size={20} />
           </ActionIcon>
         </Tooltip>
       </header>
+      <Settings opened={hasSettings} onClose={() => showSettings(false)} />
       <div className="sidebar-tools">
         <TextInput
           aria-label="Search people"

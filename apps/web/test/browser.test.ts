@@ -128,6 +128,59 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
+  test('W12 somebody is blocked in the menu of a chat and unblocked in the settings, and is not told', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using his = await connect(server.url, ben.token);
+    await his.emitWithAck('send_message', { receiverId: anna.id, content: 'first' });
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username }).click();
+    await bubble(page, 'first').waitFor();
+    await page.getByRole('button', { name: `More about ${ben.user.username}` }).click();
+    await page.getByRole('menuitem', { name: 'Block' }).click();
+    await page.getByText(`You have blocked ${ben.user.username}`).waitFor();
+    expect(await page.getByRole('textbox', { name: 'Message' }).count()).toBe(0);
+    expect(await his.emitWithAck('send_message', { receiverId: anna.id, content: 'unheard' })).toMatchObject({
+      ok: true,
+    });
+
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const settings = page.getByRole('dialog', { name: 'Settings' });
+    await settings.getByRole('button', { name: `Unblock ${ben.user.username}` }).click();
+    await settings.getByText('Nobody. Block somebody').waitFor();
+    await page.keyboard.press('Escape');
+    await settings.waitFor({ state: 'detached' });
+    await his.emitWithAck('send_message', { receiverId: anna.id, content: 'heard again' });
+    await bubble(page, 'heard again').waitFor();
+    expect(await bubble(page, 'unheard').count()).toBe(0);
+    const answered = next(his, 'receive_message');
+    await write(page, 'welcome back');
+    expect(await answered).toMatchObject({ message: { content: 'welcome back' } });
+    await context.close();
+  });
+
+  test('W12 what others see can be hidden, and another device signed out', async () => {
+    const anna = await register(server.url, 'anna');
+    const privacy = async () => (await rest(server.url, '/auth/me/privacy', { token: anna.token })).body.data.privacy;
+    using other = await connect(server.url, anna.token);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const settings = page.getByRole('dialog', { name: 'Settings' });
+    const receipts = settings.getByRole('switch', { name: 'Read receipts' });
+    await expect.poll(() => receipts.isChecked()).toBe(true);
+    await receipts.click();
+    await expect.poll(() => receipts.isChecked()).toBe(false);
+    expect(await privacy()).toEqual({ lastSeen: true, typing: true, readReceipts: false });
+
+    const gone = new Promise((resolve) => other.on('disconnect', resolve));
+    await settings.getByText('This device').waitFor();
+    await settings.getByRole('button', { name: 'Sign out' }).click();
+    await gone;
+    await settings.getByRole('button', { name: 'Sign out' }).waitFor({ state: 'detached' });
+    await context.close();
+  });
+
   test('W2 what others write stays text', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     using socket = await connect(server.url, ben.token);
