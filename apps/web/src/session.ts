@@ -6,6 +6,27 @@ const DEVICE = 'duet.device';
 /** Who is signed in on this device. */
 export const session = createSession({ url: window.location.origin, store: localStorage, key: KEY });
 
+const BROWSERS = [
+  [/\bEdg/, 'Edge'],
+  [/\bOPR\//, 'Opera'],
+  [/Firefox|FxiOS/, 'Firefox'],
+  [/Chrome|CriOS/, 'Chrome'],
+  [/Safari/, 'Safari'],
+] as const;
+const SYSTEMS = [
+  [/Android/, 'Android'],
+  [/iPhone|iPad/, 'iOS'],
+  [/Windows/, 'Windows'],
+  [/Mac OS/, 'macOS'],
+  [/Linux|CrOS/, 'Linux'],
+] as const;
+
+/** What this browser calls itself in the list of a user's devices. */
+export function deviceName(agent = navigator.userAgent): string {
+  const [browser, system] = [BROWSERS, SYSTEMS].map((names) => names.find(([mark]) => mark.test(agent))?.[1]);
+  return `${browser ?? 'Browser'}${system ? ` on ${system}` : ''}`;
+}
+
 export const isSignedIn = (): boolean => localStorage.getItem(KEY) !== null;
 
 /** An id of this browser, made once; not secret. */

@@ -115,7 +115,7 @@ function Devices({ run, busy }: SectionProps) {
               {device || 'Unknown device'}
             </Text>
             <Text size="xs" c="dimmed">
-              {current ? 'This device' : `Last used ${dayName(lastUsedAt)}`}
+              {current ? 'This device' : `Last used: ${dayName(lastUsedAt)}`}
             </Text>
           </div>
           {!current && (

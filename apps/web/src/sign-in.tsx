@@ -2,6 +2,7 @@ import type { Api, SignedIn } from '@duet/client';
 import { Alert, Anchor, Button, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
+import { deviceName } from './session.ts';
 
 interface Problem {
   message: string;
@@ -23,8 +24,11 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
   const submit = form.onSubmit(async ({ username, email, password }) => {
     setBusy(true);
     setProblem('');
+    const device = deviceName();
     try {
-      const given = await (isNew ? api.register({ username, email, password }) : api.login({ email, password }));
+      const given = await (isNew
+        ? api.register({ username, email, password, device })
+        : api.login({ email, password, device }));
       onSignedIn(given);
     } catch (error) {
       const { message, details } = error as Problem;

@@ -174,6 +174,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     expect(await privacy()).toEqual({ lastSeen: true, typing: true, readReceipts: false });
 
     const gone = new Promise((resolve) => other.on('disconnect', resolve));
+    await settings.getByText('Chrome on Linux').waitFor();
     await settings.getByText('This device').waitFor();
     await settings.getByRole('button', { name: 'Sign out' }).click();
     await gone;
