@@ -7,20 +7,22 @@ import type { HashTask } from './passwords-worker.ts';
 /** A hash of nobody's password, of the same cost as real ones: comparing with it takes as long as comparing with them. */
 const NOBODY = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8.C1VgPXqQ4bqBDnMWRJ3pm/3zWq4.';
 const MAX_BYTES = 72;
-const MAX_WAITING = 500;
+/** About eight seconds of its work on a small core: clients give up after fifteen. */
+const MAX_WAITING_PER_THREAD = 128;
 
 /**
  * bcrypt in worker threads. The event loop never hashes, the threads run at low priority, and the queue is bounded, so
  * a flood of logins slows logins down and nothing else.
  */
 export function createPasswords(): Passwords & { close(): Promise<void> } {
+  const maxThreads = Math.max(1, availableParallelism() - 1);
   const pool = new Piscina<HashTask, string | boolean>({
     filename: new URL('./passwords-worker.ts', import.meta.url).href,
     // A thread that ends while require() loads its ES module takes the process with it (a failed assertion in Node 26).
     execArgv: ['--no-require-module'],
     minThreads: 1,
-    maxThreads: Math.max(1, availableParallelism() - 1),
-    maxQueue: MAX_WAITING,
+    maxThreads,
+    maxQueue: maxThreads * MAX_WAITING_PER_THREAD,
     concurrentTasksPerWorker: 1,
   });
 
