@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { type ClientEventName, type ClientEventRow, clientEvents, type RouteRow, routes } from '@duet/contract';
 import {
   connect,
@@ -182,6 +183,27 @@ describe('hostile input', () => {
       headers: { origin: 'https://evil.example' },
     });
     expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  test('X13 whoever asks for a websocket and is gone before there is one harms nobody', async () => {
+    const { hostname, host, port } = new URL(server.url);
+    const upgradeOf = (path: string) =>
+      `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+    const leave = async (path: string, how: 'reset' | 'end') => {
+      const tcp = createConnection({ host: hostname, port: Number(port) });
+      tcp.on('error', () => {});
+      const closed = new Promise((resolve) => tcp.once('close', resolve));
+      await new Promise<void>((resolve) => tcp.write(upgradeOf(path), () => resolve()));
+      if (how === 'reset') tcp.resetAndDestroy();
+      else tcp.resume().end();
+      await closed;
+    };
+    // So many that they have to wait for each other.
+    for (const path of ['/elsewhere', '/socket.io/?EIO=4&transport=websocket']) {
+      await Promise.all(Array.from({ length: 150 }, (_, i) => leave(path, i % 2 ? 'reset' : 'end')));
+    }
+    await unharmed();
   });
 
   test('X7 a reader that stops reading is closed, and nobody else notices', async () => {

@@ -35,6 +35,15 @@ export interface SocketServerOptions {
   floods?: FloodGuard | undefined;
 }
 
+const ignore = () => {};
+/**
+ * Node takes its own listener off a connection that is to become a websocket, and the library puts one on when it is
+ * one: between the two a reset would end the process.
+ */
+function hearErrors(socket: IncomingMessage['socket']): void {
+  if (socket.listenerCount('error') === 0) socket.on('error', ignore);
+}
+
 /** The Socket.IO server of a node, not yet open for users: `admitUsers` does that. */
 export function createSocketServer(http: HttpServer, options: SocketServerOptions): Server {
   const { adapter, mayCall, door, floods } = options;
@@ -51,7 +60,11 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
     cors: (req: { headers: { origin?: string; host?: string } }, done: (error: null, options: object) => void) =>
       done(null, { origin: mayCall(req.headers.origin, req.headers.host) }),
     // CORS does not hold for WebSockets, so the origin is checked here for both transports.
-    allowRequest: (req, done) => (mayEnter(req) ? door.knock(() => done(null, true)) : done(null, false)),
+    allowRequest: (req, done) => {
+      hearErrors(req.socket);
+      if (mayEnter(req)) door.knock(() => done(null, true));
+      else done(null, false);
+    },
   } as Partial<ServerOptions>);
   io.engine.on('connection', (conn: Socket['conn']) => conn.once('close', () => endSoon(conn)));
   floods?.watch(io);
