@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import type { Account } from '../accounts.ts';
 import type { Job, Report } from './jobs.ts';
 import { connectLight } from './light-client.ts';
@@ -20,6 +21,8 @@ const pauseBefore = (attempt: number) =>
 
 /** Everybody connects; the next step ends when all have lost their node and are back at others. */
 export async function crowd({ accounts, refuges }: Job & { what: 'crowd' }, report: Report<'crowd'>): Promise<void> {
+  // It stands for thousands of machines: it may be late, and must not keep those waiting that measure.
+  setPriority(constants.priority.PRIORITY_LOW);
   const received = new Set<string>();
   let firstLost = 0;
   let away = 0;
