@@ -143,7 +143,7 @@ function observeSealing(metrics: Metrics, log: Log) {
 
 /** Puts the rules behind HTTP and sockets. */
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
-  const door = createDoor();
+  const door = createDoor(clock);
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   const passwords = createPasswords();
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;

@@ -19,7 +19,8 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
 
   /** Socket.IO and the fan-out of a node, without rules; whoever comes says who he is. */
   async function startNode(prefix: string) {
-    const cluster = createRedisCluster({ url: redis.url, prefix, clock: createManualClock() });
+    const clock = createManualClock();
+    const cluster = createRedisCluster({ url: redis.url, prefix, clock });
     await eventually(
       () =>
         cluster.ready().then(
@@ -29,7 +30,11 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
       'the cluster is ready',
     );
     const http = createServer();
-    const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall: () => true, door: createDoor() });
+    const io = createSocketServer(http, {
+      adapter: cluster.socketAdapter,
+      mayCall: () => true,
+      door: createDoor(clock),
+    });
     io.use((socket, next) => {
       void socket.join([roomOf(socket.handshake.auth.user), WATCHERS]);
       cluster.fence().then(() => next(), next);

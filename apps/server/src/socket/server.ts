@@ -61,9 +61,16 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
       done(null, { origin: mayCall(req.headers.origin, req.headers.host) }),
     // CORS does not hold for WebSockets, so the origin is checked here for both transports.
     allowRequest: (req, done) => {
-      hearErrors(req.socket);
-      if (mayEnter(req)) door.knock(() => done(null, true));
-      else done(null, false);
+      const { socket } = req;
+      hearErrors(socket);
+      if (!mayEnter(req)) return done(null, false);
+      door.knock(() => {
+        const isHere = !socket.destroyed && !socket.readableEnded;
+        // Again: others of the same network may have entered since.
+        if (isHere) done(null, mayEnter(req));
+        else socket.destroy();
+        return isHere;
+      });
     },
   } as Partial<ServerOptions>);
   io.engine.on('connection', (conn: Socket['conn']) => conn.once('close', () => endSoon(conn)));
