@@ -40,12 +40,12 @@ const SHORT: string[][] = [
 const { values } = parseArgs({
   options: {
     fault: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    secs: { type: 'string', default: '60' },
+    seed: { type: 'string' },
+    secs: { type: 'string' },
     acks: { type: 'string' },
     people: { type: 'string' },
     peers: { type: 'string' },
-    burst: { type: 'string', default: '4' },
+    burst: { type: 'string' },
     out: { type: 'string', default: 'data/torture' },
     short: { type: 'boolean', default: false },
     store: { type: 'string', default: 'mongo' },
@@ -65,8 +65,16 @@ function faultsNamed(names: string[]): Fault[] {
   });
 }
 
+/** @throws Error when it is no whole number from 1 on */
+function numberOf(name: 'seed' | 'secs' | 'acks' | 'people' | 'peers' | 'burst', otherwise: number): number {
+  const text = values[name] ?? String(otherwise);
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 on`);
+  return Number(text);
+}
+
 function plan(): { faults: Fault[]; options: RunOptions }[] {
-  const { short, seed, secs } = values;
+  const { short } = values;
+  const secs = numberOf('secs', 60);
   const groups = values.fault === undefined ? SHORT : [values.fault.split(',')];
   return groups.map((names) => {
     const mix = names[0] === 'mix';
@@ -81,13 +89,13 @@ function plan(): { faults: Fault[]; options: RunOptions }[] {
         name: names.join('+'),
         faults: chosen,
         mix,
-        seed: Number(seed),
-        secs: Number(secs),
-        acknowledgements: Number(values.acks ?? (short ? 200 : 20 * Number(secs))),
+        seed: numberOf('seed', 1),
+        secs,
+        acknowledgements: numberOf('acks', short ? 200 : 20 * secs),
         short,
-        people: Number(values.people ?? (short ? 12 : 60)),
-        peers: Number(values.peers ?? (short ? 2 : 4)),
-        burst: Number(values.burst),
+        people: numberOf('people', short ? 12 : 60),
+        peers: numberOf('peers', short ? 2 : 4),
+        burst: numberOf('burst', 4),
         folder: values.out,
       },
     };
@@ -114,7 +122,13 @@ async function main(): Promise<number> {
     console.log(HELP);
     return values.help ? 0 : 1;
   }
-  const runs = plan();
+  let runs: ReturnType<typeof plan>;
+  try {
+    runs = plan();
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
   const missing = lacks(runs);
   if (missing.length > 0) {
     console.error(`This needs what the machine has not:\n${missing.map((lack) => `  ${lack}`).join('\n')}`);
