@@ -141,10 +141,10 @@ export function createReceipts(database: Database): ReceiptStore {
     database.answer(() => collection().deleteMany(old)).catch(() => {});
   }
 
-  /** Whoever marks a message has seen it; if there is no row, a node died between the two. */
+  /** Whoever marks a message has seen it; if there is no row, a node is between the two, or died there. */
   async function makeRow(user: string, conversation: string): Promise<InboxRow | undefined> {
     const query = { filter: { conversation, ...visibleTo(user) }, sort: { seq: -1 } } as const;
-    const last = await database.first<MessageDocument>('messages', query);
+    const last = await database.readForReceipts(() => database.first<MessageDocument>('messages', query));
     if (!last || (last.sender !== user && last.receiver !== user)) return undefined;
     await bumpInbox(database, [{ entry: toEntry(last), fresh: false }]);
     return rows.get(user, conversation);

@@ -205,7 +205,8 @@ function failedToSpread(error: mongo.MongoServerError): boolean {
 }
 
 /**
- * Which operations of a bulk write were refused by a unique index; the others have been done.
+ * Which inserts of a bulk write were refused by a unique index; the others have been made, those before it if it was
+ * ordered. Of updates it says no more than that at least one was refused.
  * @throws the error itself when anything else went wrong, such as a write that did not reach a majority
  */
 export function duplicates(error: unknown): number[] {
