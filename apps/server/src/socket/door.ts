@@ -14,7 +14,7 @@ const IN_WITHIN_MS = 12_000;
 const LOOK_AGAIN_MS = 1;
 
 export interface Door {
-  /** @param enter called when it is this newcomer's turn; it says whether he is still there */
+  /** @param enter called when it is this newcomer's turn; it says whether he has entered: he may be gone by then */
   knock(enter: () => boolean): void;
   /** Whoever has knocked and is now being looked up; others wait while too many are. */
   pass<T>(lookUp: () => Promise<T>): Promise<T>;

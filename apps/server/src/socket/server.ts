@@ -67,9 +67,10 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
       door.knock(() => {
         const isHere = !socket.destroyed && !socket.readableEnded;
         // Again: others of the same network may have entered since.
-        if (isHere) done(null, mayEnter(req));
+        const enters = isHere && mayEnter(req);
+        if (isHere) done(null, enters);
         else socket.destroy();
-        return isHere;
+        return enters;
       });
     },
   } as Partial<ServerOptions>);
