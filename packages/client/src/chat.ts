@@ -163,6 +163,10 @@ export function createChat(options: ChatOptions): Chat {
 
   connection.on('receive_message', ({ message }) => arrived(message));
   connection.on('resync', sync.request);
+  // Who hides that he is online sees it of nobody: the list says what is seen now.
+  connection.on('privacy_changed', () => {
+    list().catch(untilConnected);
+  });
   connection.on('token_expiring', () => {
     renew().catch(untilConnected);
   });

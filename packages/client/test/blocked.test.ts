@@ -38,3 +38,22 @@ test('U18 after a block the conversation goes on, with what was sent meanwhile n
     await server.kill();
   }
 });
+
+test('U21 when a user hides or shows his presence, what he sees of others follows at once', async () => {
+  using folder = temporaryFolder();
+  const server = await startServer(MAIN, { DATA_DIR: folder.path });
+  try {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    his.send(anna.id, 'here I am');
+    await until(hers, (state) => state.people[ben.id]?.isOnline, 'he is shown online');
+    await hers.api.changePrivacy({ lastSeen: false });
+    await until(hers, (state) => state.people[ben.id]?.isOnline === false, 'and no longer');
+    await hers.api.changePrivacy({ lastSeen: true });
+    await until(hers, (state) => state.people[ben.id]?.isOnline, 'and again');
+  } finally {
+    await server.kill();
+  }
+});
