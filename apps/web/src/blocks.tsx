@@ -1,45 +1,65 @@
-import type { User } from '@duet/client';
+import type { Conversation, Person } from '@duet/client';
 import { useChat, useChatState } from '@duet/client/react';
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from 'react';
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from 'react';
 
-/** Whom this user has blocked. What changes it rejects when the server does not take it. */
+type Blocked = Pick<Person, 'id' | 'username'>;
+
+/** Whom this user has blocked. All reject when the server does not answer, and then nothing has changed here. */
 export interface Blocks {
-  /** Those who were blocked last come first. */
-  blocked: readonly User[];
-  block(id: string): Promise<void>;
+  /** The last one first; undefined until they are known. */
+  blocked: readonly Blocked[] | undefined;
+  /** Another device may have changed it. */
+  refresh(): Promise<void>;
+  block(person: Blocked): Promise<void>;
   unblock(id: string): Promise<void>;
 }
 
+/** Of somebody whom one has blocked nothing is waiting. */
+export const unreadOf = (
+  { peer, unreadCount }: Pick<Conversation, 'peer' | 'unreadCount'>,
+  blocked: Blocks['blocked'],
+): number => (blocked?.some(({ id }) => id === peer.id) ? 0 : unreadCount);
+
 const BlocksContext = createContext<Blocks | undefined>(undefined);
 
-/** Asks at each connection: another device may have changed it. */
 export function BlocksProvider({ children }: { children: ReactNode }) {
-  const chat = useChat();
+  const { api } = useChat();
   const isOnline = useChatState(({ connection }) => connection === 'online');
-  const [blocked, setBlocked] = useState<readonly User[]>([]);
-  const load = useCallback(async () => {
-    const { blocks } = await chat.api.blocks();
-    setBlocked(blocks.map(({ user }) => user));
-  }, [chat]);
+  const [blocked, setBlocked] = useState<readonly Blocked[]>();
+  /** What was asked before a change, or before another question, is old when it comes. */
+  const latest = useRef(0);
+
+  const refresh = useCallback(async () => {
+    const mine = ++latest.current;
+    const { blocks } = await api.blocks();
+    if (latest.current === mine) setBlocked(blocks.map(({ user }) => ({ id: user._id, username: user.username })));
+  }, [api]);
 
   useEffect(() => {
-    // The next connection asks again.
-    if (isOnline) load().catch(() => {});
-  }, [isOnline, load]);
+    // The next connection asks again, and so do the settings.
+    if (isOnline) refresh().catch(() => {});
+  }, [isOnline, refresh]);
 
   const value = useMemo((): Blocks => {
-    const then = async (change: Promise<unknown>) => {
-      await change;
-      await load();
-      // Counts of what is unread are others now.
-      chat.foreground();
-    };
+    const without =
+      (id: string) =>
+      (known: readonly Blocked[] = []) =>
+        known.filter((person) => person.id !== id);
     return {
       blocked,
-      block: (id) => then(chat.api.block(id)),
-      unblock: (id) => then(chat.api.unblock(id)),
+      refresh,
+      async block(person) {
+        await api.block(person.id);
+        latest.current += 1;
+        setBlocked((known) => [person, ...without(person.id)(known)]);
+      },
+      async unblock(id) {
+        await api.unblock(id);
+        latest.current += 1;
+        setBlocked(without(id));
+      },
     };
-  }, [chat, blocked, load]);
+  }, [api, blocked, refresh]);
   return <BlocksContext.Provider value={value}>{children}</BlocksContext.Provider>;
 }
 
@@ -50,4 +70,4 @@ export function useBlocks(): Blocks {
   return blocks;
 }
 
-export const useIsBlocked = (id: string): boolean => useBlocks().blocked.some(({ _id }) => _id === id);
+export const useIsBlocked = (id: string): boolean => useBlocks().blocked?.some((person) => person.id === id) ?? false;

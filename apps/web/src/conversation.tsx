@@ -14,23 +14,27 @@ interface ConversationProps {
   onBack: () => void;
 }
 
+/** Where Escape closes a menu, and nothing else. */
+const isInMenu = (target: EventTarget): boolean =>
+  (target as Element).closest('[role=menu], [aria-haspopup=menu][aria-expanded=true]') !== null;
+
 export function Conversation({ peer, onBack }: ConversationProps) {
   const blocks = useBlocks();
   const isBlocked = useIsBlocked(peer.id);
   const [problem, setProblem] = useState('');
-  // Who unblocks may be in the settings, which keep the focus.
-  const wasBlocked = useRef(false);
-  if (isBlocked) wasBlocked.current = true;
+  // Who unblocks in the settings keeps the focus there.
+  const [takesFocus, setTakesFocus] = useState(true);
   const turn = () => {
     setProblem('');
-    const change = isBlocked ? blocks.unblock(peer.id) : blocks.block(peer.id);
+    setTakesFocus(isBlocked);
+    const change = isBlocked ? blocks.unblock(peer.id) : blocks.block(peer);
     change.catch((error: Error) => setProblem(error.message));
   };
   return (
     <main
       className="conversation"
       aria-label={`Conversation with ${peer.username}`}
-      onKeyDown={(event) => event.key === 'Escape' && onBack()}
+      onKeyDown={(event) => event.key === 'Escape' && !isInMenu(event.target) && onBack()}
     >
       <PeerBar peer={peer} onBack={onBack} isBlocked={isBlocked} onTurn={turn} />
       {problem && (
@@ -42,14 +46,14 @@ export function Conversation({ peer, onBack }: ConversationProps) {
       {isBlocked ? (
         <div className="composer" role="status">
           <Text size="sm" c="dimmed" flex={1}>
-            You have blocked {peer.username}. Neither of you hears of the other, and {peer.username} is not told.
+            You have blocked {peer.username}: nothing that is written to you comes, and {peer.username} is not told.
           </Text>
           <Button variant="light" onClick={turn}>
             Unblock
           </Button>
         </div>
       ) : (
-        <Composer peerId={peer.id} autoFocus={!wasBlocked.current} />
+        <Composer peerId={peer.id} autoFocus={takesFocus} />
       )}
     </main>
   );
@@ -82,7 +86,12 @@ function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
         <Text component="h1" fw={600} size="md" truncate>
           {peer.username}
         </Text>
-        <Text size="xs" c={typing || isOnline ? 'teal' : 'dimmed'} role="status" className="peer-status">
+        <Text
+          size="xs"
+          c={!isBlocked && (typing || isOnline) ? 'teal' : 'dimmed'}
+          role="status"
+          className="peer-status"
+        >
           {isBlocked ? 'blocked' : status}
         </Text>
       </div>

@@ -1,7 +1,7 @@
 import type { Privacy, SignedInDevice } from '@duet/client';
 import { useChat } from '@duet/client/react';
 import { Alert, Button, Group, Modal, Stack, Switch, Text, Title } from '@mantine/core';
-import { type ReactNode, useCallback, useEffect, useId, useState } from 'react';
+import { type ReactNode, type RefObject, useCallback, useEffect, useId, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { dayName } from './times.ts';
 
@@ -26,22 +26,29 @@ export function Settings({ opened, onClose }: SettingsProps) {
   );
 }
 
-/** Runs changes one at a time, and says what went wrong. */
-function useChanges() {
+/** Does one thing after the other, and says what went wrong. */
+function useLine() {
   const [problem, setProblem] = useState('');
-  const [busy, setBusy] = useState(false);
-  const run = useCallback(async (change: () => Promise<unknown>) => {
-    setBusy(true);
-    setProblem('');
-    await change().catch((error: Error) => setProblem(error.message));
-    setBusy(false);
+  const line = useRef(Promise.resolve());
+  const add = useCallback((work: () => Promise<unknown>) => {
+    line.current = line.current.then(work).then(
+      () => {},
+      (error: Error) => setProblem(error.message),
+    );
   }, []);
-  return { problem, busy, run };
+  const change = useCallback(
+    (work: () => Promise<unknown>) => {
+      setProblem('');
+      add(work);
+    },
+    [add],
+  );
+  return { problem, load: add, change };
 }
-type Run = ReturnType<typeof useChanges>['run'];
+type Line = Pick<ReturnType<typeof useLine>, 'load' | 'change'>;
 
 function SettingsSections() {
-  const { problem, busy, run } = useChanges();
+  const { problem, load, change } = useLine();
   return (
     <Stack gap="xl">
       {problem && (
@@ -49,23 +56,25 @@ function SettingsSections() {
           {problem}
         </Alert>
       )}
-      <PrivacySettings run={run} busy={busy} />
-      <Devices run={run} busy={busy} />
-      <Blocked run={run} busy={busy} />
+      <PrivacySettings load={load} change={change} />
+      <Devices load={load} change={change} />
+      <BlockedPeople load={load} change={change} />
     </Stack>
   );
 }
 
 interface SectionProps {
-  run: Run;
-  busy: boolean;
+  title: string;
+  /** Takes the focus when what had it has gone. */
+  heading: RefObject<HTMLHeadingElement | null>;
+  children: ReactNode;
 }
 
-function Section({ title, children }: { title: string; children: ReactNode }) {
+function Section({ title, heading, children }: SectionProps) {
   const id = useId();
   return (
     <Stack component="section" gap="sm" aria-labelledby={id}>
-      <Title order={2} size="h5" id={id}>
+      <Title order={2} size="h5" id={id} ref={heading} tabIndex={-1}>
         {title}
       </Title>
       {children}
@@ -73,14 +82,13 @@ function Section({ title, children }: { title: string; children: ReactNode }) {
   );
 }
 
-function PrivacySettings({ run, busy }: SectionProps) {
+function PrivacySettings({ load, change }: Line) {
   const { api } = useChat();
+  const heading = useRef<HTMLHeadingElement>(null);
   const [privacy, setPrivacy] = useState<Privacy>();
-  useEffect(() => {
-    void run(async () => setPrivacy((await api.privacy()).privacy));
-  }, [api, run]);
+  useEffect(() => load(async () => setPrivacy((await api.privacy()).privacy)), [api, load]);
   return (
-    <Section title="What others see of you">
+    <Section title="What others see of you" heading={heading}>
       <Text size="sm" c="dimmed">
         What you hide from others you do not see of them.
       </Text>
@@ -89,10 +97,10 @@ function PrivacySettings({ run, busy }: SectionProps) {
           key={name}
           label={label}
           description={description}
-          disabled={!privacy || busy}
+          disabled={!privacy}
           checked={privacy?.[name] ?? false}
           onChange={({ currentTarget: { checked } }) =>
-            void run(async () => setPrivacy((await api.changePrivacy({ [name]: checked })).privacy))
+            change(async () => setPrivacy((await api.changePrivacy({ [name]: checked })).privacy))
           }
         />
       ))}
@@ -100,14 +108,20 @@ function PrivacySettings({ run, busy }: SectionProps) {
   );
 }
 
-function Devices({ run, busy }: SectionProps) {
+function Devices({ load, change }: Line) {
   const { api } = useChat();
+  const heading = useRef<HTMLHeadingElement>(null);
   const [devices, setDevices] = useState<SignedInDevice[]>([]);
-  const load = useCallback(async () => setDevices((await api.sessions()).sessions), [api]);
-  useEffect(() => void run(load), [run, load]);
-  const signOut = (id: string) => run(() => api.endSession(id).then(load));
+  const ask = useCallback(async () => setDevices((await api.sessions()).sessions), [api]);
+  useEffect(() => load(ask), [load, ask]);
+  const signOut = (id: string) =>
+    change(async () => {
+      // It may have ended meanwhile: then it is gone from the list all the same.
+      await api.endSession(id).finally(ask);
+      heading.current?.focus();
+    });
   return (
-    <Section title="Devices">
+    <Section title="Devices" heading={heading}>
       {devices.map(({ _id, device, lastUsedAt, current }) => (
         <Group key={_id} justify="space-between" wrap="nowrap">
           <div>
@@ -119,7 +133,13 @@ function Devices({ run, busy }: SectionProps) {
             </Text>
           </div>
           {!current && (
-            <Button size="xs" variant="light" color="red" disabled={busy} onClick={() => void signOut(_id)}>
+            <Button
+              size="xs"
+              variant="light"
+              color="red"
+              aria-label={`Sign out ${device || 'unknown device'}`}
+              onClick={() => signOut(_id)}
+            >
               Sign out
             </Button>
           )}
@@ -129,25 +149,26 @@ function Devices({ run, busy }: SectionProps) {
   );
 }
 
-function Blocked({ run, busy }: SectionProps) {
-  const { blocked, unblock } = useBlocks();
+function BlockedPeople({ load, change }: Line) {
+  const { blocked, refresh, unblock } = useBlocks();
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => load(refresh), [load, refresh]);
+  const onUnblock = (id: string) =>
+    change(async () => {
+      await unblock(id);
+      heading.current?.focus();
+    });
   return (
-    <Section title="Blocked people">
-      {blocked.length === 0 && (
+    <Section title="Blocked people" heading={heading}>
+      {blocked?.length === 0 && (
         <Text size="sm" c="dimmed">
           Nobody. Block somebody in the menu of a chat.
         </Text>
       )}
-      {blocked.map(({ _id, username }) => (
-        <Group key={_id} justify="space-between" wrap="nowrap">
+      {blocked?.map(({ id, username }) => (
+        <Group key={id} justify="space-between" wrap="nowrap">
           <Text size="sm">{username}</Text>
-          <Button
-            size="xs"
-            variant="light"
-            disabled={busy}
-            aria-label={`Unblock ${username}`}
-            onClick={() => void run(() => unblock(_id))}
-          >
+          <Button size="xs" variant="light" aria-label={`Unblock ${username}`} onClick={() => onUnblock(id)}>
             Unblock
           </Button>
         </Group>

@@ -3,6 +3,7 @@ import { useChat, useChatState, useConversations } from '@duet/client/react';
 import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
 import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
+import { unreadOf, useBlocks } from './blocks.tsx';
 import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
 import { Settings } from './settings.tsx';
@@ -87,11 +88,13 @@ type ListProps = Pick<SidebarProps, 'selected' | 'onSelect'>;
 function Chats({ selected, onSelect }: ListProps) {
   const conversations = useConversations();
   const typing = useChatState((state) => state.typing);
+  const { blocked } = useBlocks();
   if (!conversations) return <Loading />;
   if (conversations.length === 0) return <p className="empty">No chats yet. Find somebody under People.</p>;
   return (
     <ul className="list" aria-label="Chats">
-      {conversations.map(({ peer, lastMessage, unreadCount }) => {
+      {conversations.map(({ peer, lastMessage, ...conversation }) => {
+        const unreadCount = unreadOf({ peer, ...conversation }, blocked);
         const isTyping = typing[peer.id] === true;
         const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${textOf(lastMessage)}`;
         return (
