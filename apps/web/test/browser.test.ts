@@ -137,6 +137,8 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username }).click();
     await bubble(page, 'first').waitFor();
     await page.getByRole('button', { name: `More about ${ben.user.username}` }).click();
+    // Keys are its own once it has the focus.
+    await page.locator('[role=menu]:focus-within').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('menuitem', { name: 'Block' }).waitFor({ state: 'detached' });
     await bubble(page, 'first').waitFor();
