@@ -8,17 +8,14 @@ type Blocked = Pick<Person, 'id' | 'username'>;
 export interface Blocks {
   /** The last one first; undefined until they are known. */
   blocked: readonly Blocked[] | undefined;
+  isBlocked(id: string): boolean;
+  /** Of somebody whom one has blocked nothing is waiting. */
+  unreadOf(conversation: Pick<Conversation, 'peer' | 'unreadCount'>): number;
   /** Another device may have changed it. */
   refresh(): Promise<void>;
   block(person: Blocked): Promise<void>;
   unblock(id: string): Promise<void>;
 }
-
-/** Of somebody whom one has blocked nothing is waiting. */
-export const unreadOf = (
-  { peer, unreadCount }: Pick<Conversation, 'peer' | 'unreadCount'>,
-  blocked: Blocks['blocked'],
-): number => (blocked?.some(({ id }) => id === peer.id) ? 0 : unreadCount);
 
 const BlocksContext = createContext<Blocks | undefined>(undefined);
 
@@ -45,8 +42,11 @@ export function BlocksProvider({ children }: { children: ReactNode }) {
       (id: string) =>
       (known: readonly Blocked[] = []) =>
         known.filter((person) => person.id !== id);
+    const isBlocked = (id: string) => blocked?.some((person) => person.id === id) ?? false;
     return {
       blocked,
+      isBlocked,
+      unreadOf: ({ peer, unreadCount }) => (isBlocked(peer.id) ? 0 : unreadCount),
       refresh,
       async block(person) {
         await api.block(person.id);
@@ -69,5 +69,3 @@ export function useBlocks(): Blocks {
   if (!blocks) throw new Error('useBlocks needs a BlocksProvider above it');
   return blocks;
 }
-
-export const useIsBlocked = (id: string): boolean => useBlocks().blocked?.some((person) => person.id === id) ?? false;

@@ -3,7 +3,7 @@ import { usePerson, useThread, useTyping } from '@duet/client/react';
 import { ActionIcon, Alert, Button, Loader, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
 import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
-import { useBlocks, useIsBlocked } from './blocks.tsx';
+import { useBlocks } from './blocks.tsx';
 import { Composer } from './composer.tsx';
 import { MessageBubble } from './message-bubble.tsx';
 import { PersonAvatar } from './person.tsx';
@@ -20,7 +20,7 @@ const isInMenu = (target: EventTarget): boolean =>
 
 export function Conversation({ peer, onBack }: ConversationProps) {
   const blocks = useBlocks();
-  const isBlocked = useIsBlocked(peer.id);
+  const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
   // Who unblocks in the settings keeps the focus there.
   const [takesFocus, setTakesFocus] = useState(true);

@@ -2,7 +2,7 @@ import type { Person } from '@duet/client';
 import { useChatState, useConversations } from '@duet/client/react';
 import { Button } from '@mantine/core';
 import { useEffect, useState } from 'react';
-import { unreadOf, useBlocks } from './blocks.tsx';
+import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
 import { Sidebar } from './sidebar.tsx';
 
@@ -13,8 +13,8 @@ interface MessengerProps {
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut }: MessengerProps) {
   const [peer, setPeer] = useState<Person>();
-  const { blocked } = useBlocks();
-  const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each, blocked), 0);
+  const { unreadOf } = useBlocks();
+  const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Duet` : 'Duet';

@@ -66,7 +66,7 @@ function SettingsSections() {
 interface SectionProps {
   title: string;
   /** Takes the focus when what had it has gone. */
-  heading: RefObject<HTMLHeadingElement | null>;
+  heading?: RefObject<HTMLHeadingElement | null>;
   children: ReactNode;
 }
 
@@ -74,7 +74,7 @@ function Section({ title, heading, children }: SectionProps) {
   const id = useId();
   return (
     <Stack component="section" gap="sm" aria-labelledby={id}>
-      <Title order={2} size="h5" id={id} ref={heading} tabIndex={-1}>
+      <Title order={2} size="h5" id={id} ref={heading ?? null} tabIndex={-1}>
         {title}
       </Title>
       {children}
@@ -84,11 +84,10 @@ function Section({ title, heading, children }: SectionProps) {
 
 function PrivacySettings({ load, change }: Line) {
   const { api } = useChat();
-  const heading = useRef<HTMLHeadingElement>(null);
   const [privacy, setPrivacy] = useState<Privacy>();
   useEffect(() => load(async () => setPrivacy((await api.privacy()).privacy)), [api, load]);
   return (
-    <Section title="What others see of you" heading={heading}>
+    <Section title="What others see of you">
       <Text size="sm" c="dimmed">
         What you hide from others you do not see of them.
       </Text>

@@ -3,7 +3,7 @@ import { useChat, useChatState, useConversations } from '@duet/client/react';
 import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
 import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
-import { unreadOf, useBlocks } from './blocks.tsx';
+import { useBlocks } from './blocks.tsx';
 import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
 import { Settings } from './settings.tsx';
@@ -88,13 +88,14 @@ type ListProps = Pick<SidebarProps, 'selected' | 'onSelect'>;
 function Chats({ selected, onSelect }: ListProps) {
   const conversations = useConversations();
   const typing = useChatState((state) => state.typing);
-  const { blocked } = useBlocks();
+  const { unreadOf } = useBlocks();
   if (!conversations) return <Loading />;
   if (conversations.length === 0) return <p className="empty">No chats yet. Find somebody under People.</p>;
   return (
     <ul className="list" aria-label="Chats">
-      {conversations.map(({ peer, lastMessage, ...conversation }) => {
-        const unreadCount = unreadOf({ peer, ...conversation }, blocked);
+      {conversations.map((conversation) => {
+        const { peer, lastMessage } = conversation;
+        const unreadCount = unreadOf(conversation);
         const isTyping = typing[peer.id] === true;
         const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${textOf(lastMessage)}`;
         return (

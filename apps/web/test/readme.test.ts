@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { connect, next, register, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hasBrowser, launch, MAIN, openPageIn } from './browser.ts';
@@ -89,22 +89,31 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     return { reader, writer: { name: writer.user.username, socket } };
   }
 
-  test('U19 the web app: signs in, shows who has written, and answers', async () => {
-    const { reader, writer } = await twoPeople();
-    const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
-    const { page, context, errors } = await openPageIn(browser);
-    const answers = [reader.email, reader.password];
-    page.on('dialog', (dialog) => dialog.accept(answers.shift() as string));
-    await page.goto(address);
-    await page.getByText(`${writer.name} • Are you there? (1)`).click();
-    await page.getByText(`${writer.name}: Are you there?`).waitFor();
+  /** The reader writes back: the writer gets it, and the page shows it as stored. */
+  async function answers(
+    page: Page,
+    { reader, writer }: Awaited<ReturnType<typeof twoPeople>>,
+    shown: string,
+  ): Promise<void> {
     const answer = next(writer.socket, 'receive_message');
     await page.getByRole('textbox').fill('Here I am');
     await page.keyboard.press('Enter');
     expect(await answer).toMatchObject({ message: { content: 'Here I am', sender: { _id: reader.id } } });
-    await page.getByText('You: Here I am sent').waitFor();
-    expect(errors).toEqual([]);
+    await page.getByText(shown).waitFor();
     writer.socket.close();
+  }
+
+  test('U19 the web app: signs in, shows who has written, and answers', async () => {
+    const { reader, writer } = await twoPeople();
+    const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
+    const { page, context, errors } = await openPageIn(browser);
+    const entries = [reader.email, reader.password];
+    page.on('dialog', (dialog) => dialog.accept(entries.shift() as string));
+    await page.goto(address);
+    await page.getByText(`${writer.name} • Are you there? (1)`).click();
+    await page.getByText(`${writer.name}: Are you there?`).waitFor();
+    await answers(page, { reader, writer }, 'You: Here I am sent');
+    expect(errors).toEqual([]);
     await context.close();
   });
 
@@ -123,13 +132,8 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await page.reload();
     await page.getByText(`${writer.name}: Are you there? 1`).click();
     await page.getByText('Are you there?').waitFor();
-    const answer = next(writer.socket, 'receive_message');
-    await page.getByRole('textbox').fill('Here I am');
-    await page.keyboard.press('Enter');
-    expect(await answer).toMatchObject({ message: { content: 'Here I am', sender: { _id: reader.id } } });
-    await page.getByText('Here I am sent').waitFor();
+    await answers(page, { reader, writer }, 'Here I am sent');
     expect(errors).toEqual([]);
-    writer.socket.close();
     await context.close();
   });
 });
