@@ -13,6 +13,7 @@ import {
   startServer,
   type TestUser,
   temporaryFolder,
+  upgradeRequest,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
@@ -187,14 +188,11 @@ describe('hostile input', () => {
 
   test('X13 whoever asks for a websocket and is gone before there is one harms nobody', async () => {
     const { hostname, host, port } = new URL(server.url);
-    const upgradeOf = (path: string) =>
-      `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
     const leave = async (path: string, how: 'reset' | 'end') => {
       const tcp = createConnection({ host: hostname, port: Number(port) });
       tcp.on('error', () => {});
       const closed = new Promise((resolve) => tcp.once('close', resolve));
-      await new Promise<void>((resolve) => tcp.write(upgradeOf(path), () => resolve()));
+      await new Promise<void>((resolve) => tcp.write(upgradeRequest(host, path), () => resolve()));
       if (how === 'reset') tcp.resetAndDestroy();
       else tcp.resume().end();
       await closed;

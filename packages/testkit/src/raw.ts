@@ -24,6 +24,11 @@ export async function sendRaw(
 /** The status of the first answer in raw bytes. */
 export const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 
+/** What asks a server for a WebSocket. */
+export const upgradeRequest = (host: string, path: string): string =>
+  `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+
 /** A WebSocket whose frames are made by hand. */
 export interface RawWebSocket extends Disposable {
   tcp: Socket;
@@ -62,10 +67,7 @@ export async function openRawWebSocket(url: string, auth?: object): Promise<RawW
     received += chunk.toString('latin1');
   });
   const closed = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
-  tcp.write(
-    `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
-  );
+  tcp.write(upgradeRequest(host, '/socket.io/?EIO=4&transport=websocket'));
   const contains = (text: string) =>
     new Promise<void>((resolve, reject) => {
       const look = () => {
