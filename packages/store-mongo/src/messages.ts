@@ -2,7 +2,7 @@ import type { Appended, Draft, Entry, MessageStore } from '@duet/core';
 import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
-import { type MessageDocument, toEntry } from './schemas.ts';
+import { type MessageDocument, toDocument, toEntry } from './schemas.ts';
 import { createTails, readTail, type Tail, visibleTo } from './tails.ts';
 
 /** A draft and where its result goes. */
@@ -37,7 +37,6 @@ const ORDERED_AT_ONCE = 100;
 
 /** What no two messages of a conversation share. */
 const nameOf = ({ sender, tempId }: Pick<Draft, 'sender' | 'tempId'>) => `${sender} ${tempId}`;
-const toDocument = ({ id: _id, ...entry }: Entry): MessageDocument => ({ _id, ...entry });
 
 export function createMessages(database: Database): MessageStore {
   const collection = () => database.collection<MessageDocument>('messages');

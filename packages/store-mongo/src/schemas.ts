@@ -116,6 +116,8 @@ const privacy = new Schema<PrivacyDocument>(
 privacy.index({ user: 1 });
 
 export const toEntry = ({ _id, ...entry }: MessageDocument): Entry => ({ id: _id, ...entry });
+export const toDocument = ({ id: _id, ...entry }: Entry): MessageDocument => ({ _id, ...entry });
+
 export const rowId = (user: string, conversation: string): string => `${user}:${conversation}`;
 export const markId = (user: string, conversation: string, kind: WatermarkKind): string =>
   `${rowId(user, conversation)}:${kind}`;

@@ -67,7 +67,8 @@ function faultsNamed(names: string[]): Fault[] {
 
 /** @throws Error when it is no whole number from 1 on */
 function numberOf(name: 'seed' | 'secs' | 'acks' | 'people' | 'peers' | 'burst', otherwise: number): number {
-  const text = values[name] ?? String(otherwise);
+  const text = values[name];
+  if (text === undefined) return otherwise;
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 on`);
   return Number(text);
 }

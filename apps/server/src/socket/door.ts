@@ -27,8 +27,8 @@ interface Waiting {
 
 /**
  * Lets newcomers in one after the other. When a node dies its clients come to the others all at once: they wait for each
- * other here until the node has time to spare, so that those who are in already wait for a turn with a few
- * handshakes in it, not for one with a thousand, and their messages for a store that is asked a few questions at a time. Nobody is
+ * other here until the node has time to spare, so that those who are in already wait for a turn with a few handshakes in
+ * it, not for one with a thousand, and their messages for a store that is asked a few questions at a time. Nobody is
  * refused, and who has knocked holds up nobody: a client that says no more than that is not on its way in.
  */
 export function createDoor({ elapsed }: Pick<Clock, 'elapsed'>): Door {

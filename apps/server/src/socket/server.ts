@@ -65,11 +65,13 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
       hearErrors(socket);
       if (!mayEnter(req)) return done(null, false);
       door.knock(() => {
-        const isHere = !socket.destroyed && !socket.readableEnded;
+        if (socket.destroyed || socket.readableEnded) {
+          socket.destroy();
+          return false;
+        }
         // Again: others of the same network may have entered since.
-        const enters = isHere && mayEnter(req);
-        if (isHere) done(null, enters);
-        else socket.destroy();
+        const enters = mayEnter(req);
+        done(null, enters);
         return enters;
       });
     },
