@@ -94,6 +94,15 @@ describe('encryption at rest', () => {
     expect(contents(await all(store))).toEqual([draft(1).content, draft(2).content]);
   });
 
+  test('E11 texts of any length and alphabet come back as they were, however they follow each other', async () => {
+    const { store } = node();
+    const lengths = [0, 1, 340, 341, 342, 1_023, 1_024, 1_025, 5_000, 1, 341];
+    const texts = lengths.flatMap((length) => ['x', 'é', '文', '👋'].map((sign) => sign.repeat(length)));
+    await store.messages.append(texts.map((text, i) => draft(i, HIGH, text)));
+    expect(contents(await all(store))).toEqual(texts);
+    expect(contents(await all(below()))).not.toContain(texts.at(-1));
+  });
+
   test('E12 what was stored before stays readable, and what was sealed stays so when it is switched off', async () => {
     const odd = ['\u0001', '\u0001\u0001 two', `\u00011${'0'.repeat(8)}AAAA`, '\u0001x'];
     const plain = node(ringOf('a'), false);
