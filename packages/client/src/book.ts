@@ -102,6 +102,11 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
       show([]);
       return found;
     },
+    /** Of nobody it is seen any more whether he is online, also of those who stand in no list. */
+    hidePresence(): void {
+      for (const id of people.keys()) notePerson(id, { isOnline: false, lastSeen: undefined });
+      show([]);
+    },
     /** @returns the peer */
     arrived(message: Message, me: string): string {
       const peerId = peerOf(message, me);

@@ -118,7 +118,7 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   /** All conversations with their newest message, once; later the first page again, for who is online. */
-  async function list(): Promise<void> {
+  async function list(whole = !isListed): Promise<void> {
     let cursor: string | undefined;
     for (let count = 0; count < MAX_LISTED; count += PAGE) {
       const page = await api.conversations(cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor });
@@ -129,7 +129,7 @@ export function createChat(options: ChatOptions): Chat {
         }),
       );
       cursor = page.nextCursor;
-      if (cursor === undefined || isListed) break;
+      if (cursor === undefined || !whole) break;
     }
     isListed = true;
   }
@@ -163,9 +163,10 @@ export function createChat(options: ChatOptions): Chat {
 
   connection.on('receive_message', ({ message }) => arrived(message));
   connection.on('resync', sync.request);
-  // Who hides that he is online sees it of nobody: the list says what is seen now.
-  connection.on('privacy_changed', () => {
-    list().catch(untilConnected);
+  // Who hides that he is online sees it of nobody; when he shows it again, the list says what is seen.
+  connection.on('privacy_changed', ({ privacy }) => {
+    if (privacy.lastSeen) list(true).catch(untilConnected);
+    else book.hidePresence();
   });
   connection.on('token_expiring', () => {
     renew().catch(untilConnected);

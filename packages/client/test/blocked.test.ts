@@ -43,14 +43,22 @@ test('U21 when a user hides or shows his presence, what he sees of others follow
   using folder = temporaryFolder();
   const server = await startServer(MAIN, { DATA_DIR: folder.path });
   try {
-    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const named = (name: string) => register(server.url, name);
+    const [anna, ben, carl] = await Promise.all([named('anna'), named('ben'), named('carl')]);
     using hers = start(server.url, anna);
     using his = start(server.url, ben);
-    await Promise.all([synced(hers), synced(his)]);
+    using stranger = start(server.url, carl);
+    await Promise.all([synced(hers), synced(his), synced(stranger)]);
     his.send(anna.id, 'here I am');
     await until(hers, (state) => state.people[ben.id]?.isOnline, 'he is shown online');
+    await hers.findPeople();
+    await until(hers, (state) => state.people[carl.id]?.isOnline, 'so is whom she knows from the directory alone');
     await hers.api.changePrivacy({ lastSeen: false });
-    await until(hers, (state) => state.people[ben.id]?.isOnline === false, 'and no longer');
+    await until(
+      hers,
+      ({ people }) => people[ben.id]?.isOnline === false && people[carl.id]?.isOnline === false,
+      'and neither any longer',
+    );
     await hers.api.changePrivacy({ lastSeen: true });
     await until(hers, (state) => state.people[ben.id]?.isOnline, 'and again');
   } finally {
