@@ -6,10 +6,7 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** Nonces that are drawn together: one call for all costs less than the cipher does. */
 const NONCES_AT_ONCE = 256;
-/** Of a room that is used again and again; what may be longer gets one of its own. */
-const ROOM_BYTES = 1024;
-/** Of UTF-8, for each unit of a string. */
-const MOST_BYTES = 3;
+const ROOM_BYTES = 4096;
 
 /** Gives nonce, ciphertext and tag in one, in base64. */
 export type Box = (key: KeyObject, plain: string | Buffer, bound: string) => string;
@@ -25,9 +22,8 @@ export function createBox(): Box {
     random.subarray(i * NONCE_BYTES, (i + 1) * NONCE_BYTES),
   );
   let used = NONCES_AT_ONCE;
-  // Each message is sealed, and what a seal leaves to the garbage collector is part of its price.
-  const toSeal = createRoom();
-  const toBind = createRoom();
+  // Where boxes are put together: each message is sealed, and what a seal leaves to the garbage collector is part of its
+  // price.
   let room = Buffer.allocUnsafeSlow(ROOM_BYTES);
 
   return (key, plain, bound) => {
@@ -38,8 +34,8 @@ export function createBox(): Box {
     const nonce = nonces[used++] as Buffer;
     // Without options, which cost: a tag that is made here is whole unless somebody asks for less.
     const cipher = createCipheriv(CIPHER, key, nonce);
-    cipher.setAAD(toBind(bound));
-    const sealed = cipher.update(typeof plain === 'string' ? toSeal(plain) : plain);
+    cipher.setAAD(Buffer.from(bound));
+    const sealed = cipher.update(typeof plain === 'string' ? Buffer.from(plain) : plain);
     // Nothing is held back: this mode has no blocks to fill up.
     cipher.final();
     const end = NONCE_BYTES + sealed.length;
@@ -48,19 +44,6 @@ export function createBox(): Box {
     room.set(sealed, NONCE_BYTES);
     room.set(cipher.getAuthTag(), end);
     return room.toString('base64', 0, end + TAG_BYTES);
-  };
-}
-
-/** Gives the bytes of a text, which are there until the next one. */
-function createRoom(): (text: string) => Buffer {
-  const room = Buffer.allocUnsafeSlow(ROOM_BYTES);
-  // By their length: to make a view costs more than to fill it.
-  const views: Buffer[] = [];
-  return (text) => {
-    if (text.length * MOST_BYTES > ROOM_BYTES) return Buffer.from(text);
-    const length = room.write(text);
-    views[length] ??= room.subarray(0, length);
-    return views[length];
   };
 }
 
