@@ -55,18 +55,11 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
     return keys;
   }
 
-  async function lookOrMake(repeated: string[]): Promise<DataKey[]> {
-    const conversations = [...new Set(repeated)];
-    const keys = remembered(conversations);
+  async function lookOrMake(conversations: string[], keys: DataKeys): Promise<DataKeys> {
     const found = await store.get(missing(conversations, keys));
     open(found, keys);
     const lacking = missing(conversations, keys);
-    if (lacking.length > 0) await make(lacking, found, keys);
-    return repeated.map((conversation) => keys.get(conversation) as DataKey);
-  }
-
-  /** Adds new keys to `keys`, each over a damaged one of `found` where there is one. */
-  async function make(lacking: string[], found: WrappedKey[], keys: DataKeys): Promise<void> {
+    if (lacking.length === 0) return keys;
     const { current } = ring;
     if (!current) throw unavailable('the key ring has no key to seal with');
     // What a damaged key sealed is lost either way; a new one lets the conversation go on.
@@ -76,9 +69,8 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       return over ? { key, over } : { key };
     });
     open(await store.put(made), keys);
-    if (missing(lacking, keys).length > 0) {
-      throw unavailable('the key of a conversation was just replaced or deleted');
-    }
+    if (keys.size < conversations.length) throw unavailable('the key of a conversation was just replaced or deleted');
+    return keys;
   }
 
   return {
@@ -87,18 +79,10 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       const keys = remembered(conversations);
       return keys.size === conversations.length ? keys : look(conversations, keys);
     },
-    /**
-     * One for each of `conversations`, which may be named more than once; made and stored where there was none.
-     * @throws DuetError UNAVAILABLE, as above
-     */
-    ensure(conversations: string[]): DataKey[] | Promise<DataKey[]> {
-      const keys: DataKey[] = [];
-      for (const conversation of conversations) {
-        const key = cache.get(conversation);
-        if (!key) return lookOrMake(conversations);
-        keys.push(key);
-      }
-      return keys;
+    /** All of them, made and stored where there was none. @throws DuetError UNAVAILABLE, as above */
+    ensure(conversations: string[]): DataKeys | Promise<DataKeys> {
+      const keys = remembered(conversations);
+      return keys.size === conversations.length ? keys : lookOrMake(conversations, keys);
     },
     forget: (conversation: string) => cache.delete(conversation),
   };

@@ -1,7 +1,7 @@
 import type { Appended, Clock, Draft, Entry, MessageStore, Store, WrappedKey } from '@duet/core';
 import { createBox } from './box.ts';
 import { createDataKeys, type DataKeys } from './data-keys.ts';
-import type { DataKey, KeyRing } from './key-ring.ts';
+import type { KeyRing } from './key-ring.ts';
 import { isSealed, opened, plain, sealed, unsealed } from './text.ts';
 
 /** A message whose content cannot be had any more. */
@@ -22,7 +22,7 @@ export interface SealedStoreDeps {
   };
 }
 
-const conversationsOf = (entries: Entry[]): string[] => [...new Set(entries.map(({ conversation }) => conversation))];
+const conversationsOf = (drafts: Draft[]): string[] => [...new Set(drafts.map(({ conversation }) => conversation))];
 
 /**
  * Puts encryption at rest around a store: content is sealed before it is appended and opened after it was read, so that
@@ -38,9 +38,13 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
   /** Waits only where a key has to be looked up: order and speed of a busy conversation stay what they were. */
   async function seal(drafts: Draft[]): Promise<Draft[]> {
     if (!seals) return drafts.map(plain);
-    const found = keys.ensure(drafts.map(({ conversation }) => conversation));
+    const found = keys.ensure(conversationsOf(drafts));
     const dataKeys = found instanceof Promise ? await found : found;
-    return drafts.map((draft, i) => sealed(draft, dataKeys[i] as DataKey, box));
+    return drafts.map((draft) => {
+      const key = dataKeys.get(draft.conversation);
+      if (!key) throw new Error('a draft has no key');
+      return sealed(draft, key, box);
+    });
   }
 
   async function open(entries: Entry[]): Promise<Entry[]> {
