@@ -117,8 +117,11 @@ export function createChat(options: ChatOptions): Chat {
     await Promise.all([listed, introduce()]);
   }
 
-  /** All conversations with their newest message, once; later the first page again, for who is online. */
-  async function list(whole = !isListed): Promise<void> {
+  /**
+   * All conversations with their newest message, once; later the first page again, for who is online.
+   * @param whole all of them again
+   */
+  async function list(whole = false): Promise<void> {
     let cursor: string | undefined;
     for (let count = 0; count < MAX_LISTED; count += PAGE) {
       const page = await api.conversations(cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor });
@@ -129,7 +132,7 @@ export function createChat(options: ChatOptions): Chat {
         }),
       );
       cursor = page.nextCursor;
-      if (cursor === undefined || !whole) break;
+      if (cursor === undefined || (isListed && !whole)) break;
     }
     isListed = true;
   }
