@@ -25,8 +25,8 @@ test('L11 what a limit refuses is kept, and sent when it may be, once and in ord
     await shows(hers, ben.id, texts);
     expect(await stored(server.url, ben, anna.id)).toEqual(texts);
     expect([...states].sort()).toEqual(['sending', 'sent']);
-    const metrics = await (await fetch(`${server.url}/metrics`)).text();
     const refused = (await Promise.all(answers)).filter(({ ok }) => !ok).length;
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(Number(/duet_limited_total\{limit="send"\} (\d+)/.exec(metrics)?.[1])).toBeGreaterThan(refused);
   } finally {
     await server.kill();
