@@ -257,6 +257,74 @@ describe('presence', () => {
   });
 });
 
+describe('accounts', () => {
+  const password = 'password123';
+
+  /** Somebody on two devices, and a store that once does not end sessions. */
+  async function onTwoDevices() {
+    let ends = true;
+    const setup = setUp(0, ({ sessions }) => {
+      const { end } = sessions;
+      sessions.end = (ended) => (ends ? end(ended) : Promise.reject(new DuetError('UNAVAILABLE')));
+    });
+    const { accounts } = setup.core;
+    const user = await setup.person('a1');
+    const login = async (device: string) => {
+      const { token } = await accounts.login({ email: 'a1@example.org', password, device }, 'test');
+      return { token, caller: await accounts.authenticate(token) };
+    };
+    return {
+      ...setup,
+      user,
+      mine: await login('mine'),
+      lost: await login('lost'),
+      async withoutEnds(work: () => Promise<unknown>) {
+        ends = false;
+        await expect(work()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        ends = true;
+      },
+      async [Symbol.asyncDispose]() {
+        setup.core.presence.close();
+        setup.core.sessions.close();
+        await setup.store.close();
+      },
+    };
+  }
+
+  test('I8 a change of the password that fails half-way is repeated, and signs the other devices out', async () => {
+    await using setup = await onTwoDevices();
+    const { accounts } = setup.core;
+    const change = () =>
+      accounts.changePassword(setup.mine.caller, { currentPassword: password, newPassword: 'another password' });
+    await setup.withoutEnds(change);
+    await change();
+    await expect(accounts.authenticate(setup.lost.token)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+    expect(await accounts.authenticate(setup.mine.token)).toMatchObject({ user: setup.user });
+  });
+
+  test('I9 an account whose deletion failed half-way writes to nobody, and its sessions end when one is used', async () => {
+    await using setup = await onTwoDevices();
+    const { accounts, messages } = setup.core;
+    const peer = await setup.person('b1');
+    await setup.withoutEnds(() => accounts.delete(setup.mine.caller, { password }));
+    // The name of somebody is remembered for a while.
+    await setup.clock.advance(61_000);
+    const send = messages.send(setup.lost.caller, { receiverId: peer, content: 'hi', messageType: 'text' });
+    await expect(Promise.resolve(send)).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
+    await expect(accounts.authenticate(setup.mine.token)).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
+    expect(await setup.store.sessions.list(setup.user)).toEqual([]);
+    await expect(accounts.authenticate(setup.lost.token)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+  });
+
+  test('A14 of two settings that are changed at once both hold, and who hides himself is hidden', async () => {
+    await using setup = await onTwoDevices();
+    const { privacy } = setup.core;
+    const { caller } = setup.mine;
+    await Promise.all([privacy.change(caller, { lastSeen: false }), privacy.change(caller, { typing: false })]);
+    expect((await privacy.settings(caller)).privacy).toEqual({ lastSeen: false, typing: false, readReceipts: true });
+  });
+});
+
 describe('messages', () => {
   test('M2 when the answer of a commit got lost, the repeat tells the receiver, once', async () => {
     let answers = false;

@@ -46,6 +46,7 @@ export function createAccess({ people, sights, clock }: { people: People; sights
   }
 
   function grant(me: Participant, peer: Participant, { presence, blockedAt, hasBlocked, typing }: Sight): Access {
+    if (me.isDeleted) throw new DuetError('UNAUTHORIZED');
     return {
       conversation: conversationWith(me._id, peer._id),
       me,

@@ -126,7 +126,11 @@ export function createAccounts(deps: AccountDeps) {
      */
     async changePassword(caller: Caller, input: RouteInput<'changePassword'>['body']): Promise<Record<string, never>> {
       const user = await proven(caller, input.currentPassword);
-      await deps.users.update(user.id, { passwordHash: await deps.passwords.hash(input.newPassword) });
+      const passwordHash = await deps.passwords.hash(input.newPassword);
+      // First the sessions: a failure in between then changes nothing for who repeats it, while his repeat of a change
+      // that was made would have the wrong password, and a thief would stay. Once more for what began meanwhile.
+      await deps.sessions.endOthers(user.id, caller.session);
+      await deps.users.update(user.id, { passwordHash });
       await deps.sessions.endOthers(user.id, caller.session);
       return {};
     },
@@ -139,8 +143,8 @@ export function createAccounts(deps: AccountDeps) {
     async delete(caller: Caller, input: RouteInput<'deleteAccount'>['body']): Promise<Record<string, never>> {
       const { id } = await proven(caller, input.password);
       await deps.users.update(id, deletedFields(id));
-      await forgetPrivacy(deps.privacy, id);
       await deps.sessions.endUser(id);
+      await forgetPrivacy(deps.privacy, id);
       return {};
     },
 
@@ -164,6 +168,8 @@ export function createAccounts(deps: AccountDeps) {
       const { user, session } = claims;
       const [people] = await Promise.all([deps.people.get([user]), deps.sessions.check(user, session)]);
       const person = people.get(user);
+      // A deletion that failed half-way, which nobody can repeat: it is brought to its end here.
+      if (person?.isDeleted) await deps.sessions.endUser(user);
       if (!person || person.isDeleted) throw new DuetError('UNAUTHORIZED');
       return claims;
     },
