@@ -268,8 +268,10 @@ export interface Privacy {
 export interface PrivacyStore {
   /** Of these users those who keep anything from anybody, in any order. */
   get(users: string[]): Promise<Privacy[]>;
-  /** From now on the user hides these, and nothing else. */
-  hide(user: string, hides: Hidable[]): Promise<void>;
+  /** From now on the user hides these as well. Of changes that are made side by side none is lost. */
+  hide(user: string, what: Hidable[]): Promise<void>;
+  /** From now on the user does not hide these. */
+  show(user: string, what: Hidable[]): Promise<void>;
   /** Whoever is blocked already stays so since when he was. */
   block(user: string, peer: string, at: number): Promise<void>;
   unblock(user: string, peer: string): Promise<void>;

@@ -139,7 +139,7 @@ export function userSeen(user: UserRecord, isOnline: boolean, { presence, blocke
 export async function forgetPrivacy(store: PrivacyStore, user: string): Promise<void> {
   const [kept] = await store.get([user]);
   if (!kept) return;
-  await store.hide(user, []);
+  await store.show(user, kept.hides);
   for (const { user: peer } of kept.blocked) await store.unblock(user, peer);
 }
 
@@ -240,18 +240,23 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
 
     /** Changes what is named, and nothing else. */
     async change(caller: Caller, shown: RouteInput<'changePrivacy'>['body']): Promise<RouteData<'privacy'>> {
-      const { privacy } = settingsOf(await sights.fresh(caller.user));
-      const next = {
-        lastSeen: shown.lastSeen ?? privacy.lastSeen,
-        typing: shown.typing ?? privacy.typing,
-        readReceipts: shown.readReceipts ?? privacy.readReceipts,
-      };
-      const hides = (Object.keys(next) as Hidable[]).filter((what) => !next[what]);
-      await store.hide(caller.user, hides);
+      const before = await sights.fresh(caller.user);
+      const named = Object.keys(shown) as Hidable[];
+      await store.hide(
+        caller.user,
+        named.filter((what) => shown[what] === false),
+      );
+      await store.show(
+        caller.user,
+        named.filter((what) => shown[what]),
+      );
       sights.changed(caller.user);
-      fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy: next } });
-      if (next.lastSeen !== privacy.lastSeen) await appears(caller.user, next.lastSeen);
-      return { privacy: next };
+      // What another device has changed at the same time is in it.
+      const { privacy } = settingsOf(await sights.fresh(caller.user));
+      fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy } });
+      const { lastSeen } = shown;
+      if (lastSeen !== undefined && lastSeen === before.hides.has('lastSeen')) await appears(caller.user, lastSeen);
+      return { privacy };
     },
   };
 }

@@ -2,31 +2,41 @@ import type { Privacy, PrivacyStore } from '@duet/core';
 import { BOUNDED, type Database, isDuplicate } from './database.ts';
 import { type PrivacyDocument, rowId } from './schemas.ts';
 
-/** A block is a document of its own: an insert, which no server loses when two race. */
+/**
+ * A block is a document of its own, and so is what a user hides: inserts, which no server loses when two race. Documents
+ * from before that hold all that a user hides, under his own id.
+ */
 export function createPrivacy(database: Database): PrivacyStore {
   const collection = () => database.collection<PrivacyDocument>('privacy');
 
   async function of(user: string): Promise<Privacy[]> {
     const documents = await collection().find({ user }, BOUNDED).toArray();
-    const hides = documents.flatMap((document) => document.hides ?? []);
+    const hides = [...new Set(documents.flatMap((document) => document.hides ?? []))];
     const blocked = documents.flatMap(({ peer, at = 0 }) => (peer === undefined ? [] : [{ user: peer, at }]));
     return hides.length + blocked.length > 0 ? [{ user, hides, blocked }] : [];
   }
 
+  async function add(document: PrivacyDocument): Promise<void> {
+    try {
+      await collection().insertOne(document);
+    } catch (error) {
+      if (!isDuplicate(error)) throw error;
+    }
+  }
+
   return {
     get: (users) => database.answer(async () => (await Promise.all([...new Set(users)].map(of))).flat()),
-    hide: (user, hides) =>
+    hide: (user, what) =>
       database.answer(async () => {
-        await collection().replaceOne({ _id: user, user }, { user, hides }, { upsert: true });
+        await Promise.all(what.map((each) => add({ _id: rowId(user, each), user, hides: [each] })));
       }),
-    block: (user, peer, at) =>
+    show: (user, what) =>
       database.answer(async () => {
-        try {
-          await collection().insertOne({ _id: rowId(user, peer), user, peer, at });
-        } catch (error) {
-          if (!isDuplicate(error)) throw error;
-        }
+        if (what.length === 0) return;
+        await Promise.all(what.map((each) => collection().deleteOne({ _id: rowId(user, each), user })));
+        await collection().updateOne({ _id: user, user }, { $pullAll: { hides: what } });
       }),
+    block: (user, peer, at) => database.answer(() => add({ _id: rowId(user, peer), user, peer, at })),
     unblock: (user, peer) =>
       database.answer(async () => {
         await collection().deleteOne({ _id: rowId(user, peer), user });

@@ -24,7 +24,7 @@ export type SessionDocument = Keyed<Omit<SessionRecord, 'id'> & { session: strin
 /** A session that is over, and when by the server's clock. */
 export type SessionEndDocument = Keyed<Omit<EndedSession, 'id'> & { session: string; at: Date }>;
 
-/** What a user hides, under his own id; or whom he has blocked, and since when. */
+/** What a user hides; or whom he has blocked, and since when. */
 export type PrivacyDocument = Keyed<{ user: string; hides?: Hidable[]; peer?: string; at?: number }>;
 
 const text = { type: String, required: true };

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Hidable, Privacy, PrivacyStore } from '@duet/core';
-import { answer, inTransaction } from './database.ts';
+import { answer } from './database.ts';
 
 type Row = { user: string; peer: string; at: number } | { user: string; what: Hidable };
 
@@ -9,8 +9,8 @@ export function createPrivacy(db: DatabaseSync): PrivacyStore {
   const hides = db.prepare('SELECT hides.* FROM json_each(?) AS asked JOIN hides ON user = asked.value');
   const block = db.prepare('INSERT OR IGNORE INTO blocks (user, peer, at) VALUES (?, ?, ?)');
   const unblock = db.prepare('DELETE FROM blocks WHERE user = ? AND peer = ?');
-  const hide = db.prepare('INSERT INTO hides (user, what) VALUES (?, ?)');
-  const show = db.prepare('DELETE FROM hides WHERE user = ?');
+  const hide = db.prepare('INSERT OR IGNORE INTO hides (user, what) SELECT ?, value FROM json_each(?)');
+  const show = db.prepare('DELETE FROM hides WHERE user = ? AND what IN (SELECT value FROM json_each(?))');
 
   function get(users: string[]): Privacy[] {
     const asked = JSON.stringify([...new Set(users)]);
@@ -26,13 +26,8 @@ export function createPrivacy(db: DatabaseSync): PrivacyStore {
 
   return {
     get: (users) => answer(() => get(users)),
-    hide: (user, what) =>
-      answer(() =>
-        inTransaction(db, () => {
-          show.run(user);
-          for (const each of what) hide.run(user, each);
-        }),
-      ),
+    hide: (user, what) => answer(() => void hide.run(user, JSON.stringify(what))),
+    show: (user, what) => answer(() => void show.run(user, JSON.stringify(what))),
     block: (user, peer, at) => answer(() => void block.run(user, peer, at)),
     unblock: (user, peer) => answer(() => void unblock.run(user, peer)),
   };

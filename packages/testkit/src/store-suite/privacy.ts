@@ -21,9 +21,11 @@ export function privacyTests(under: () => StoreUnderTest): void {
     expect((await privacy.get([other, user, newId(), user])).map((each) => each.user).sort()).toEqual(
       [other, user].sort(),
     );
-    await privacy.hide(other, ['readReceipts']);
+    await privacy.hide(other, ['readReceipts', 'typing']);
+    await privacy.show(other, ['typing', 'lastSeen']);
+    await privacy.show(other, []);
     expect(await privacy.get([other])).toEqual([{ user: other, hides: ['readReceipts'], blocked: [] }]);
-    await privacy.hide(other, []);
+    await privacy.show(other, ['readReceipts']);
     await privacy.unblock(user, peer);
     await privacy.unblock(user, another);
     await privacy.unblock(user, another);
@@ -37,6 +39,19 @@ export function privacyTests(under: () => StoreUnderTest): void {
     await Promise.all([...peers, ...peers].map((peer) => privacy.block(user, peer, START)));
     const [found] = await privacy.get([user]);
     expect(found?.blocked.map((each) => each.user).sort()).toEqual(peers.sort());
+  });
+
+  it('[S21] of what a user hides and shows at once nothing is lost', async () => {
+    const { privacy } = under().store;
+    const user = newId();
+    await privacy.hide(user, ['readReceipts']);
+    await Promise.all([
+      privacy.hide(user, ['lastSeen']),
+      privacy.show(user, ['readReceipts']),
+      privacy.hide(user, ['typing']),
+    ]);
+    const [found] = await privacy.get([user]);
+    expect(found?.hides.toSorted()).toEqual(['lastSeen', 'typing']);
   });
 
   it('[S22] what is hidden has its place, counts for nobody, and is there for its sender alone', async () => {
