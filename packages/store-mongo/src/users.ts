@@ -3,7 +3,7 @@ import type { UserRecord, UserStore } from '@duet/core';
 import { BOUNDED, type Database, isDuplicate, MAX_UPDATES } from './database.ts';
 import type { UserDocument } from './schemas.ts';
 
-/** Sorts after every string that continues the prefix. */
+/** Sorts after every string that continues the prefix; names that begin with it are those of nobody. */
 const AFTER_ALL = '\u{10FFFF}';
 
 /** Users from before there were tokens of a host application lack the field. */
@@ -61,7 +61,7 @@ export function createUsers(database: Database): UserStore {
     list: ({ prefix = '', after = '', limit, except }) =>
       database.answer(async () => {
         // To MongoDB a limit of 0 is none.
-        if (limit === 0) return [];
+        if (limit === 0 || prefix.startsWith(AFTER_ALL)) return [];
         const usernameKey = { $gte: prefix, $lt: prefix + AFTER_ALL, $gt: after };
         const users = await collection()
           .find({ usernameKey, _id: { $ne: except } }, BOUNDED)

@@ -3,7 +3,7 @@ import { DuetError } from '@duet/contract';
 import type { UserRecord, UserStore } from '@duet/core';
 import { answer, inTransaction, isConstraint } from './database.ts';
 
-/** Sorts after every string that continues the prefix. */
+/** Sorts after every string that continues the prefix; names that begin with it are those of nobody. */
 const AFTER_ALL = '\u{10FFFF}';
 
 export function createUsers(db: DatabaseSync): UserStore {
@@ -15,7 +15,8 @@ export function createUsers(db: DatabaseSync): UserStore {
   const byName = db.prepare('SELECT 1 FROM users WHERE usernameKey = ?');
   const list = db.prepare(`
     SELECT * FROM users
-    WHERE usernameKey >= :prefix AND usernameKey < :prefix || '${AFTER_ALL}' AND usernameKey > :after AND id <> :except
+    WHERE usernameKey >= :prefix AND usernameKey < :prefix || '${AFTER_ALL}' AND usernameKey < '${AFTER_ALL}'
+      AND usernameKey > :after AND id <> :except
     ORDER BY usernameKey LIMIT :limit`);
   const seen = db.prepare('UPDATE users SET lastSeen = max(lastSeen, :at) WHERE id = :id');
 

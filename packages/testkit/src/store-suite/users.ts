@@ -203,6 +203,7 @@ export function directoryTests(under: () => StoreUnderTest): void {
     await under().store.users.create(user({ usernameKey: `\u{10FFFF}${newId()}` }));
     expect(await names({})).toEqual(sorted);
     expect(await names({ after: 'zz' })).toEqual(sorted.filter((key) => byBytes(key, 'zz') > 0));
+    expect(await names({ prefix: '\u{10FFFF}' })).toEqual([]);
   });
 
   it('[S4] `after` need not be anybody', async () => {
