@@ -1,6 +1,7 @@
 import {
   type Advanced,
   type ConversationStore,
+  type Entry,
   type InboxRow,
   type Marks,
   type Receipt,
@@ -19,6 +20,13 @@ import { readTail, visibleTo } from './tails.ts';
 
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
+
+/**
+ * A watermark beside a tail that was read at the same time: what has been stored and read in between is in neither.
+ * @param sent how many messages the peer has sent up to the tail
+ */
+const upTo = (mark: Watermark, { seq }: Pick<Entry, 'seq'>, sent: number): Watermark =>
+  mark.seq <= seq ? mark : { ...mark, n: Math.min(mark.n, sent), from: Math.min(mark.from, sent), seq };
 
 /**
  * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
@@ -51,12 +59,15 @@ function createRows(database: Database, read: ReadLine) {
     const { user, conversation, peer, lastAt } = document;
     const [tail, marked] = await Promise.all([tailFor(document), marks(document)]);
     if (!tail) return [];
-    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent: sentBy(peer, tail), ...marked }];
+    const peerSent = sentBy(peer, tail);
+    const read = upTo(marked.read, tail, peerSent);
+    const delivered = upTo(marked.delivered, tail, peerSent);
+    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];
   }
 
   async function unread(document: InboxDocument): Promise<number> {
     const [tail, read] = await Promise.all([tailFor(document), watermark(document, 'read')]);
-    return tail ? sentBy(document.peer, tail) - read.n : 0;
+    return tail ? Math.max(0, sentBy(document.peer, tail) - read.n) : 0;
   }
 
   return {

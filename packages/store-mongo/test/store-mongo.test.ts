@@ -317,6 +317,34 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
+  test('N13 what is stored and read while a row is put together makes its count no less than nothing', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    const messages = createMessages(database);
+    await messages.append([draft(1)]);
+    const tailRead = Promise.withResolvers<void>();
+    const moved = Promise.withResolvers<void>();
+    const slow: Database = {
+      ...database,
+      async first(name, query) {
+        if (name === 'watermarks') await moved.promise;
+        const found = await database.first<never>(name, query);
+        if (name === 'messages') tailRead.resolve();
+        return found;
+      },
+    };
+    const conversations = createConversations(slow);
+    const answers = Promise.all([conversations.list({ user: HIGH, limit: 10 }), conversations.unread(HIGH)]);
+    await tailRead.promise;
+    await messages.append([draft(2)]);
+    await createReceipts(database).advance([{ kind: 'read', user: HIGH, conversation, n: 2, seq: 2, at: 5 }]);
+    moved.resolve();
+    const [[row], unread] = await answers;
+    expect(row).toMatchObject({ lastSeq: 1, peerSent: 1, read: { n: 1, seq: 1 } });
+    expect(unread).toBe(0);
+    await database.close();
+  });
+
   test('N11 nodes that begin many conversations at once, some of them the same, leave all rows of all', async () => {
     const uri = newUri();
     const databases = [createDatabase(uri), createDatabase(uri)];
