@@ -38,8 +38,11 @@ const eyes = (url: string, { token }: TestUser) => ({
 async function acquainted(url: UrlOf) {
   const [anna, ben] = await Promise.all([register(url(0), 'anna'), register(url(1), 'ben')]);
   const [a, b] = await Promise.all([connect(url(1), anna.token), connect(url(1), ben.token)]);
+  // What is told live may come after the answer.
+  const told = [a, b].map((socket) => next(socket, 'receive_message'));
   await send(a, ben, 'hello');
   await send(b, anna, 'hi');
+  await Promise.all(told);
   const closing = { [Symbol.dispose]: () => void [a, b].map((socket) => socket.disconnect()) };
   return { anna, ben, a, b, annas: eyes(url(1), anna), bens: eyes(url(1), ben), ...closing };
 }
