@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Draft, Entry, Watermark } from './ports.ts';
+import type { Draft, Entry, Tail, Watermark } from './ports.ts';
 
 const ID_LENGTH = 32;
 
@@ -28,13 +28,22 @@ export function seqOf(conversation: string, id: string): number | undefined {
   return id.startsWith(conversation.slice(0, 16)) ? Number.parseInt(id.slice(16), 16) : undefined;
 }
 
+/** The place of the last entry that a user sees, of those up to `last`; 0: none, undefined: to be found by reading. */
+export function lastShown(viewer: string, last: Tail | undefined): number | undefined {
+  if (last === undefined) return 0;
+  return last.hidden && last.receiver === viewer ? last.shown : last.seq;
+}
+
 /** The entry that a draft becomes behind `last`, the newest entry of its conversation (undefined: it is the first). */
-export function nextEntry(draft: Draft, last: Pick<Entry, 'seq' | 'sent'> | undefined): Entry {
+export function nextEntry(draft: Draft, last: Tail | undefined): Entry {
   const seq = (last?.seq ?? 0) + 1;
   const [low, high] = last?.sent ?? [0, 0];
   const more = draft.hidden ? 0 : 1;
   const sent: [number, number] = draft.sender < draft.receiver ? [low + more, high] : [low, high + more];
-  return { ...draft, id: messageId(draft.conversation, seq), seq, sent };
+  const entry: Entry = { ...draft, id: messageId(draft.conversation, seq), seq, sent };
+  const shown = draft.hidden ? lastShown(draft.receiver, last) : undefined;
+  if (shown !== undefined) entry.shown = shown;
+  return entry;
 }
 
 /** The watermark of somebody who has marked nothing. */

@@ -73,9 +73,17 @@ export interface Entry extends Draft {
   seq: number;
   /** How many messages the lower and the higher user id have sent up to and including this one, hidden ones left out. */
   sent: [low: number, high: number];
+  /**
+   * Of a hidden one: the last entry before it that its receiver sees, 0 if there is none. So whoever reads for him jumps
+   * over what is hidden, however much that is. Entries from before there was this lack it.
+   */
+  shown?: number;
   /** Its content cannot be had any more, and is empty here: damaged, or its key was deleted. Never stored. */
   unreadable?: true;
 }
+
+/** What has to be known of the newest entry of a conversation to write behind it. */
+export type Tail = Pick<Entry, 'seq' | 'sent' | 'hidden' | 'shown'> & { receiver?: string };
 
 /** `fresh: false`: this (conversation, sender, tempId) had been stored before, and this is what was stored. */
 export type Appended = { entry: Entry; fresh: boolean };

@@ -3,6 +3,7 @@ import {
   type ConversationStore,
   type Entry,
   type InboxRow,
+  lastShown,
   type Marks,
   type Receipt,
   type ReceiptStore,
@@ -15,7 +16,7 @@ import {
 import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import type { ReadLine } from './read-line.ts';
-import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument, toEntry } from './schemas.ts';
+import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { readTail, visibleTo } from './tails.ts';
 
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
@@ -33,7 +34,7 @@ const upTo = (mark: Watermark, { seq }: Pick<Entry, 'seq'>, sent: number): Water
  * watermarks what was read and delivered. Each has one source, so nothing can drift, whoever dies in between.
  */
 function createRows(database: Database, read: ReadLine) {
-  const tailOf = (conversation: string, viewer?: string) => read(() => readTail(database, conversation, viewer));
+  const tailOf = (conversation: string, where?: object) => read(() => readTail(database, conversation, where));
 
   async function watermark({ user, conversation }: RowKey, kind: WatermarkKind): Promise<Watermark> {
     const query: FirstQuery = {
@@ -52,7 +53,9 @@ function createRows(database: Database, read: ReadLine) {
   /** The last entry that a user sees of a conversation. */
   async function tailFor({ user, conversation }: RowKey) {
     const last = await tailOf(conversation);
-    return last?.hidden && last.sender !== user ? tailOf(conversation, user) : last;
+    const seq = lastShown(user, last);
+    if (!last || seq === last.seq) return last;
+    return seq === 0 ? undefined : tailOf(conversation, seq === undefined ? visibleTo(user) : { seq });
   }
 
   async function complete(document: InboxDocument): Promise<InboxRow[]> {
@@ -71,6 +74,7 @@ function createRows(database: Database, read: ReadLine) {
   }
 
   return {
+    tailFor,
     marks,
     unread,
     complete: async (rows: InboxDocument[]): Promise<InboxRow[]> => (await Promise.all(rows.map(complete))).flat(),
@@ -154,10 +158,9 @@ export function createReceipts(database: Database): ReceiptStore {
 
   /** Whoever marks a message has seen it; if there is no row, a node is between the two, or died there. */
   async function makeRow(user: string, conversation: string): Promise<InboxRow | undefined> {
-    const query = { filter: { conversation, ...visibleTo(user) }, sort: { seq: -1 } } as const;
-    const last = await database.readForReceipts(() => database.first<MessageDocument>('messages', query));
+    const last = await rows.tailFor({ user, conversation });
     if (!last || (last.sender !== user && last.receiver !== user)) return undefined;
-    await bumpInbox(database, [{ entry: toEntry(last), fresh: false }]);
+    await bumpInbox(database, [{ entry: last }]);
     return rows.get(user, conversation);
   }
 

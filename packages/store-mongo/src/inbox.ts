@@ -1,12 +1,15 @@
-import type { Appended, Entry } from '@duet/core';
+import type { Entry } from '@duet/core';
 import { type Database, duplicates, MAX_UPDATES } from './database.ts';
 import { type InboxDocument, rowId } from './schemas.ts';
+
+/** What of an entry its rows show. */
+export type Listed = Pick<Entry, 'conversation' | 'seq' | 'sender' | 'receiver' | 'createdAt' | 'hidden'>;
 
 /**
  * One user's row, made if need be and moved up its list. The time only rises, so the order in which nodes do this does
  * not matter, and doing it twice changes nothing.
  */
-function bumpOf(user: string, peer: string, entry: Entry) {
+function bumpOf(user: string, peer: string, entry: Listed) {
   const { conversation, createdAt } = entry;
   return {
     updateOne: {
@@ -21,8 +24,8 @@ function bumpOf(user: string, peer: string, entry: Entry) {
 }
 
 /** The newest entry for each row that these entries concern: of what is hidden the receiver's knows nothing. */
-function newestOf(appended: Iterable<Appended>) {
-  const newest = new Map<string, [user: string, peer: string, entry: Entry]>();
+function newestOf(appended: Iterable<{ entry: Listed }>) {
+  const newest = new Map<string, [user: string, peer: string, entry: Listed]>();
   for (const { entry } of appended) {
     const { sender, receiver, conversation } = entry;
     const sides = entry.hidden ? [sender] : [sender, receiver];
@@ -36,7 +39,7 @@ function newestOf(appended: Iterable<Appended>) {
 }
 
 /** Brings both users' rows up to each of these entries. */
-export async function bumpInbox(database: Database, appended: Iterable<Appended>): Promise<void> {
+export async function bumpInbox(database: Database, appended: Iterable<{ entry: Listed }>): Promise<void> {
   const collection = database.collection<InboxDocument>('inbox');
   const bumps = newestOf(appended).map((row) => bumpOf(...row));
 

@@ -1,9 +1,10 @@
-import type { Appended, Draft, Entry, MessageStore } from '@duet/core';
+import type { Appended, Draft, Entry, MessageStore, Tail } from '@duet/core';
 import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
+import { createPages } from './pages.ts';
 import { type MessageDocument, toDocument, toEntry } from './schemas.ts';
-import { createTails, readTail, type Tail, visibleTo } from './tails.ts';
+import { createTails, readTail } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -39,25 +40,16 @@ const ORDERED_AT_ONCE = 100;
 const nameOf = ({ sender, tempId }: Pick<Draft, 'sender' | 'tempId'>) => `${sender} ${tempId}`;
 
 export function createMessages(database: Database): MessageStore {
-  const collection = () => database.collection<MessageDocument>('messages');
   const append = createAppend(database);
+  const page = createPages(database);
 
   return {
     append: (drafts) => database.answer(() => append(drafts)),
-    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
+    page: ({ before = Number.MAX_SAFE_INTEGER, after, limit, ...query }) =>
       database.answer(async () => {
         // To MongoDB a limit of 0 is none.
         if (limit === 0) return [];
-        const seq = { $lt: before, ...(after === undefined ? {} : { $gt: after }) };
-        // Made when its turn comes: the driver keeps each cursor until it is used up or closed.
-        const find = () =>
-          collection()
-            .find({ conversation, seq, ...visibleTo(viewer) }, BOUNDED)
-            .sort({ seq: after === undefined ? -1 : 1 })
-            .skip(skip)
-            .limit(limit)
-            .toArray();
-        const documents = await database.read(find);
+        const documents = await page({ ...query, before, after, limit });
         return (after === undefined ? documents.reverse() : documents).map(toEntry);
       }),
     get: (places) =>

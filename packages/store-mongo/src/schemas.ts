@@ -61,6 +61,7 @@ const message = new Schema<MessageDocument>(
     createdAt: number,
     sent: { type: [Number], required: true },
     hidden: Boolean,
+    shown: Number,
   },
   options,
 );

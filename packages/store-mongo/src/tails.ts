@@ -1,4 +1,4 @@
-import type { Entry } from '@duet/core';
+import type { Entry, Tail } from '@duet/core';
 import type { Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
 
@@ -15,19 +15,21 @@ const SLOW_FOR_MS = 60_000;
 /** The question for all may take so long; then each is asked, within what is left of the append's time. */
 const MAX_TIME_MS = 1_000;
 
-export type Tail = Pick<Entry, 'seq' | 'sent'>;
 /** A place in a conversation that another entry holds. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
 
-/** The last entry of a conversation that is durable; of those that `viewer` may see, when one is named. */
-export const readTail = (database: Database, conversation: string, viewer?: string) =>
-  database.first<Tail & Pick<MessageDocument, 'sender' | 'receiver' | 'hidden'>>('messages', {
-    filter: { conversation, ...visibleTo(viewer) },
+type TailDocument = Omit<MessageDocument, '_id' | 'content' | 'messageType' | 'tempId'>;
+const TAIL = { _id: 0, content: 0, messageType: 0, tempId: 0 } as const;
+
+/** The last entry of a conversation that is durable, of those that `where` leaves. */
+export const readTail = (database: Database, conversation: string, where: object = {}) =>
+  database.first<TailDocument>('messages', {
+    filter: { conversation, ...where },
     sort: { seq: -1 },
-    projection: { _id: 0, seq: 1, sent: 1, sender: 1, receiver: 1, hidden: 1 },
+    projection: TAIL,
   });
 
-/** What leaves out of a filter that is hidden from a user. */
+/** What leaves out of a filter that is hidden from a user. The server looks at all of it: see `lastShown`. */
 export const visibleTo = (viewer: string | undefined) =>
   viewer === undefined ? {} : { $nor: [{ hidden: true as const, receiver: viewer }] };
 
@@ -50,7 +52,7 @@ export function createTails(database: Database) {
           { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
           { maxTimeMS: MAX_TIME_MS },
         )
-        .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1 })
+        .project<Tail & Taken>(TAIL)
         .limit(limit)
         .batchSize(limit)
         .toArray();
@@ -84,10 +86,12 @@ export function createTails(database: Database) {
       // hole for ever. It holds its place all the same, so an insert there is refused and tried again.
       tails.get(conversation) ?? readTail(database, conversation),
     /** An entry that is durable. */
-    set({ conversation, seq, sent }: Entry): void {
+    set({ conversation, seq, sent, hidden, receiver, shown }: Entry): void {
       tails.delete(conversation);
       if (tails.size >= MAX_TAILS) tails.delete(tails.keys().next().value as string);
-      tails.set(conversation, { seq, sent });
+      const tail: Tail = { seq, sent };
+      if (hidden) Object.assign(tail, { hidden, receiver }, shown === undefined ? {} : { shown });
+      tails.set(conversation, tail);
     },
     forget(conversation: string): void {
       tails.delete(conversation);

@@ -53,6 +53,12 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
         await database.collection('messages').deleteOne(entry);
         await database.close();
       },
+      async forgetShown() {
+        const database = createDatabase(uri);
+        await database.ready();
+        await database.collection('messages').updateMany({}, { $unset: { shown: '' } });
+        await database.close();
+      },
     };
   });
 
@@ -134,6 +140,32 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     expect(await costOf(() => conversations.walk(query))).toBe(1 + 3);
     expect(await costOf(() => conversations.unread(HIGH))).toBe(1 + 2);
     expect(await costOf(() => conversations.marks([{ user: LOW, conversation }]))).toBe(2);
+    await database.close();
+  });
+
+  test('N14 what is hidden is jumped over, and looked at by nobody', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const messages = createMessages(database);
+    const conversations = createConversations(database);
+    const hidden = Array.from({ length: 200 }, (_, i) => ({ ...draft(i + 10), hidden: true as const }));
+    await messages.append([draft(1), ...hidden]);
+    await messages.append([draft(2), ...hidden.map((each) => ({ ...each, tempId: `${each.tempId} again` }))]);
+    const filters: object[] = [];
+    let documents = 0;
+    database.client().on('commandStarted', ({ command: { filter } }) => filter && filters.push(filter));
+    database.client().on('commandSucceeded', ({ reply }) => {
+      documents += (reply as { cursor?: { firstBatch: unknown[] } }).cursor?.firstBatch.length ?? 0;
+    });
+    const seen = async (query: object) =>
+      (await messages.page({ conversation, viewer: HIGH, limit: 10, ...query })).map(({ content }) => content);
+    for (const query of [{}, { after: 0 }]) expect(await seen(query)).toEqual(['text 1', 'text 2']);
+    expect(await seen({ skip: 1 })).toEqual(['text 1']);
+    expect(await conversations.unread(HIGH)).toBe(2);
+    expect(await conversations.list({ user: HIGH, limit: 10 })).toMatchObject([{ lastSeq: 202, peerSent: 2 }]);
+    expect(documents).toBeGreaterThan(10);
+    expect(documents).toBeLessThan(120);
+    expect(filters.filter((filter) => '$nor' in filter)).toEqual([]);
     await database.close();
   });
 

@@ -1,38 +1,90 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Appended, Draft, Entry, MessageStore } from '@duet/core';
+import type { Appended, Draft, Entry, MessageStore, Tail } from '@duet/core';
 import { messageId, nextEntry } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
 
-type Row = Omit<Entry, 'id' | 'sent' | 'hidden'> & { sentLow: number; sentHigh: number; hidden: number };
+type Row = Omit<Entry, 'id' | 'sent' | 'hidden' | 'shown'> & {
+  sentLow: number;
+  sentHigh: number;
+  hidden: number;
+  shown: number | null;
+};
 
-function toEntry({ sentLow, sentHigh, hidden, ...row }: Row): Entry {
+const hiddenOf = ({ hidden, shown }: Pick<Row, 'hidden' | 'shown'>): Pick<Entry, 'hidden' | 'shown'> =>
+  hidden ? { hidden: true, ...(shown === null ? {} : { shown }) } : {};
+
+function toEntry({ sentLow, sentHigh, hidden, shown, ...row }: Row): Entry {
   const entry: Entry = { ...row, id: messageId(row.conversation, row.seq), sent: [sentLow, sentHigh] };
-  if (hidden) entry.hidden = true;
-  return entry;
+  return hidden ? Object.assign(entry, hiddenOf({ hidden, shown })) : entry;
+}
+
+/** The place of the next entry that the viewer sees, from the first one on for which `where` holds, in either direction. */
+const nextShown = (where: string, direction: 'DESC' | 'ASC') => `(
+  SELECT CASE
+    WHEN NOT (hidden AND receiver = :viewer) THEN seq
+    ${
+      direction === 'DESC'
+        ? 'WHEN shown IS NOT NULL THEN shown'
+        : `WHEN shown IS NOT NULL THEN (
+          SELECT 1 + max(run.seq) FROM messages AS run
+          WHERE run.hidden AND run.conversation = :conversation AND run.receiver = :viewer AND run.shown = found.shown
+        )`
+    }
+    ELSE (
+      SELECT other.seq FROM messages AS other
+      WHERE other.conversation = :conversation AND NOT (other.hidden AND other.receiver = :viewer)
+        AND other.seq ${direction === 'DESC' ? '<' : '>'} found.seq
+      ORDER BY other.seq ${direction} LIMIT 1
+    )
+  END
+  FROM messages AS found WHERE conversation = :conversation AND ${where} ORDER BY seq ${direction} LIMIT 1
+)`;
+
+/** Pages of what a viewer sees where something is hidden: a step for each entry, and one for all that is hidden between two. */
+function preparePagesOfShown(db: DatabaseSync) {
+  // CROSS JOIN: in this order, or the planner looks at every entry for the sake of ORDER BY.
+  const prepare = (from: string, next: string, direction: 'DESC' | 'ASC') =>
+    db.prepare(`
+      WITH RECURSIVE place(seq) AS (
+        SELECT ${nextShown(from, direction)}
+        UNION ALL
+        SELECT ${nextShown(next, direction)} FROM place WHERE place.seq > 0
+        LIMIT :limit + :skip
+      )
+      SELECT messages.* FROM place CROSS JOIN messages ON conversation = :conversation AND messages.seq = place.seq
+      WHERE messages.seq < :before
+      ORDER BY messages.seq ${direction} LIMIT :limit OFFSET :skip`);
+  return {
+    newest: prepare('seq < :before', 'seq < place.seq', 'DESC'),
+    oldest: prepare('seq > :after', 'seq > place.seq', 'ASC'),
+  };
 }
 
 export function createMessages(db: DatabaseSync): MessageStore {
   const append = prepareAppend(db);
   const newest = db.prepare(`
     SELECT * FROM messages WHERE conversation = :conversation AND seq < :before
-    AND NOT (hidden AND receiver = :viewer)
     ORDER BY seq DESC LIMIT :limit OFFSET :skip`);
   const oldest = db.prepare(`
     SELECT * FROM messages WHERE conversation = :conversation AND seq > :after AND seq < :before
-    AND NOT (hidden AND receiver = :viewer)
     ORDER BY seq LIMIT :limit OFFSET :skip`);
+  const ofShown = preparePagesOfShown(db);
+  const counted = db.prepare(
+    'SELECT sentLow + sentHigh < seq AS hides FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
+  );
+  /** Whether a conversation has anything that is hidden from one of its two: hardly any has. */
+  const hides = (conversation: string) => Boolean((counted.get(conversation) as { hides: number } | undefined)?.hides);
   const byPlace = db.prepare(`
     SELECT messages.* FROM json_each(?) AS place
     JOIN messages ON conversation = place.value ->> 'conversation' AND seq = place.value ->> 'seq'`);
 
   return {
     append: (drafts) => answer(() => inTransaction(db, () => append(drafts))),
-    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer = '' }) =>
+    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
       answer(() => {
-        const rows =
-          after === undefined
-            ? newest.all({ conversation, before, skip, limit, viewer }).reverse()
-            : oldest.all({ conversation, after, before, skip, limit, viewer });
+        const pages = viewer !== undefined && hides(conversation) ? ofShown : { newest, oldest };
+        const query = { conversation, before, skip, limit, ...(pages === ofShown && viewer ? { viewer } : {}) };
+        const rows = after === undefined ? pages.newest.all(query).reverse() : pages.oldest.all({ ...query, after });
         return (rows as unknown as Row[]).map(toEntry);
       }),
     get: (places) => answer(() => (byPlace.all(JSON.stringify(places)) as unknown as Row[]).map(toEntry)),
@@ -45,26 +97,28 @@ export function createMessages(db: DatabaseSync): MessageStore {
  */
 function prepareAppend(db: DatabaseSync): (drafts: Draft[]) => Appended[] {
   const last = db.prepare(
-    'SELECT seq, sentLow, sentHigh FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
+    'SELECT seq, sentLow, sentHigh, receiver, hidden, shown FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
   );
   const byTempId = db.prepare('SELECT * FROM messages WHERE tempId = ? AND conversation = ? AND sender = ?');
   const insert = db.prepare(`
     INSERT INTO messages
-      (conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sentLow, sentHigh, hidden)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      (conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sentLow, sentHigh, hidden, shown)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (tempId, conversation, sender) DO NOTHING`);
   const join = db.prepare('INSERT OR IGNORE INTO inbox (user, conversation, peer) VALUES (?, ?, ?)');
 
-  function lastOf(conversation: string): Pick<Entry, 'seq' | 'sent'> | undefined {
-    const row = last.get(conversation) as Pick<Row, 'seq' | 'sentLow' | 'sentHigh'> | undefined;
-    return row && { seq: row.seq, sent: [row.sentLow, row.sentHigh] };
+  function lastOf(conversation: string): Tail | undefined {
+    const row = last.get(conversation) as Row | undefined;
+    return row && { seq: row.seq, sent: [row.sentLow, row.sentHigh], receiver: row.receiver, ...hiddenOf(row) };
   }
 
-  function store(draft: Draft, tail: Pick<Entry, 'seq' | 'sent'> | undefined): Appended {
+  function store(draft: Draft, tail: Tail | undefined): Appended {
     const entry = nextEntry(draft, tail);
     const { conversation, seq, sender, receiver, content, messageType, tempId, createdAt, sent } = entry;
     const { changes } = insert.run(
-      ...[conversation, seq, sender, receiver, content, messageType, tempId, createdAt, ...sent, entry.hidden ? 1 : 0],
+      ...[conversation, seq, sender, receiver, content, messageType, tempId, createdAt, ...sent],
+      entry.hidden ? 1 : 0,
+      entry.shown ?? null,
     );
     if (changes > 0) return { entry, fresh: true };
     return { entry: toEntry(byTempId.get(tempId, conversation, sender) as unknown as Row), fresh: false };

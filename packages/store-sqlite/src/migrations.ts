@@ -133,4 +133,25 @@ export const migrations: readonly string[] = [
   `
   ALTER TABLE users ADD COLUMN tokensAfter INTEGER NOT NULL DEFAULT 0;
   `,
+  // What a receiver sees before what is hidden from him, and where that ends: nobody can make it long to read.
+  `
+  ALTER TABLE messages ADD COLUMN shown INTEGER;
+  CREATE INDEX messages_hidden ON messages (conversation, receiver, shown, seq) WHERE hidden;
+  DROP VIEW inbox_rows;
+  CREATE VIEW inbox_rows AS
+    SELECT inbox.*, last.seq AS lastSeq, last.createdAt AS lastAt,
+      CASE WHEN inbox.peer < inbox.user THEN last.sentLow ELSE last.sentHigh END AS peerSent
+    FROM inbox JOIN messages AS last ON last.conversation = inbox.conversation
+      AND last.seq = (
+        SELECT CASE
+          WHEN NOT (newest.hidden AND newest.receiver = inbox.user) THEN newest.seq
+          WHEN newest.shown IS NOT NULL THEN newest.shown
+          ELSE (
+            SELECT max(seq) FROM messages
+            WHERE conversation = inbox.conversation AND NOT (hidden AND receiver = inbox.user)
+          )
+        END
+        FROM messages AS newest WHERE newest.conversation = inbox.conversation ORDER BY newest.seq DESC LIMIT 1
+      );
+  `,
 ];

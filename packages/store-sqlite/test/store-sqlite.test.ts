@@ -24,6 +24,11 @@ storeSuite('sqlite', async () => {
       db.prepare('DELETE FROM messages WHERE conversation = ? AND seq = ?').run(conversation, seq);
       db.close();
     },
+    async forgetShown() {
+      const db = new DatabaseSync(file);
+      db.exec('UPDATE messages SET shown = NULL');
+      db.close();
+    },
   };
 });
 

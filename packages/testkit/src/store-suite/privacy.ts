@@ -90,6 +90,49 @@ export function privacyTests(under: () => StoreUnderTest): void {
     expect(await conversations.unread(high)).toBe(2);
   });
 
+  it('[S22] however much is hidden, from whichever side, pages and rows are those of what is seen', async () => {
+    const { store, forgetShown } = under();
+    const { messages, conversations } = store;
+    const { id, low, high, draft } = pair();
+    const hidden = (sender: string, count: number) =>
+      Array.from({ length: count }, () => ({ ...draft(sender), hidden: true as const }));
+    const groups = [
+      [...hidden(low, 7), draft(low), draft(high)],
+      [...hidden(high, 5), ...hidden(low, 9), draft(high), ...hidden(low, 1)],
+      [draft(low), draft(high), draft(low), ...hidden(high, 12)],
+      hidden(low, 20),
+    ];
+    const appended = [];
+    for (const group of groups) appended.push(...(await messages.append(group)));
+    const entries = appended.map(({ entry }) => entry);
+
+    async function expectSeen(viewer: string): Promise<void> {
+      const seen = seqs(entries.filter((entry) => !(entry.hidden && entry.receiver === viewer)));
+      const page = async (query: object) => seqs(await messages.page({ conversation: id, viewer, limit: 5, ...query }));
+      expect(await page({ limit: 100 })).toEqual(seen);
+      expect(await page({ limit: 100, after: 0 })).toEqual(seen);
+      for (const at of [1, 15, 25, 60]) {
+        const [below, above] = [seen.filter((seq) => seq < at), seen.filter((seq) => seq > at)];
+        expect(await page({ before: at }), `before ${at}`).toEqual(below.slice(-5));
+        expect(await page({ before: at, skip: 3 }), `before ${at}`).toEqual(below.slice(0, -3).slice(-5));
+        expect(await page({ after: at }), `after ${at}`).toEqual(above.slice(0, 5));
+        expect(await page({ after: at, skip: 2, before: 30 }), `after ${at}`).toEqual(
+          above.filter((seq) => seq < 30).slice(2, 7),
+        );
+      }
+      const [row] = await conversations.get([{ user: viewer, conversation: id }]);
+      expect(row?.lastSeq).toBe(seen.at(-1));
+    }
+    await expectSeen(low);
+    await expectSeen(high);
+    if (!forgetShown) return;
+    await forgetShown();
+    appended.push(...(await messages.append([...hidden(low, 3), draft(high), ...hidden(high, 2)])));
+    entries.splice(0, entries.length, ...appended.map(({ entry }) => entry));
+    await expectSeen(low);
+    await expectSeen(high);
+  });
+
   it('[S22] where all is hidden there is a conversation for its sender alone, until something is not', async () => {
     const { messages, conversations } = under().store;
     const { low, high, draft, id } = pair();

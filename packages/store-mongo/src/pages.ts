@@ -1,0 +1,104 @@
+import { BOUNDED, type Database } from './database.ts';
+import type { MessageDocument } from './schemas.ts';
+import { readTail, visibleTo } from './tails.ts';
+
+/** Places that are looked at together where some have to be left out. */
+const STEP = 1_000;
+
+interface Page {
+  conversation: string;
+  before: number;
+  /** undefined: from `before` down. */
+  after: number | undefined;
+  limit: number;
+  skip?: number;
+  viewer?: string | undefined;
+}
+
+/** What tells whether an entry is seen, and where what is hidden with it ends. */
+const PLACE = { _id: 0, conversation: 1, seq: 1, receiver: 1, hidden: 1, shown: 1 } as const;
+type Place = Pick<MessageDocument, 'conversation' | 'seq' | 'receiver' | 'hidden' | 'shown'>;
+
+/**
+ * Pages of a log as somebody sees it. What is hidden from him is jumped over, not looked at: whoever is blocked writes as
+ * much as he likes, and that must not be the other one's burden.
+ */
+export function createPages(database: Database) {
+  const messages = () => database.collection<MessageDocument>('messages');
+
+  function find<T extends Place>(page: Page, filter: object = {}, projection?: object): Promise<T[]> {
+    const { conversation, before, after, skip = 0, limit } = page;
+    const seq = { $lt: before, ...(after === undefined ? {} : { $gt: after }) };
+    // Made when its turn comes: the driver keeps each cursor until it is used up or closed.
+    return database.read(() =>
+      messages()
+        .find({ conversation, seq, ...filter }, BOUNDED)
+        .sort({ seq: after === undefined ? -1 : 1 })
+        .project<T>(projection ?? {})
+        .skip(skip)
+        .limit(limit)
+        .toArray(),
+    );
+  }
+
+  /** The last place of what is hidden in one piece with `hidden`: all of it has the same `shown`. */
+  async function endOf({ conversation, receiver, shown, seq }: Place): Promise<number> {
+    async function isWithin(place: number): Promise<boolean> {
+      const query = { filter: { conversation, seq: place }, projection: PLACE };
+      const found = await database.read(() => database.first<Place>('messages', query));
+      return found?.hidden === true && found.receiver === receiver && found.shown === shown;
+    }
+    let within = seq;
+    let step = 1;
+    while (await isWithin(within + step)) {
+      within += step;
+      step *= 2;
+    }
+    for (let beyond = within + step; beyond - within > 1; ) {
+      const between = Math.floor((within + beyond) / 2);
+      if (await isWithin(between)) within = between;
+      else beyond = between;
+    }
+    return within;
+  }
+
+  /** The first `limit` that the viewer sees of a page. */
+  async function walk<T extends Place>(page: Page & { viewer: string }, projection?: object): Promise<T[]> {
+    const isHidden = ({ hidden, receiver }: Place) => hidden === true && receiver === page.viewer;
+    const seen: T[] = [];
+    let { before, after } = page;
+    while (seen.length < page.limit) {
+      const limit = Math.min(page.limit - seen.length, STEP);
+      const found = await find<T>({ ...page, before, after, limit }, {}, projection);
+      seen.push(...found.filter((each) => !isHidden(each)));
+      const last = found.at(-1);
+      if (!last || found.length < limit) break;
+      const hides = isHidden(last);
+      if (hides && last.shown === undefined) {
+        const rest = { ...page, before, after, limit: page.limit - seen.length };
+        const where = after === undefined ? { before: last.seq } : { after: last.seq };
+        return [...seen, ...(await find<T>({ ...rest, ...where }, visibleTo(page.viewer), projection))];
+      }
+      if (after === undefined) before = hides ? (last.shown ?? 0) + 1 : last.seq;
+      else after = hides ? await endOf(last) : last.seq;
+    }
+    return seen;
+  }
+
+  async function hidesAny(conversation: string): Promise<boolean> {
+    const tail = await database.read(() => readTail(database, conversation));
+    return tail !== undefined && tail.sent[0] + tail.sent[1] < tail.seq;
+  }
+
+  /** In the order of the page. */
+  return async ({ viewer, skip = 0, ...page }: Page): Promise<MessageDocument[]> => {
+    // Where nothing is hidden, which is almost everywhere, the server passes over what is left out.
+    if (viewer === undefined || (skip > 0 && !(await hidesAny(page.conversation)))) return find({ ...page, skip });
+    const walking = { ...page, viewer };
+    if (skip === 0) return walk(walking);
+    const passed = await walk({ ...walking, limit: skip }, PLACE);
+    const last = passed.at(-1)?.seq;
+    if (last === undefined || passed.length < skip) return [];
+    return walk({ ...walking, ...(page.after === undefined ? { before: last } : { after: last }) });
+  };
+}
