@@ -52,7 +52,7 @@ export function createTails(database: Database) {
           { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
           { maxTimeMS: MAX_TIME_MS },
         )
-        .project<Tail & Taken>(TAIL)
+        .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
         .limit(limit)
         .batchSize(limit)
         .toArray();
@@ -78,6 +78,8 @@ export function createTails(database: Database) {
       for (const entry of entries) {
         if (entry.seq > (found.get(entry.conversation)?.seq ?? 0)) found.set(entry.conversation, entry);
       }
+      // Of what is hidden more has to be known than is worth asking for each time.
+      for (const [conversation, { hidden }] of found) if (hidden) found.delete(conversation);
       return found;
     },
     /** undefined: the conversation has no entry. */
