@@ -6,6 +6,7 @@ import {
   conversationOf,
   createCore,
   createGroupCommit,
+  createUserAdmin,
   type Fanout,
   MAX_GROUP,
   messageId,
@@ -314,6 +315,47 @@ describe('accounts', () => {
     await expect(accounts.authenticate(setup.mine.token)).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
     expect(await setup.store.sessions.list(setup.user)).toEqual([]);
     await expect(accounts.authenticate(setup.lost.token)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+  });
+
+  test('O19 who is disabled while he changes his password stays so', async () => {
+    await using setup = await onTwoDevices();
+    const { accounts } = setup.core;
+    const admin = createUserAdmin({ store: setup.store, clock: setup.clock, pause: async () => {} });
+    const { update } = setup.store.users;
+    setup.store.users.update = async (...change) => {
+      setup.store.users.update = update;
+      await admin.disable(setup.user);
+      return update(...change);
+    };
+    const change = { currentPassword: password, newPassword: 'another password' };
+    await expect(accounts.changePassword(setup.mine.caller, change)).rejects.toMatchObject({
+      code: 'INVALID_CREDENTIALS',
+    });
+    expect(await admin.show(setup.user)).toMatchObject({ state: 'disabled' });
+    for (const each of [password, 'another password']) {
+      const login = accounts.login({ email: 'a1@example.org', password: each }, 'test');
+      await expect(login).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS' });
+    }
+    expect(await admin.enable(setup.user)).toMatchObject({ state: 'active' });
+    await accounts.login({ email: 'a1@example.org', password }, 'test');
+  });
+
+  test('I25 what a user of the host is signed in by ends, also when the first try to end it failed half-way', async () => {
+    await using setup = await onTwoDevices();
+    const { sessions } = setup.store;
+    const admin = createUserAdmin({ store: setup.store, clock: setup.clock, pause: async () => {} });
+    const { cursor } = await sessions.ended(undefined);
+    const { list } = sessions;
+    sessions.list = () => Promise.reject(new DuetError('UNAVAILABLE'));
+    await expect(admin.revoke(setup.user)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    sessions.list = list;
+    const named = (await sessions.ended(cursor)).sessions;
+    expect(named).toMatchObject([{ user: setup.user }]);
+    await admin.revoke(setup.user);
+    // His session of the host has another name by now, his others had not ended.
+    const ended = (await sessions.ended(cursor)).sessions.map(({ id }) => id);
+    expect(new Set(ended).size).toBeGreaterThan(3);
+    expect(ended).toContain(named[0]?.id);
   });
 
   test('A14 of two settings that are changed at once both hold, and who hides himself is hidden', async () => {

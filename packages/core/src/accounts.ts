@@ -122,7 +122,8 @@ export function createAccounts(deps: AccountDeps) {
 
     /**
      * Changes the caller's password and ends his other sessions.
-     * @throws DuetError INVALID_CREDENTIALS, RATE_LIMITED; FORBIDDEN when he has no password
+     * @throws DuetError INVALID_CREDENTIALS, also when the account was disabled meanwhile; RATE_LIMITED; FORBIDDEN when he
+     * has no password
      */
     async changePassword(caller: Caller, input: RouteInput<'changePassword'>['body']): Promise<Record<string, never>> {
       const user = await proven(caller, input.currentPassword);
@@ -130,7 +131,10 @@ export function createAccounts(deps: AccountDeps) {
       // First the sessions: a failure in between then changes nothing for who repeats it, while his repeat of a change
       // that was made would have the wrong password, and a thief would stay. Once more for what began meanwhile.
       await deps.sessions.endOthers(user.id, caller.session);
-      await deps.users.update(user.id, { passwordHash });
+      // Hashing takes its time: what an operator has done with the account in it stays done.
+      await deps.users.update(user.id, { passwordHash }, { passwordHash: user.passwordHash });
+      const [now] = await deps.users.get([user.id]);
+      if (now?.passwordHash !== passwordHash) throw new DuetError('INVALID_CREDENTIALS');
       await deps.sessions.endOthers(user.id, caller.session);
       return {};
     },
@@ -151,8 +155,10 @@ export function createAccounts(deps: AccountDeps) {
     /** Signs the caller out on this device; one who came with a token of the host application on all of them. */
     async logout(caller: Caller): Promise<Record<string, never>> {
       const [user] = await deps.users.get([caller.user]);
-      if (user && caller.session === hostSessionOf(user))
-        await deps.users.update(user.id, tokensAfter(user, deps.clock.now()));
+      // Before the session has another name, or what failed half-way could not be repeated.
+      const answer = await deps.sessions.logout(caller);
+      if (!user || caller.session !== hostSessionOf(user)) return answer;
+      await deps.users.update(user.id, tokensAfter(user, deps.clock.now()));
       return deps.sessions.logout(caller);
     },
 

@@ -33,13 +33,14 @@ export interface UserStore {
   get(ids: string[]): Promise<UserRecord[]>;
   byEmail(emailKey: string): Promise<UserRecord | undefined>;
   /**
-   * Changes some fields of a user; of nobody when there is no such user. With `over`, only while his key still is this one.
+   * Changes some fields of a user; of nobody when there is no such user. With `over`, only while these fields still are
+   * as it says.
    * @throws DuetError CONFLICT when a new key is taken; then nothing has changed
    */
   update(
     id: string,
     fields: Partial<Omit<UserRecord, 'id' | 'createdAt' | 'lastSeen'>>,
-    over?: Pick<UserRecord, 'usernameKey'>,
+    over?: Partial<Pick<UserRecord, 'usernameKey' | 'passwordHash'>>,
   ): Promise<void>;
   /**
    * Ordered by usernameKey, those greater than `after` whose key begins with `prefix`, without `except`. A key that begins

@@ -85,10 +85,25 @@ export function createUserAdmin({ store, clock, pause }: UserAdminDeps) {
    * sockets within seconds. @returns how many sessions there were
    */
   async function endSessions(user: UserRecord): Promise<number> {
+    const ofHost = hostSessionOf(user);
+    const endOf = (id: string) => ({ user: user.id, id });
+    // Before it has another name, or what failed half-way could not be repeated; and after, for who came in between.
+    await sessions.end([endOf(ofHost)]);
     await users.update(user.id, tokensAfter(user, clock.now()));
     const ids = await sessionIdsOf(sessions, user.id);
-    await sessions.end([...ids, hostSessionOf(user)].map((id) => ({ user: user.id, id })));
+    await sessions.end([...ids, ofHost].map(endOf));
     return ids.length;
+  }
+
+  /** Over the hash that was read: a password that is changed at this moment is neither kept nor brought back. */
+  async function changeHash(who: string, change: (user: UserRecord) => string): Promise<UserRecord> {
+    for (;;) {
+      const user = await findLiving(who);
+      const passwordHash = change(user);
+      await users.update(user.id, { passwordHash }, { passwordHash: user.passwordHash });
+      const [now] = await users.get([user.id]);
+      if (now?.passwordHash === passwordHash) return now;
+    }
   }
 
   /** Whether both people of a conversation are deleted and nothing is left of what they wrote. */
@@ -154,19 +169,14 @@ export function createUserAdmin({ store, clock, pause }: UserAdminDeps) {
 
     /** Nobody signs in to the account, and who is signed in is out; all that it has stays. */
     async disable(who: string): Promise<UserSummary> {
-      const user = await findLiving(who);
-      const passwordHash = locked(user);
-      await users.update(user.id, { passwordHash });
+      const user = await changeHash(who, locked);
       await endSessions(user);
-      return summaryOf({ ...user, passwordHash });
+      return summaryOf(user);
     },
 
     /** The account as it was before it was disabled; its people have to sign in. */
     async enable(who: string): Promise<UserSummary> {
-      const user = await findLiving(who);
-      const passwordHash = unlocked(user);
-      await users.update(user.id, { passwordHash });
-      return summaryOf({ ...user, passwordHash });
+      return summaryOf(await changeHash(who, unlocked));
     },
 
     /**

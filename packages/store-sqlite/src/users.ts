@@ -24,7 +24,7 @@ export function createUsers(db: DatabaseSync): UserStore {
     UPDATE users SET username = coalesce(:username, username), usernameKey = coalesce(:usernameKey, usernameKey),
       email = coalesce(:email, email), emailKey = coalesce(:emailKey, emailKey),
       passwordHash = coalesce(:passwordHash, passwordHash), tokensAfter = coalesce(:tokensAfter, tokensAfter)
-    WHERE id = :id AND usernameKey = coalesce(:over, usernameKey)`);
+    WHERE id = :id AND usernameKey = coalesce(:overKey, usernameKey) AND passwordHash = coalesce(:overHash, passwordHash)`);
 
   function conflict(user: UserRecord): DuetError {
     const field = byName.get(user.usernameKey) ? 'username' : 'email';
@@ -48,7 +48,7 @@ export function createUsers(db: DatabaseSync): UserStore {
         const { passwordHash = null, tokensAfter = null } = fields;
         const changed = { username, usernameKey, email, emailKey, passwordHash, tokensAfter };
         try {
-          update.run({ id, ...changed, over: over?.usernameKey ?? null });
+          update.run({ id, ...changed, overKey: over?.usernameKey ?? null, overHash: over?.passwordHash ?? null });
         } catch (error) {
           throw isConstraint(error) ? new DuetError('CONFLICT') : error;
         }

@@ -108,6 +108,16 @@ export function usersTests(under: () => StoreUnderTest): void {
     await users.create(user({ usernameKey: one.usernameKey, emailKey: one.emailKey }));
   });
 
+  it('[S1] update over a hash changes who has it, and nobody whose hash is another one by now', async () => {
+    const { users } = under().store;
+    const one = user();
+    await users.create(one);
+    const { passwordHash } = one;
+    await users.update(one.id, { passwordHash: 'first' }, { passwordHash });
+    await users.update(one.id, { passwordHash: 'second' }, { passwordHash });
+    expect(await users.get([one.id])).toEqual([{ ...one, passwordHash: 'first' }]);
+  });
+
   it('[S1] update over a key changes who has it, and nobody whose key is another one by now', async () => {
     const { users } = under().store;
     const one = user();
