@@ -12,7 +12,7 @@ import { createSending } from './sending.ts';
 import { createStore, initialState } from './state.ts';
 import { memoryStorage } from './storage.ts';
 import { createSync } from './sync.ts';
-import { createTokens, userOf } from './tokens.ts';
+import { createTokens, type Holder, holderOf } from './tokens.ts';
 import { createTyping } from './typing.ts';
 import type { Message } from './wire.ts';
 
@@ -34,6 +34,9 @@ export function createChat(options: ChatOptions): Chat {
   const { url, storage = memoryStorage(), lifecycle = browserLifecycle, runtime = systemRuntime } = options;
   const store = createStore(initialState);
   const events = createEmitter<ChatEvents>();
+  /** Whose tokens these are: what waits on the device is kept under this name. */
+  let owner: string | undefined;
+  /** The id that the server knows him by, which a token need not say. */
   let user: string | undefined;
   let started = false;
   let isListed = false;
@@ -42,10 +45,10 @@ export function createChat(options: ChatOptions): Chat {
 
   const tokens = createTokens(async (ask) => {
     const token = (await options.getToken(ask)) ?? undefined;
-    const owner = token === undefined ? undefined : userOf(token);
+    const holder = token === undefined ? undefined : holderOf(token);
     // Somebody else has signed in: what this user wrote must not go out under that name.
-    if (owner !== undefined && user !== undefined && owner !== user) return undefined;
-    if (owner !== undefined) become(owner);
+    if (holder && owner !== undefined && holder.owner !== owner) return undefined;
+    if (holder) become(holder);
     return token;
   });
   const api = apiWith(url, tokens);
@@ -71,7 +74,10 @@ export function createChat(options: ChatOptions): Chat {
     runtime,
     connection,
     book,
-    sent: (message) => arrived(message),
+    sent(message) {
+      user ??= message.sender._id;
+      arrived(message);
+    },
     failed: (message) => events.emit('failed', { peerId: message.peerId, message: fromOutbox(message) }),
     notKept: (error) => events.emit('notKept', { error }),
   });
@@ -140,14 +146,17 @@ export function createChat(options: ChatOptions): Chat {
   async function introduce(): Promise<void> {
     if (store.getState().me) return;
     const { user: me } = await api.me();
-    become(me._id);
+    user ??= me._id;
+    become({ owner: me._id });
     store.update({ me });
   }
 
-  function become(id: string): void {
-    if (user !== undefined || !started) return;
-    user = id;
-    sending.begin(id);
+  function become(holder: Holder): void {
+    if (!started) return;
+    user ??= holder.user;
+    if (owner !== undefined) return;
+    owner = holder.owner;
+    sending.begin(owner);
   }
 
   /** A new token for the connection that there is. If that fails it is closed, and made anew as ever. */
@@ -176,7 +185,8 @@ export function createChat(options: ChatOptions): Chat {
   });
   connection.on('user_typing', ({ userId, isTyping }) => typing.heard(userId, isTyping));
   connection.on('user_status', ({ userId, isOnline, lastSeen }) => {
-    if (userId !== user) book.notePerson(userId, { isOnline, lastSeen });
+    // Before it is known who the user is, it may be himself; of others the list says it then.
+    if (user !== undefined && userId !== user) book.notePerson(userId, { isOnline, lastSeen });
   });
   connection.on('message_read_receipt', ({ readerId, seq }) => book.raise(readerId, { peerReadSeq: seq }));
   connection.on('message_delivered_receipt', ({ receiverId, seq }) =>
@@ -203,7 +213,7 @@ export function createChat(options: ChatOptions): Chat {
     if (!started) {
       started = true;
       endLifecycle = lifecycle({ foreground, background });
-      if (user !== undefined) sending.begin(user);
+      if (owner !== undefined) sending.begin(owner);
       // What waits on the device is shown, and its user known, before there is a network.
       tokens.get().catch(untilConnected);
     }

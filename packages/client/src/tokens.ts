@@ -23,15 +23,28 @@ export function createTokens(getToken: GetToken) {
 }
 export type Tokens = ReturnType<typeof createTokens>;
 
+/** Whose a token is. */
+export interface Holder {
+  /** The same for all tokens of one user, of whichever application. */
+  owner: string;
+  /** The user's id; undefined where the token does not say it. */
+  user?: string;
+}
+
+/** `iss` of Duet's own tokens: only in them the holder is named by his id here. */
+const ISSUER = 'duet';
+
 /**
  * Whose token it is, read without checking it: only to find what this user has left on the device while there is no
  * network. The server trusts nothing of this.
  */
-export function userOf(token: string): string | undefined {
+export function holderOf(token: string): Holder | undefined {
   try {
     const payload = token.split('.')[1] ?? '';
-    const { sub } = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as { sub?: unknown };
-    return typeof sub === 'string' ? sub : undefined;
+    const claims = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')));
+    const { sub, iss } = claims as { sub?: unknown; iss?: unknown };
+    if (typeof sub !== 'string') return undefined;
+    return iss === ISSUER ? { owner: sub, user: sub } : { owner: sub };
   } catch {
     return undefined; // Not such a token: the server is asked who it is.
   }

@@ -1,18 +1,31 @@
-import { connect, eventually, register, rest, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import {
+  connect,
+  eventually,
+  type HostApp,
+  register,
+  rest,
+  type ServerProcess,
+  startHostApp,
+  startServer,
+  temporaryFolder,
+} from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { memoryStorage } from '../src/index.ts';
-import { MAIN, messagesWith, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
+import { MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
 
 describe('two people with the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;
   let server: ServerProcess;
+  let host: HostApp;
 
   beforeAll(async () => {
+    host = await startHostApp();
     folder = temporaryFolder();
-    server = await startServer(MAIN, { DATA_DIR: folder.path });
+    server = await startServer(MAIN, { DATA_DIR: folder.path, ...host.environment });
   });
   afterAll(async () => {
     await server?.kill();
+    await host?.[Symbol.asyncDispose]();
     folder?.[Symbol.dispose]();
   });
   const two = () => Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
@@ -132,5 +145,56 @@ describe('two people with the SDK', () => {
     later.discard(ben.id, key);
     expect(textsWith(later.getState(), ben.id)).toEqual(['after it']);
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
+  test('U22 a user of a host application chats like any other: own messages stand with the peer, on all devices', async () => {
+    const ben = await register(server.url, 'ben');
+    const ada = { token: host.token('ada', { name: 'Ada' }) };
+    using hers = start(server.url, ada);
+    using desk = start(server.url, ada);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(desk), synced(his)]);
+    const id = hers.getState().me?._id as string;
+    hers.send(ben.id, 'one');
+    hers.send(ben.id, 'two');
+    await Promise.all([hers, desk].map((chat) => shows(chat, ben.id, ['one', 'two'])));
+    await shows(his, id, ['one', 'two']);
+    his.send(id, 'three');
+    await Promise.all([hers, desk].map((chat) => shows(chat, ben.id, ['one', 'two', 'three'])));
+    expect(messagesWith(desk.getState(), ben.id).map(({ mine }) => mine)).toEqual([true, true, false]);
+    for (const { getState } of [hers, desk]) {
+      expect(Object.keys(getState().threads)).toEqual([ben.id]);
+      expect(getState().conversations?.map(({ peer, unreadCount }) => [peer.id, unreadCount])).toEqual([[ben.id, 1]]);
+      expect(getState().people).not.toHaveProperty(id);
+    }
+  });
+
+  test('U22 what a user of a host application wrote offline is his alone, and is sent when he is back', async () => {
+    const ben = await register(server.url, 'ben');
+    const storage = memoryStorage();
+    const [ada, bob] = ['ada2', 'bob2'].map((sub) => ({ token: host.token(sub, { name: sub }) })) as [
+      { token: string },
+      { token: string },
+    ];
+    {
+      using offline = start('http://127.0.0.1:9', ada, { storage });
+      offline.send(ben.id, 'one');
+      offline.send(ben.id, 'two');
+      await eventually(async () => (await storage.list('ada2')).length === 2, 'kept on the device');
+    }
+    let { token } = bob;
+    using other = start(server.url, bob, { storage, getToken: () => token });
+    await synced(other);
+    other.send(ben.id, 'from bob');
+    await shows(other, ben.id, ['from bob']);
+    token = ada.token;
+    other.background();
+    other.foreground();
+    await until(other, ({ connection }) => connection === 'refused', 'a chat keeps to its user');
+    using hers = start(server.url, ada, { storage });
+    await synced(hers);
+    const isSent = (seqs: unknown[]) => String(seqs) === '1,2';
+    await until(hers, (state) => isSent(messagesWith(state, ben.id).map(({ seq }) => seq)), 'sent, also unopened');
+    expect(await stored(server.url, ada, ben.id)).toEqual(['one', 'two']);
   });
 });
