@@ -87,6 +87,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     if (given === undefined) return refuse();
     // The token could not be had, as when it must be refreshed over a network that is not there.
     if (given === 'failed') return retry();
+    if (refresh) renewed = true;
     token = given;
     cancel = runtime.after(2 * CONNECT_MS, retry);
     socket.connect();
@@ -107,14 +108,13 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     become('refused');
   }
 
-  /** The token was refused: a new one is asked for once, until a connection has lasted. */
+  /** The token was refused: a new one is got once, until a connection has lasted. */
   function renew(): void {
     settle();
     if (renewed) {
       refuse();
       return;
     }
-    renewed = true;
     void open(true);
   }
 

@@ -269,6 +269,19 @@ describe('the SDK when things fail', () => {
     };
     using chat = start(server.url, anna, { getToken, runtime: hurried(20) });
     await synced(chat);
+
+    let token = tokenOf(anna, -3600);
+    let refreshes = 0;
+    const refreshLate = async ({ refresh }: { refresh: boolean }) => {
+      if (!refresh) return token;
+      refreshes += 1;
+      if (refreshes < 3) throw new Error('no network');
+      token = anna.token;
+      return token;
+    };
+    using expired = start(server.url, anna, { getToken: refreshLate, runtime: hurried(20) });
+    await synced(expired);
+    expect(refreshes).toBe(3);
   });
 
   test('U8 a connection that only looks open is noticed when the app is looked at, and made anew', async () => {
