@@ -122,6 +122,8 @@ function Messages({ peer }: { peer: Person }) {
   const loadingOlder = useRef(false);
   const first = messages[0]?.key ?? '';
   const last = messages.at(-1)?.key ?? '';
+  // Own messages that are on their way stand last, whatever comes before them.
+  const lastOfPeer = messages.findLast(({ mine }) => !mine)?.key;
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -149,7 +151,7 @@ function Messages({ peer }: { peer: Person }) {
     read();
     document.addEventListener('visibilitychange', read);
     return () => document.removeEventListener('visibilitychange', read);
-  }, [markRead, last]);
+  }, [markRead, lastOfPeer]);
 
   const onScroll = () => {
     const element = box.current;

@@ -6,6 +6,7 @@ import {
   rest,
   type ServerProcess,
   startServer,
+  startTcpProxy,
   type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
@@ -253,6 +254,25 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByRole('img', { name: 'Sending' }).waitFor({ state: 'detached' });
     const { body } = await rest(server.url, `/messages/${anna.id}`, { token: ben.token });
     expect(body.data.messages.map((message: { content: string }) => message.content)).toEqual(['before', 'meanwhile']);
+    await context.close();
+  });
+
+  test('W13 who looks at a conversation has read it, also what comes while a message of his own is on its way', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using his = await connect(server.url, ben.token);
+    await using proxy = await startTcpProxy(server.url);
+    const { page, context } = await openPage();
+    await signInAt(page, proxy.url, anna);
+    await openChat(page, ben.user.username);
+    await page.locator('.banner[data-state=online]').waitFor({ state: 'attached' });
+    proxy.freeze();
+    await write(page, 'on its way');
+    await page.getByRole('img', { name: 'Sending' }).waitFor();
+    const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: 'before it' });
+    const read = next(his, 'message_read_receipt', ({ messageId }) => messageId === data.message._id);
+    proxy.cut();
+    await bubble(page, 'before it').waitFor();
+    await read;
     await context.close();
   });
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { connect, next, register, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import { collect, connect, eventually, next, register, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
 import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -89,7 +89,10 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     return { reader, writer: { name: writer.user.username, socket } };
   }
 
-  /** The reader writes back: the writer gets it, and the page shows it as stored. */
+  /**
+   * The reader writes back: the writer gets it, and the page shows it as stored. What the server does not take stays the
+   * last one, and what comes before it is read nevertheless.
+   */
   async function answers(
     page: Page,
     { reader, writer }: Awaited<ReturnType<typeof twoPeople>>,
@@ -100,6 +103,13 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await page.keyboard.press('Enter');
     expect(await answer).toMatchObject({ message: { content: 'Here I am', sender: { _id: reader.id } } });
     await page.getByText(shown).waitFor();
+    await page.getByRole('textbox').fill('x'.repeat(4_001));
+    await page.keyboard.press('Enter');
+    await page.getByText('x failed').waitFor();
+    const receipts = collect(writer.socket, 'message_read_receipt');
+    const sent = await writer.socket.emitWithAck('send_message', { receiverId: reader.id, content: 'Good' });
+    const isRead = () => receipts.some(({ messageId }) => messageId === sent.data.message._id);
+    await eventually(isRead, 'what came before it is read');
     writer.socket.close();
   }
 
