@@ -40,7 +40,7 @@ export function createReceipts({ connection, runtime }: ReceiptDeps) {
    * all of a batch or nothing: one receipt that it will never take must not cost the others.
    */
   async function send(from: Map<string, string>, receipts: Receipt[], how: How): Promise<void> {
-    for (const [peerId] of receipts) from.delete(peerId);
+    for (const [peerId, messageId] of receipts) if (from.get(peerId) === messageId) from.delete(peerId);
     await how(receipts).catch(async (thrown: unknown) => {
       const error = toDuetError(thrown);
       if (errorTable[error.code].retry === 'never') {
@@ -64,7 +64,8 @@ export function createReceipts({ connection, runtime }: ReceiptDeps) {
     if (running || !connection.isOnline()) return;
     running = true;
     try {
-      for (const receipt of [...read]) await send(read, [receipt], tellRead);
+      // The map itself: what is read while one of them is told is told in the place of what it was before.
+      for (const receipt of read) await send(read, [receipt], tellRead);
       while (delivered.size > 0) await send(delivered, [...delivered].slice(0, MAX_RECEIPTS), tellDelivered);
       failures = 0;
     } catch (thrown) {

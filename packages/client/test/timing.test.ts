@@ -111,6 +111,38 @@ describe('time in the SDK', () => {
     await vi.waitFor(() => expect(taken).toEqual(['a', 'c']));
   });
 
+  test('U11 what is read while another receipt is on its way is told, and not what it was before', async () => {
+    const time = createStillTime();
+    const told: string[] = [];
+    const emit = async (_: string, { messageId }: { messageId: string }) => {
+      told.push(messageId);
+      if (messageId === 'a1') receipts.read('b', 'b2');
+      if (messageId === 'b2') receipts.read('a', 'a2');
+    };
+    const connection = { isOnline: () => true, emit } as unknown as ReceiptDeps['connection'];
+    const receipts = createReceipts({ connection, runtime: time });
+    receipts.read('a', 'a1');
+    receipts.read('b', 'b1');
+    time.advance(1_000);
+    await vi.waitFor(() => expect(told).toEqual(['a1', 'b2', 'a2']));
+  });
+
+  test('U11 what is delivered while its batch is refused is told', async () => {
+    const time = createStillTime();
+    const taken: string[] = [];
+    const emit = async (_: string, { receipts: batch }: { receipts: { senderId: string; messageId: string }[] }) => {
+      if (batch.length === 2) receipts.delivered('a', 'a2');
+      if (batch.some(({ senderId }) => senderId === 'bad')) throw new DuetError('NOT_FOUND');
+      taken.push(...batch.map(({ messageId }) => messageId));
+    };
+    const connection = { isOnline: () => true, emit } as unknown as ReceiptDeps['connection'];
+    const receipts = createReceipts({ connection, runtime: time });
+    receipts.delivered('a', 'a1');
+    receipts.delivered('bad', 'bad1');
+    time.advance(1_000);
+    await vi.waitFor(() => expect(taken).toEqual(['a1', 'a2']));
+  });
+
   test('U3 ids of messages are unique and rise, also within a millisecond and when the clock is set back', () => {
     let now = 5_000;
     const newId = createIds({ ...createStillTime(), now: () => now, random: () => 0.999_999 });
