@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { collect, connect, eventually, next, register, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import {
+  collect,
+  connect,
+  eventually,
+  next,
+  register,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '@duet/testkit';
 import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
