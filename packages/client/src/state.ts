@@ -1,4 +1,5 @@
 import type { ConnectionState } from './connection.ts';
+import { createEmitter } from './emitter.ts';
 import type { ChatMessage, Log } from './log.ts';
 import type { User } from './wire.ts';
 
@@ -55,18 +56,15 @@ export const initialState: ChatState = {
 /** An observable value; `subscribe` and `getState` fit React's useSyncExternalStore. */
 export function createStore<S extends object>(initial: S) {
   let state = initial;
-  const listeners = new Set<() => void>();
+  const changes = createEmitter<{ change: undefined }>();
   return {
     getState: (): S => state,
     update(patch: Partial<S>): void {
       state = { ...state, ...patch };
-      for (const listener of [...listeners]) listener();
+      changes.emit('change', undefined);
     },
     /** @returns a function that ends the subscription */
-    subscribe(listener: () => void): () => void {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    subscribe: (listener: () => void): (() => void) => changes.on('change', listener),
   };
 }
 export type Store<S extends object> = ReturnType<typeof createStore<S>>;

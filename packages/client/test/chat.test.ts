@@ -11,7 +11,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { memoryStorage } from '../src/index.ts';
-import { MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+import { catchErrors, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
 
 describe('two people with the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;
@@ -196,5 +196,30 @@ describe('two people with the SDK', () => {
     const isSent = (seqs: unknown[]) => String(seqs) === '1,2';
     await until(hers, (state) => isSent(messagesWith(state, ben.id).map(({ seq }) => seq)), 'sent, also unopened');
     expect(await stored(server.url, ada, ben.id)).toEqual(['one', 'two']);
+  });
+
+  test('U23 what a listener of the app throws the app gets to see; it stops nothing, and hides nothing from others', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    using thrown = catchErrors();
+    const fail = () => {
+      throw new Error('of the app');
+    };
+    const heard: string[] = [];
+    for (const name of ['message', 'failed'] as const) {
+      hers.on(name, fail);
+      hers.on(name, ({ message }) => heard.push(message.content));
+    }
+    const end = hers.subscribe(fail);
+    const long = 'x'.repeat(4_001);
+    for (const text of [long, 'one', 'two']) hers.send(ben.id, text);
+    await shows(his, anna.id, ['one', 'two']);
+    his.send(anna.id, 'three');
+    await until(hers, (state) => String(textsWith(state, ben.id)) === `one,two,three,${long}`, 'all is shown');
+    end();
+    expect(heard).toEqual([long, 'three']);
+    expect(new Set(thrown.errors.map(String))).toEqual(new Set(['Error: of the app']));
   });
 });

@@ -63,6 +63,13 @@ export async function stored(url: string, { token }: Pick<TestUser, 'token'>, pe
   return body.data.messages.map(({ content }: { content: string }) => content);
 }
 
+/** Takes what is thrown where nobody catches it, until it is disposed. */
+export function catchErrors(): { errors: unknown[] } & Disposable {
+  const errors: unknown[] = [];
+  process.setUncaughtExceptionCaptureCallback((error) => errors.push(error));
+  return { errors, [Symbol.dispose]: () => process.setUncaughtExceptionCaptureCallback(null) };
+}
+
 /** Time that stands still until it is moved. */
 export function createStillTime(): Runtime & { advance(ms: number): void } {
   let now = 1_000_000;
