@@ -94,7 +94,9 @@ export function createChat(options: ChatOptions): Chat {
     store.update({ connection: state, ...(state === 'online' ? {} : { synced: false }) });
     sending.flush();
     endRetry();
-    if (state === 'online') catchUp();
+    if (state !== 'online') return;
+    sending.lookAgain();
+    catchUp();
   }
 
   /** After every connect, until it has succeeded. */
@@ -198,6 +200,7 @@ export function createChat(options: ChatOptions): Chat {
 
   function foreground(): void {
     if (!isWanted()) return;
+    sending.lookAgain();
     connection.start();
     if (connection.isOnline()) sync.request();
     else connection.wake();

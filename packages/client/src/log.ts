@@ -222,14 +222,14 @@ export function unacknowledged(log: Log, how: 'delivered' | 'read'): { messageId
   return last && last.seq > known ? { messageId: last.id, seq: last.seq } : undefined;
 }
 
-/** Shows an own message that is on its way, or was refused. */
+/** Shows an own message that is on its way, or was refused; in the order in which they were written. */
 export function addOutgoing(log: Log, message: ChatMessage): Log {
   const known = (messages: readonly ChatMessage[]) => messages.some(({ key }) => key === message.key);
   if (known(log.messages) || known(log.ahead)) return log;
   const isShown = known(log.outgoing);
   const outgoing = isShown
     ? log.outgoing.map((each) => (each.key === message.key ? message : each))
-    : [...log.outgoing, message];
+    : [...log.outgoing, message].sort((a, b) => (a.key < b.key ? -1 : 1));
   return { ...log, outgoing };
 }
 

@@ -7,6 +7,9 @@ const FIRST_RETRY_MS = 1_000;
 
 type Place = Pick<Outgoing, 'peerId' | 'tempId'>;
 
+/** Oldest first: their ids rise with time. */
+const byAge = (a: Outgoing, b: Outgoing): number => (a.tempId < b.tempId ? -1 : 1);
+
 export interface OutboxDeps {
   storage: OutboxStorage;
   runtime: Runtime;
@@ -109,7 +112,7 @@ export function createOutbox(user: string, deps: OutboxDeps) {
 
   function enqueue(message: Outgoing): void {
     if (isQueued(message)) return;
-    queues.set(message.peerId, [...queueOf(message.peerId), message]);
+    queues.set(message.peerId, [...queueOf(message.peerId), message].sort(byAge));
     void run(message.peerId);
   }
 
@@ -119,16 +122,15 @@ export function createOutbox(user: string, deps: OutboxDeps) {
       enqueue(message);
     },
     /**
-     * Takes on what an earlier run of the app has left on the device.
-     * @returns all of them, oldest first, those that the server refused included
+     * What waits on the device and not here yet: an earlier run of the app, or another tab, has left it.
+     * @returns oldest first, those that the server refused included
      */
     async restore(): Promise<Outgoing[]> {
       const kept = await storage.list(user).catch((error: unknown) => {
         deps.notKept(error);
         return [];
       });
-      kept.sort((a, b) => (a.tempId < b.tempId ? -1 : 1));
-      return kept;
+      return kept.filter((message) => !isQueued(message)).sort(byAge);
     },
     enqueue,
     /** Drops a message: the user gave it up, or it is known to be stored. */

@@ -26,6 +26,8 @@ export function createSending(deps: SendingDeps) {
   let outbox: Outbox | undefined;
   /** Written before it is known who the user is. */
   let early: Outgoing[] = [];
+  /** Whether it is on this one to find what other tabs leave. */
+  let hasTurn = false;
   let endTurn = () => {};
 
   function write(message: Outgoing): void {
@@ -34,7 +36,7 @@ export function createSending(deps: SendingDeps) {
     else early.push(message);
   }
 
-  /** What an earlier run of the app, or a tab that has been closed, has left. */
+  /** Takes on what an earlier run of the app, or a tab that has been closed, has left. */
   async function restore(): Promise<void> {
     for (const message of (await outbox?.restore()) ?? []) {
       book.outgoing(message.peerId, fromOutbox(message));
@@ -65,12 +67,21 @@ export function createSending(deps: SendingDeps) {
       });
       for (const message of early) outbox.add(message);
       early = [];
-      const take = () => void restore();
+      // In every tab: one that is loaded anew shows and sends what it had left, whoever has the turn.
+      void restore();
+      const take = () => {
+        hasTurn = true;
+        void restore();
+      };
       if (storage.turn) endTurn = storage.turn(user, take);
-      else take();
+    },
+    /** Another tab may have been closed before it could send everything. */
+    lookAgain(): void {
+      if (hasTurn) void restore();
     },
     /** Lets another tab take over. */
     end(): void {
+      hasTurn = false;
       endTurn();
       endTurn = () => {};
     },

@@ -18,8 +18,8 @@ export interface OutboxStorage {
   put(user: string, message: Outgoing): Promise<void>;
   remove(user: string, tempId: string): Promise<void>;
   /**
-   * For a storage that several tabs share: says when it is this one's turn to send what others have left. It is the
-   * first one's, and when that closes the next one's. Being wrong costs repeats, which the server recognises.
+   * For a storage that several tabs share: says when it is this one's turn to send what others leave from now on. It is
+   * the first one's, and when that closes the next one's. Being wrong costs repeats, which the server recognises.
    * @returns a function that gives the turn up
    */
   turn?(user: string, onTurn: () => void): () => void;

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import {
   collect,
@@ -9,10 +9,12 @@ import {
   type ServerProcess,
   startServer,
   startTcpProxy,
+  type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keyValueStorage, memoryStorage } from '../src/index.ts';
+import { keyValueStorage, memoryStorage, type OutboxStorage } from '../src/index.ts';
+import { takeTurn } from '../src/turn.ts';
 import { hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
 
 const SECRET = 'a secret of the tests that is long enough';
@@ -37,6 +39,12 @@ function createDevice() {
       removeItem: async (key: string) => void items.delete(key),
     },
   };
+}
+
+/** As the tabs of a browser share it. */
+function sharedStorage(): OutboxStorage {
+  const name = randomUUID();
+  return { ...memoryStorage(), turn: (user, onTurn) => takeTurn(`${name}.${user}`, onTurn) };
 }
 
 describe('the SDK when things fail', () => {
@@ -109,6 +117,66 @@ describe('the SDK when things fail', () => {
     expect(await stored(server.url, ben, anna.id)).toEqual(['from ben']);
     using hers = start(server.url, anna, { storage: storage() });
     await shows(hers, ben.id, ['from ben', 'from anna']);
+  });
+
+  /** A tab in which somebody writes without a network, and which is closed then. */
+  async function leave(peerId: string, text: string, tab: { anna: TestUser; storage: OutboxStorage }): Promise<void> {
+    const { anna, storage } = tab;
+    using closed = start('http://127.0.0.1:9', anna, { storage });
+    closed.send(peerId, text);
+    await eventually(async () => (await storage.list(anna.id)).length === 1, 'kept on the device');
+  }
+
+  test('U15 what a tab leaves when it is loaded anew it sends itself, before what it writes then', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    using first = start(server.url, anna, { storage });
+    await synced(first);
+    await leave(ben.id, 'one', { anna, storage });
+    using again = start(server.url, anna, { storage });
+    await synced(again);
+    again.send(ben.id, 'two');
+    await Promise.all([first, again].map((tab) => shows(tab, ben.id, ['one', 'two'])));
+    expect(await stored(server.url, ben, anna.id)).toEqual(['one', 'two']);
+  });
+
+  test('U15 what a tab leaves when it is closed, the one that has the turn sends when it is looked at or comes back', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    await using proxy = await startTcpProxy(server.url);
+    using first = start(proxy.url, anna, { storage });
+    using other = start(server.url, anna, { storage });
+    await Promise.all([synced(first), synced(other)]);
+    await leave(ben.id, 'one', { anna, storage });
+    first.foreground();
+    await shows(other, ben.id, ['one']);
+    await leave(ben.id, 'two', { anna, storage });
+    proxy.cut();
+    await shows(other, ben.id, ['one', 'two']);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
+  test('U15 what is found late was written first: it is shown and sent before what has been written since', async () => {
+    const [anna, ben] = await two();
+    let take = () => {};
+    const storage = {
+      ...memoryStorage(),
+      turn(_: string, onTurn: () => void) {
+        take = onTurn;
+        return () => {};
+      },
+    };
+    using hers = start(server.url, anna, { storage });
+    await synced(hers);
+    hers.background();
+    const left = { peerId: ben.id, messageType: 'text' as const, createdAt: new Date(0).toISOString() };
+    hers.send(ben.id, 'three');
+    await storage.put(anna.id, { ...left, tempId: '002', content: 'two' });
+    await storage.put(anna.id, { ...left, tempId: '001', content: 'one' });
+    take();
+    await until(hers, (state) => String(textsWith(state, ben.id)) === 'one,two,three', 'in the order of their age');
+    hers.foreground();
+    await shows(hers, ben.id, ['one', 'two', 'three']);
   });
 
   test('U3 an acknowledgement that gets lost doubles nothing, and order holds while messages are repeated', async () => {
