@@ -1,6 +1,6 @@
 import { createApi, type SignedIn } from './api.ts';
 import { errorTable, toDuetError } from './errors.ts';
-import type { GetToken } from './tokens.ts';
+import { type GetToken, holderOf } from './tokens.ts';
 
 /** Where a device keeps who is signed in: localStorage, or React Native's AsyncStorage or secure store. */
 export interface SessionStore {
@@ -16,7 +16,10 @@ export interface SessionOptions {
   key?: string;
 }
 
-/** Who is signed in on this device. */
+/**
+ * Who is signed in on this device. From the first token on it is for one user, until `begin` or `end`: when somebody else
+ * signs in in another tab, that is not his to use or to end.
+ */
 export interface Session {
   /** Keeps what `register` or `login` has answered. */
   begin(given: SignedIn): Promise<void>;
@@ -32,30 +35,40 @@ export interface Session {
  */
 export function createSession({ url, store, key = 'duet.session' }: SessionOptions): Session {
   let last: string | undefined;
+  /** Whom it is for. */
+  let owner: string | undefined;
   const kept = async (): Promise<SignedIn | undefined> => {
     const text = await store.getItem(key);
     return text === null ? undefined : (JSON.parse(text) as SignedIn);
   };
+  async function mine(): Promise<SignedIn | undefined> {
+    const here = await kept();
+    const holder = here && holderOf(here.token)?.owner;
+    owner ??= holder;
+    return holder === owner ? here : undefined;
+  }
   async function begin({ token, refreshToken }: SignedIn): Promise<void> {
+    owner = holderOf(token)?.owner;
     await store.setItem(key, JSON.stringify({ token, refreshToken }));
   }
 
   async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
+    // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.
+    const isKept = async () => (await kept())?.refreshToken === refreshToken;
     try {
       const given = await createApi({ url }).refresh({ refreshToken });
-      await begin(given);
-      return given.token;
+      if (await isKept()) await begin(given);
     } catch (thrown) {
       if (errorTable[toDuetError(thrown).code].retry !== 'reauth') throw thrown;
-      await store.removeItem(key);
-      return undefined;
+      if (await isKept()) await store.removeItem(key);
     }
+    return (await mine())?.token;
   }
 
   let refreshing: Promise<string | undefined> | undefined;
   async function getToken(ask: { refresh: boolean }): Promise<string | undefined> {
     if (refreshing) return refreshing;
-    const here = await kept();
+    const here = await mine();
     if (here && ask.refresh && here.token === last) {
       refreshing ??= refresh(here).finally(() => {
         refreshing = undefined;
@@ -71,9 +84,10 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
     begin,
     getToken,
     async end() {
-      const here = await kept();
-      await store.removeItem(key);
+      const here = await mine();
+      owner = undefined;
       if (!here) return;
+      await store.removeItem(key);
       await createApi({ url, getToken: () => here.token })
         .logout()
         .catch(() => {});

@@ -1,4 +1,12 @@
-import { eventually, register, rest, type ServerProcess, startServer, temporaryFolder } from '@duet/testkit';
+import {
+  eventually,
+  register,
+  rest,
+  type ServerProcess,
+  startServer,
+  type TestUser,
+  temporaryFolder,
+} from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi, createSession } from '../src/index.ts';
 import { MAIN, start, synced } from './people.ts';
@@ -16,6 +24,11 @@ describe('a session of the SDK', () => {
     folder?.[Symbol.dispose]();
   });
 
+  async function login(user: TestUser) {
+    const { email, password } = user;
+    return createApi({ url: server.url }).login({ email, password });
+  }
+
   /** A device on which somebody has signed in, and what it keeps. */
   async function signIn() {
     const user = await register(server.url, 'anna');
@@ -27,8 +40,7 @@ describe('a session of the SDK', () => {
     };
     const tab = () => createSession({ url: server.url, store });
     const session = tab();
-    const { email, password } = user;
-    await session.begin(await createApi({ url: server.url }).login({ email, password }));
+    await session.begin(await login(user));
     return { user, items, session, tab };
   }
   const get = { refresh: false };
@@ -99,5 +111,41 @@ describe('a session of the SDK', () => {
     expect(items.size).toBe(0);
     expect((await rest(server.url, '/auth/me', { token })).body).toMatchObject({ code: 'SESSION_REVOKED' });
     await session.end();
+  });
+
+  test('U17 a tab neither uses nor ends what somebody else has begun in another one', async () => {
+    const { session, items, tab } = await signIn();
+    const old = tab();
+    expect(await old.getToken(get)).toEqual(expect.any(String));
+    await session.end();
+    const ben = await register(server.url, 'ben');
+    const his = await login(ben);
+    await session.begin(his);
+    expect(await old.getToken(get)).toBeUndefined();
+    expect(await old.getToken(refresh)).toBeUndefined();
+    await old.end();
+    expect(items.size).toBe(1);
+    expect((await rest(server.url, '/auth/me', { token: his.token })).status).toBe(200);
+    // From then on it is free for him who is there.
+    expect(await old.getToken(get)).toBe(his.token);
+  });
+
+  test('U17 a refresh that is answered late changes nothing for who has signed in or out meanwhile', async () => {
+    const his = await login(await register(server.url, 'ben'));
+    for (const isRefused of [false, true]) {
+      const { session, items, tab } = await signIn();
+      const token = (await session.getToken(get)) as string;
+      if (isRefused) await rest(server.url, '/auth/logout', { method: 'POST', token });
+      const asked = session.getToken(refresh);
+      await tab().begin(his);
+      expect(await asked).toBeUndefined();
+      expect([...items.values()].map((text) => JSON.parse(text).token)).toEqual([his.token]);
+    }
+    const { session, items } = await signIn();
+    await session.getToken(get);
+    const asked = session.getToken(refresh);
+    items.clear();
+    expect(await asked).toBeUndefined();
+    expect(items.size).toBe(0);
   });
 });
