@@ -23,14 +23,15 @@ export function App() {
     };
     return <SignIn api={api} onSignedIn={signedIn} />;
   }
+  const leave = () => setChat(undefined);
   const signOut = () => {
     void session.end();
-    setChat(undefined);
+    leave();
   };
   return (
     <ChatProvider chat={chat}>
       <BlocksProvider>
-        <Messenger onSignOut={signOut} />
+        <Messenger onSignOut={signOut} onRefused={leave} />
       </BlocksProvider>
     </ChatProvider>
   );

@@ -8,10 +8,12 @@ import { Sidebar } from './sidebar.tsx';
 
 interface MessengerProps {
   onSignOut: () => void;
+  /** The user wants to sign in again. Nothing is ended by that: somebody else may have signed in in another tab. */
+  onRefused: () => void;
 }
 
 /** Two panes side by side; on a phone one at a time. */
-export function Messenger({ onSignOut }: MessengerProps) {
+export function Messenger({ onSignOut, onRefused }: MessengerProps) {
   const [peer, setPeer] = useState<Person>();
   const { unreadOf } = useBlocks();
   const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);
@@ -22,7 +24,7 @@ export function Messenger({ onSignOut }: MessengerProps) {
 
   return (
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
-      <ConnectionBanner onSignOut={onSignOut} />
+      <ConnectionBanner onRefused={onRefused} />
       <Sidebar selected={peer?.id} onSelect={setPeer} onSignOut={onSignOut} />
       {peer ? (
         <Conversation key={peer.id} peer={peer} onBack={() => setPeer(undefined)} />
@@ -42,13 +44,13 @@ const texts = {
   refused: 'You have been signed out.',
 };
 
-function ConnectionBanner({ onSignOut }: MessengerProps) {
+function ConnectionBanner({ onRefused }: Pick<MessengerProps, 'onRefused'>) {
   const state = useChatState(({ connection }) => connection);
   return (
     <div className="banner" role="status" data-state={state}>
       {state !== 'online' && texts[state]}
       {state === 'refused' && (
-        <Button size="compact-sm" variant="white" ml="sm" onClick={onSignOut}>
+        <Button size="compact-sm" variant="white" ml="sm" onClick={onRefused}>
           Sign in again
         </Button>
       )}

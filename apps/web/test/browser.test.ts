@@ -276,6 +276,27 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
+  test('W14 who signs in again in an old tab ends nothing of whoever has signed in in another one', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    for (const later of [anna, ben]) {
+      const { page, context } = await openPage();
+      await signIn(page, anna);
+      const old = await context.newPage();
+      await old.goto(server.url);
+      await old.getByLabel('Search people').waitFor();
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await old.getByRole('button', { name: 'Sign in again' }).waitFor();
+      await signIn(page, later);
+      await old.getByRole('button', { name: 'Sign in again' }).click();
+      await old.getByLabel('Email').waitFor();
+      const next = await context.newPage();
+      await next.goto(server.url);
+      await next.getByRole('button', { name: 'Settings' }).click();
+      await next.getByText('This device').waitFor();
+      await context.close();
+    }
+  });
+
   test('U15 what a tab has left unsent another tab of the same browser sends, once and in order', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     const { page, context } = await openPage();
