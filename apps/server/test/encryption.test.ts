@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
@@ -194,6 +194,25 @@ describe('encryption at rest, as it is run', () => {
     const server = await startServer(MAIN, { ...elsewhere, KEY_RING_FILE, JWT_SECRET: secret });
     expect(contents(await history(server.url, bob, alice))).toEqual(['backed up']);
     await server.kill();
+  });
+
+  test('E16 what is sent after a restore under a running node is sealed by a key that stays', async () => {
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: folder.path };
+    const { server, alice, bob, send, stop } = await start(environment);
+    const copy = join(folder.path, 'copy.db');
+    expect(run(DUET, ['backup', copy], environment)).toMatchObject({ status: 0 });
+    await send('gone');
+    expect(run(DUET, ['restore', copy], environment)).toMatchObject({ status: 0 });
+    expect(await send('kept')).toMatchObject({ ok: true, data: { message: { seq: 1 } } });
+    expect(contents(await history(server.url, bob, alice))).toEqual(['kept']);
+    await stop();
+    const again = await startServer(MAIN, { ...environment, ENCRYPTION: 'on' });
+    expect(contents(await history(again.url, bob, alice))).toEqual(['kept']);
+    await again.kill();
+    expect(readdirSync(folder.path).filter((name) => name.startsWith('copy') || name.includes('restored'))).toEqual([
+      'copy.db',
+    ]);
   });
 
   test('E15 rotate-keys while the node runs: nothing is lost, and the old key may go', async () => {

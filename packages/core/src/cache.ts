@@ -5,6 +5,7 @@ export interface Cache<V> {
   get(key: string): V | undefined;
   set(key: string, value: V): void;
   delete(key: string): void;
+  clear(): void;
 }
 
 export function createCache<V>(options: { max: number; ttlMs: number; clock: Clock }): Cache<V> {
@@ -22,6 +23,9 @@ export function createCache<V>(options: { max: number; ttlMs: number; clock: Clo
     },
     delete(key) {
       entries.delete(key);
+    },
+    clear() {
+      entries.clear();
     },
   };
 }

@@ -22,6 +22,7 @@ export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';
 export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
+export { StoreReplaced } from './store-replaced.ts';
 export { perTurn } from './turn.ts';
 export { createUserAdmin, type UserSummary } from './user-admin.ts';
 export { takeLate } from './waiting.ts';

@@ -85,6 +85,7 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       return keys.size === conversations.length ? keys : lookOrMake(conversations, keys);
     },
     forget: (conversation: string) => cache.delete(conversation),
+    forgetAll: () => cache.clear(),
   };
 }
 

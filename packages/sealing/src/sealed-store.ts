@@ -1,4 +1,13 @@
-import type { Appended, Clock, Draft, Entry, MessageStore, Store, WrappedKey } from '@duet/core';
+import {
+  type Appended,
+  type Clock,
+  type Draft,
+  type Entry,
+  type MessageStore,
+  type Store,
+  StoreReplaced,
+  type WrappedKey,
+} from '@duet/core';
 import { createBox } from './box.ts';
 import { createDataKeys, type DataKeys } from './data-keys.ts';
 import type { KeyRing } from './key-ring.ts';
@@ -56,8 +65,19 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
     return result;
   }
 
+  /** Where a backup has taken the database's place, its keys are others than those that are remembered. */
+  async function appendSealed(drafts: Draft[]): Promise<Appended[]> {
+    try {
+      return await store.messages.append(await seal(drafts));
+    } catch (error) {
+      if (!(error instanceof StoreReplaced)) throw error;
+      keys.forgetAll();
+      return store.messages.append(await seal(drafts));
+    }
+  }
+
   async function append(drafts: Draft[]): Promise<Appended[]> {
-    const results = await store.messages.append(await seal(drafts));
+    const results = await appendSealed(drafts);
     const repeats = results.filter(({ fresh }) => !fresh).map(({ entry }) => entry);
     const before = (repeats.length > 0 ? await open(repeats) : []).values();
     for (const [i, appended] of results.entries()) {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
@@ -16,6 +17,15 @@ const copy = (from: DatabaseSync, to: string, progress: Progress): Promise<numbe
     progress: ({ totalPages, remainingPages }) => progress(1 - remainingPages / totalPages),
   });
 
+async function copyFrom(file: string, to: string, progress: Progress): Promise<void> {
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    await copy(db, to, progress);
+  } finally {
+    db.close();
+  }
+}
+
 /** @throws Error when the file is not a whole database of Duet, of this version or an earlier one */
 function check(file: string): void {
   const db = new DatabaseSync(file, { readOnly: true });
@@ -29,9 +39,22 @@ function check(file: string): void {
   }
 }
 
+function alter(file: string, pragma: string): void {
+  const db = new DatabaseSync(file);
+  try {
+    db.exec(pragma);
+  } finally {
+    db.close();
+  }
+}
+
+function remove(file: string): void {
+  for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(file + suffix, { force: true });
+}
+
 /**
  * Copies the database as it is at one moment, while servers go on writing to it. The copy appears whole or not at all,
- * and has been checked.
+ * and has been checked. It is one file, which may be read where nothing can be written.
  * @param file the database, @param to a file that does not exist yet
  * @throws Error in plain words
  */
@@ -43,11 +66,12 @@ export async function backUp(file: string, to: string, progress: Progress = () =
   const db = openDatabase(file);
   try {
     await copy(db, part, progress);
+    alter(part, 'PRAGMA journal_mode = DELETE');
     check(part);
     renameSync(part, to);
   } finally {
     db.close();
-    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(part + suffix, { force: true });
+    remove(part);
   }
 }
 
@@ -65,11 +89,14 @@ export async function restore(from: string, file: string, progress: Progress = (
   }
   // Makes the file and its folder if need be, and says what is wrong with them.
   openDatabase(file).close();
-  const db = new DatabaseSync(from, { readOnly: true });
+  const staged = `${file}.restored`;
   try {
-    await copy(db, file, progress);
+    await copyFrom(from, staged, () => {});
+    // By this number servers see that it is another database than the one of which they remember keys: see `append`.
+    alter(staged, `PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
+    await copyFrom(staged, file, progress);
   } finally {
-    db.close();
+    remove(staged);
   }
   // A copy of an older version is brought up to date.
   openDatabase(file).close();

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Appended, Draft, Entry, MessageStore, Tail } from '@duet/core';
-import { messageId, nextEntry } from '@duet/core';
+import { messageId, nextEntry, StoreReplaced } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
 
 type Row = Omit<Entry, 'id' | 'sent' | 'hidden' | 'shown'> & {
@@ -78,8 +78,26 @@ export function createMessages(db: DatabaseSync): MessageStore {
     SELECT messages.* FROM json_each(?) AS place
     JOIN messages ON conversation = place.value ->> 'conversation' AND seq = place.value ->> 'seq'`);
 
+  const generation = db.prepare('PRAGMA application_id');
+  const readGeneration = () => (generation.get() as { application_id: number }).application_id;
+  let known = readGeneration();
+
+  /** Within the transaction: what was sealed by a key of the database before would be unreadable in this one. */
+  function expectSame(): void {
+    const now = readGeneration();
+    if (now === known) return;
+    known = now;
+    throw new StoreReplaced();
+  }
+
   return {
-    append: (drafts) => answer(() => inTransaction(db, () => append(drafts))),
+    append: (drafts) =>
+      answer(() =>
+        inTransaction(db, () => {
+          expectSame();
+          return append(drafts);
+        }),
+      ),
     page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
       answer(() => {
         const pages = viewer !== undefined && hides(conversation) ? ofShown : { newest, oldest };
