@@ -15,7 +15,7 @@ const HELP = `npm run duet -- COMMAND [--json]
   backup FILE     copies the embedded database while servers run
   restore FILE    puts such a copy in its place, while servers run or not; what was written since is gone
   rotate-keys     wraps the keys of all conversations by the first key of the key ring, while servers run; then the
-                  other keys of the ring may go
+                  other keys of the ring may go, unless it names some that must stay
   check-config    says what is wrong with the environment
 
 ${adminHelp}
@@ -34,7 +34,8 @@ function showProgress(part: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${Math.round(part * 100)} %`);
 }
 
-type Command = (config: Config, file: string) => Promise<string>;
+/** `wrong`: it was done, and something is not well. */
+type Command = (config: Config, file: string) => Promise<{ said: string; wrong?: boolean }>;
 
 /** @throws Error that names the keys which `whose`, in this database file, need and the ring lacks */
 async function requireKeysOf(file: string, { encryption: { ring } }: Config, whose: string): Promise<void> {
@@ -49,7 +50,8 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     async run(config, file) {
       const { backUp } = await loadBackups();
       await backUp(embedded(config), file, showProgress);
-      return `The database is in ${file}. Keep the key ring elsewhere: without it nobody can read the messages in it`;
+      const said = `The database is in ${file}. Keep the key ring elsewhere: without it nobody can read the messages in it`;
+      return { said };
     },
   },
   restore: {
@@ -58,25 +60,26 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
       const { restore } = await loadBackups();
       await requireKeysOf(file, config, `messages in ${file}`);
       await restore(file, embedded(config), showProgress);
-      return `${embedded(config)} is what ${file} was`;
+      return { said: `${embedded(config)} is what ${file} was` };
     },
   },
   'rotate-keys': {
     needsFile: false,
     async run({ store: kind, encryption }) {
       const { ring } = encryption;
-      const { rewrapped, damaged } = await withStore(await loadStore(kind), ({ dataKeys }) =>
+      const { rewrapped, damaged, needed } = await withStore(await loadStore(kind), ({ dataKeys }) =>
         rotateKeys(dataKeys, ring),
       );
       const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';
-      return `${rewrapped} keys are wrapped by ${ring.current?.name}${rest}`;
+      const stay = needed.length > 0 ? `. Keep in the ring, nodes do not start without: ${needed.join(', ')}` : '';
+      return { said: `${rewrapped} keys are wrapped by ${ring.current?.name}${rest}${stay}`, wrong: needed.length > 0 };
     },
   },
   'check-config': {
     needsFile: false,
     async run(config) {
       if (config.store.kind === 'sqlite') await requireKeysOf(config.store.file, config, 'stored messages');
-      return 'The configuration is valid.';
+      return { said: 'The configuration is valid.' };
     },
   },
 };
@@ -101,9 +104,9 @@ async function run(words: string[], { json = false, ...values }: Values): Promis
   }
   const config = readConfig(process.env);
   if (command) {
-    const said = await command.run(config, file);
+    const { said, wrong } = await command.run(config, file);
     console.log(json ? JSON.stringify({ said }) : said);
-    return 0;
+    return wrong ? WRONG : 0;
   }
   const outcome = await admin?.command.run(config, admin.args, {
     limit: limitOf(values.limit),

@@ -227,12 +227,19 @@ describe('encryption at rest, as it is run', () => {
       status: 0,
       said: expect.stringMatching(/^0 keys/),
     });
+    const oldName = rows(folder.path, 'SELECT ringKey FROM dataKeys')[0]?.ringKey as string;
     writeFileSync(file, `${young}\n${old}`);
     expect(run(DUET, ['rotate-keys'], environment)).toMatchObject({
       status: 0,
       said: expect.stringMatching(/^1 keys are wrapped by young\.\w{8}\n$/),
     });
     expect(await send('after')).toMatchObject({ ok: true });
+    tamper(folder.path, "INSERT INTO dataKeys SELECT 'damaged', id, ?, 'AAAA' FROM dataKeys", oldName);
+    expect(run(DUET, ['rotate-keys'], environment)).toMatchObject({
+      status: 2,
+      said: expect.stringMatching(/1 are damaged and stay as they were.*nodes do not start without: old\.\w{8}\n$/),
+    });
+    tamper(folder.path, "DELETE FROM dataKeys WHERE wrapped = 'AAAA'");
     await stop();
     writeFileSync(file, young);
     const server = await startServer(MAIN, { ...environment, ENCRYPTION: 'on' });

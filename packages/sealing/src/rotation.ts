@@ -24,10 +24,13 @@ export async function missingRingKeys(store: DataKeyStore, ring: KeyRing): Promi
   return (await namesInUse(store)).filter((name) => !ring.get(name));
 }
 
-/** What a rotation did: keys of conversations that were wrapped anew, and those that are damaged and stay as they were. */
+/** What a rotation did. */
 export interface Rotated {
+  /** Keys of conversations that were wrapped anew, and those that are damaged and stay as they were. */
   rewrapped: number;
   damaged: number;
+  /** The names of the ring's other keys that still wrap something: damaged keys, or what a node made meanwhile. */
+  needed: string[];
 }
 
 /**
@@ -47,7 +50,7 @@ export async function rotateKeys(
   const missing = await missingRingKeys(store, ring);
   if (missing.length > 0) throw new Error(`The key ring lacks ${missing.join(', ')}`);
   const box = createBox();
-  const done: Rotated = { rewrapped: 0, damaged: 0 };
+  const done: Rotated = { rewrapped: 0, damaged: 0, needed: [] };
 
   async function rewrapAll(keys: WrappedKey[]): Promise<void> {
     const changes = keys.flatMap((over) => {
@@ -72,5 +75,6 @@ export async function rotateKeys(
       conversation = last.conversation;
     }
   }
+  done.needed = (await namesInUse(store)).filter((name) => name !== current.name);
   return done;
 }
