@@ -19,6 +19,7 @@ import type { Log } from './ops/log.ts';
 import { measuredLimiter, measuredPresence, measuredStore } from './ops/measured.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { createOriginRule, type OriginRule } from './origins.ts';
+import { createBacklog } from './socket/backlog.ts';
 import { createEventBinder } from './socket/bind-events.ts';
 import { createDoor } from './socket/door.ts';
 import { createFanout } from './socket/fanout.ts';
@@ -151,6 +152,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   const { maxConnections, trustProxy: proxies } = config;
   const floods = limits && createFloodGuard({ ...maxConnections, limiter: limits, clock, proxies, metrics, log });
   const io = createSocketServer(http, { adapter: cluster.socketAdapter, mayCall, door, floods });
+  const backlog = createBacklog(io, { clock, metrics });
   const fanout = createFanout(io, alone);
   const failed = (err: unknown) => log.warn({ why: reasonOf(err) }, 'the keys of the host application cannot be had');
   const hostTokens = config.host && createHostTokens({ host: config.host, clock, failed });
@@ -192,12 +194,13 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     handlers: createEventHandlers(core, guard.renew),
     limiter: limits,
     unknownEvent: (socket) => floods?.unknownEvent(socket),
+    backlog,
     metrics,
     log,
   });
   admitUsers(io, { core, cluster, door, guard, floods, bindEvents, metrics, log });
   const { authenticate } = core.accounts;
-  const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, metrics });
+  const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, backlog, metrics });
   return { io, core, passwords, hostTokens, api };
 }
 

@@ -77,6 +77,8 @@ export interface ClientEventRow {
   /** The server event that carries `data` to the sending socket as well: always, or for want of a callback. */
   echo?: { event: ServerEventName; when: 'always' | 'unacknowledged' };
   limit: LimitName;
+  /** Its answer may be megabytes: a user gets one at a time. */
+  long?: boolean;
 }
 
 const ToUser = z.object({ receiverId: Id });
@@ -129,6 +131,7 @@ export const clientEvents = {
     data: Synced,
     echo: { event: 'synced', when: 'unacknowledged' },
     limit: 'sync',
+    long: true,
   },
   renew: {
     summary: 'A new token of the same user for this socket, which goes on with it',

@@ -31,6 +31,8 @@ export interface RouteRow {
   status: 200 | 201;
   message: string;
   data: z.ZodObject;
+  /** Its answer may be megabytes: a user gets one at a time. */
+  long?: boolean;
 }
 
 /** A whole number in a query string. Above `max` it is taken as `max`; anything but digits is refused. */
@@ -237,6 +239,7 @@ export const routes = {
     status: 200,
     message: 'Conversations fetched successfully',
     data: z.object({ conversations: z.array(Conversation), nextCursor: z.string().optional() }),
+    long: true,
   },
   sync: {
     method: 'post',
@@ -248,6 +251,7 @@ export const routes = {
     status: 200,
     message: 'Synchronised successfully',
     data: Synced,
+    long: true,
   },
   history: {
     method: 'get',
@@ -269,6 +273,7 @@ export const routes = {
     status: 200,
     message: 'Conversation fetched successfully',
     data: z.object({ messages: z.array(Message), count: z.int(), watermarks: Watermarks }),
+    long: true,
   },
   markRead: {
     method: 'put',

@@ -4,6 +4,7 @@ import { json, type Request, type RequestHandler, type Response, Router } from '
 import { rateLimit } from 'express-rate-limit';
 import { networkOf } from '../addresses.ts';
 import type { Metrics } from '../ops/metrics.ts';
+import type { Backlog } from '../socket/backlog.ts';
 import type { RestCaller, RouteHandlers } from './handlers.ts';
 
 /** Longest request body, in bytes: a message of 4,000 code points escaped as JSON, with room. */
@@ -16,6 +17,7 @@ export interface RouteDeps {
   authenticate: (token: string) => Promise<Claims>;
   /** undefined: no limits. */
   limiter: Limiter | undefined;
+  backlog: Backlog;
   metrics: Metrics;
 }
 
@@ -39,7 +41,7 @@ export function bindRoutes(deps: RouteDeps): Router {
   return router;
 }
 
-function answer(name: RouteName, route: RouteRow, { handlers, metrics }: RouteDeps): RequestHandler {
+function answer(name: RouteName, route: RouteRow, { handlers, backlog, metrics }: RouteDeps): RequestHandler {
   // The table ties input and handler together by name; within the loop that tie cannot be expressed as a type.
   const handle = handlers[name] as (input: unknown, caller: RestCaller) => Promise<unknown>;
   return async (req, res) => {
@@ -50,8 +52,12 @@ function answer(name: RouteName, route: RouteRow, { handlers, metrics }: RouteDe
       body: route.body && validate(route.body, req.body ?? {}),
     };
     const agent = (req.get('user-agent') ?? '').slice(0, MAX_AGENT);
-    const data = await handle(input, { ...callerOf(res), agent });
-    res.status(route.status).json({ success: true, message: route.message, data });
+    const caller = callerOf(res);
+    const write = async () => {
+      const data = await handle(input, { ...caller, agent });
+      res.status(route.status).json({ success: true, message: route.message, data });
+    };
+    await (route.long ? backlog.inTurn(caller.user, write, res) : write());
     metrics.request(name, (performance.now() - start) / 1000);
   };
 }

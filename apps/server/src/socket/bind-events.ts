@@ -14,6 +14,7 @@ import type { Caller, Limiter } from '@duet/core';
 import type { Socket } from 'socket.io';
 import type { Log } from '../ops/log.ts';
 import type { Metrics } from '../ops/metrics.ts';
+import type { Backlog } from './backlog.ts';
 import type { EventHandlers } from './handlers.ts';
 
 export interface EventDeps {
@@ -22,6 +23,7 @@ export interface EventDeps {
   limiter: Limiter | undefined;
   /** An event came that does not exist. */
   unknownEvent: (socket: Socket) => void;
+  backlog: Backlog;
   metrics: Metrics;
   log: Log;
 }
@@ -40,7 +42,7 @@ function split(args: unknown[]): { payload: unknown; acknowledge: Acknowledge | 
 }
 
 /** Binds every event of the contract; knows none by name. Limits, validation and answers come from the table. */
-export function createEventBinder({ handlers, limiter, unknownEvent, metrics, log }: EventDeps) {
+export function createEventBinder({ handlers, limiter, unknownEvent, backlog, metrics, log }: EventDeps) {
   function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): ErrorCode {
     const error = toDuetError(thrown);
     const { payload, acknowledge } = split(args);
@@ -79,7 +81,7 @@ export function createEventBinder({ handlers, limiter, unknownEvent, metrics, lo
     name: ClientEventName,
     pass: ((name: ClientEventName) => Promise<void>) | undefined,
   ) {
-    const { payload: schema, echo }: ClientEventRow = clientEvents[name];
+    const { payload: schema, echo, long = false }: ClientEventRow = clientEvents[name];
     const run = handlers[name] as Run;
     const caller: Caller = { user: socket.data.user, socket: socket.id };
     return async (...args: unknown[]) => {
@@ -87,9 +89,13 @@ export function createEventBinder({ handlers, limiter, unknownEvent, metrics, lo
       try {
         const { payload, acknowledge } = split(args);
         if (pass) await pass(name);
-        const data = await run(caller, validate(schema, payload));
-        if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
-        acknowledge?.({ ok: true, data });
+        const valid = validate(schema, payload);
+        const answer = async () => {
+          const data = await run(caller, valid);
+          if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
+          acknowledge?.({ ok: true, data });
+        };
+        await (long ? backlog.inTurn(caller.user, answer, socket.conn) : answer());
         metrics.event(name, 'ok', (performance.now() - start) / 1000);
       } catch (thrown) {
         const code = fail(socket, name, { thrown, args });

@@ -19,11 +19,6 @@ const MAX_PACKET = 64 * 1024;
 const PING_INTERVAL_MS = 20_000;
 const PING_TIMEOUT_MS = 15_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A client that does not answer the end of its websocket is cut off: the library would wait for it for 30 s. */
-const GOODBYE_MS = 1_000;
-/** Packets that may wait for a socket; one that reads slower is closed and catches up from the store. */
-const MAX_WAITING_PACKETS = 2_000;
-const SLOW_CHECK_MS = 1_000;
 /** How the text of a message to a socket begins. */
 const DELIVERY = '2["receive_message",';
 
@@ -76,14 +71,8 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
       });
     },
   } as Partial<ServerOptions>);
-  io.engine.on('connection', (conn: Socket['conn']) => conn.once('close', () => endSoon(conn)));
   floods?.watch(io);
   return io;
-}
-
-function endSoon({ transport }: Socket['conn']): void {
-  const websocket = (transport as { socket?: { terminate?(): void } }).socket;
-  if (websocket?.terminate) setTimeout(() => websocket.terminate?.(), GOODBYE_MS).unref();
 }
 
 /** The sockets of a node by transport; none while there is no server yet. */
@@ -163,22 +152,6 @@ export function admitUsers(
       registered.then(() => core.presence.disconnected(user, socket.id)).catch(failed);
     });
   });
-
-  watchSlowConsumers(io, metrics);
-}
-
-/** engine.io's write buffer has no limit of its own: a reader that stopped would fill the memory. */
-function watchSlowConsumers(io: Server, metrics: Metrics): void {
-  const timer = setInterval(() => {
-    for (const { conn } of io.of('/').sockets.values()) {
-      if ((conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length <= MAX_WAITING_PACKETS) continue;
-      metrics.slowConsumer();
-      // Discards what waits: flushing it first would wait for the reader that does not read.
-      conn.close(true);
-    }
-  }, SLOW_CHECK_MS);
-  timer.unref();
-  io.engine.once('close', () => clearInterval(timer));
 }
 
 /**
