@@ -69,13 +69,13 @@ describe('what is written and not read', () => {
   const toldToWait = () => metric('duet_event_seconds_count{event="sync",outcome="wait"}');
 
   /** Answered syncs, when all that were asked for have been answered or refused. */
-  async function answered(ask: () => unknown): Promise<number> {
+  async function answered(ask: () => unknown, asked = ASKED): Promise<number> {
     const before = { synced: await synced(), waiting: await toldToWait() };
     await ask();
     const count = async () => ({ ok: (await synced()) - before.synced, wait: (await toldToWait()) - before.waiting });
     await eventually(async () => {
       const { ok, wait } = await count();
-      return ok + wait === ASKED;
+      return ok + wait === asked;
     }, 'all have had their answer');
     return (await count()).ok;
   }
@@ -172,6 +172,19 @@ describe('what is written and not read', () => {
       async () => (await rest(server.url, '/sync', { token: bob.token, body: ALL })).status === 200,
       'what he does not want to read is forgotten',
     );
+  });
+
+  test('X7 who leaves and stays connected is closed, with what waits for him', async () => {
+    const bob = await receiver();
+    using reader = await openRawWebSocket(server.url, { token: bob.token });
+    reader.tcp.pause();
+    await answered(() => reader.send(`421${JSON.stringify(['sync', ALL])}`), 1);
+    reader.send('41');
+    await eventually(async () => (await metric('duet_connected_sockets')) === 0, 'he has left');
+    reader.send(`40${JSON.stringify({ token: bob.token })}`);
+    reader.tcp.resume();
+    await reader.closed;
+    expect(reader.received().split('40{"sid"')).toHaveLength(2);
   });
 
   test('X7 a reader that stopped is closed for the bytes that wait for it, however few packets they are', async () => {

@@ -148,7 +148,9 @@ export function admitUsers(
     });
     guard.watch(socket);
     const registered = core.presence.connected(user, socket.id).catch(failed);
-    socket.on('disconnect', () => {
+    socket.on('disconnect', (reason) => {
+      // There is nothing else to be connected to; what waits for it would count for nobody.
+      if (reason === 'client namespace disconnect') socket.conn.close(true);
       registered.then(() => core.presence.disconnected(user, socket.id)).catch(failed);
     });
   });
