@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createServer, type Server as HttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Clock, type Cluster, type Core, createCore, type Store, type WrappedKey } from '@duet/core';
@@ -14,6 +14,7 @@ import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
 import { bindRoutes } from './http/bind-routes.ts';
 import { createRouteHandlers } from './http/handlers.ts';
+import { type Connections, createHttpServer } from './http/server.ts';
 import { createHealth, type Dependency, type Health } from './ops/health.ts';
 import type { Log } from './ops/log.ts';
 import { measuredLimiter, measuredPresence, measuredStore } from './ops/measured.ts';
@@ -30,10 +31,8 @@ import { admitUsers, countSockets, createSocketServer, drain } from './socket/se
 
 const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
 const RETRY_MS = 1_000;
-/** For the head and for the whole of a request. Node waits 60 and 300 s, which a slow flood makes use of. */
-const HEAD_WITHIN_MS = 10_000;
-const REQUEST_WITHIN_MS = 30_000;
-const LOOK_EVERY_MS = 2_000;
+/** A node that stops waits so long for requests that are under way, or for clients that have said the half of one. */
+const LAST_REQUESTS_MS = 2_000;
 
 export interface NodeOptions {
   config: Config;
@@ -69,11 +68,8 @@ interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> 
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
   const { config, log, clock = systemClock, worker } = options;
-  const http = createServer({
-    headersTimeout: HEAD_WITHIN_MS,
-    requestTimeout: REQUEST_WITHIN_MS,
-    connectionsCheckingInterval: LOOK_EVERY_MS,
-  });
+  const connections = createHttpServer();
+  const { http } = connections;
   let io: Server | undefined;
   let dependencies: Dependency[] = [];
   let serving = false;
@@ -116,7 +112,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   worker?.takeConnections(io);
   serving = true;
   const port = worker ? config.port : (http.address() as AddressInfo).port;
-  return { port, close: once(() => stop({ ...parts, ...served, health })) };
+  return { port, close: once(() => stop({ ...parts, ...served, connections, health })) };
 }
 
 /** @throws Error that names the keys without which stored messages cannot be read */
@@ -206,6 +202,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
 
 interface Running extends Parts {
   io: Server;
+  connections: Connections;
   core: Core;
   passwords: { close(): Promise<void> };
   hostTokens: { close(): void } | undefined;
@@ -213,7 +210,7 @@ interface Running extends Parts {
 }
 
 async function stop({ config, log, http, store, cluster, io, core, ...rest }: Running): Promise<void> {
-  const { passwords, hostTokens, health } = rest;
+  const { connections, passwords, hostTokens, health } = rest;
   log.info('stopping');
   health.drain();
   http.close();
@@ -222,8 +219,10 @@ async function stop({ config, log, http, store, cluster, io, core, ...rest }: Ru
   core.presence.close();
   core.sessions.close();
   hostTokens?.close();
+  const patience = setTimeout(connections.end, LAST_REQUESTS_MS);
   await io.close();
-  http.closeAllConnections();
+  clearTimeout(patience);
+  connections.end();
   await cluster.close();
   await store.close();
   await passwords.close();

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createConnection } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
@@ -20,11 +21,14 @@ import { describe, expect, test } from 'vitest';
 import { createTokens } from '../src/auth/tokens.ts';
 import { systemClock } from '../src/clock.ts';
 import { ConfigError, readConfig } from '../src/config.ts';
+import { createHttpServer } from '../src/http/server.ts';
 import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
+const SOCKET = '/socket.io/?EIO=4&transport=websocket';
+const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 const SECRET = '0123456789abcdef0123456789abcdef';
 
 describe('configuration', () => {
@@ -336,6 +340,37 @@ describe('a node', () => {
     const { body } = await rest(again.url, `/messages/${alice.id}`, { token: bob.token });
     expect(body.data.messages.map((message: { _id: string }) => message._id)).toEqual([data.message._id]);
     await again.kill();
+  });
+
+  test.each([
+    ['has sent half a request', 'GET / HTTP/1.1\r\nHos'],
+    ['waits for something else than HTTP', `GET /x HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
+    ['waits for a websocket, and says nothing', `GET ${SOCKET} HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
+    ['polls', `GET ${SOCKET.replace('websocket', 'polling')} HTTP/1.1\r\nHost: x\r\n\r\n`],
+  ])('O8 SIGTERM ends a node at which a client %s, with all that it has to tell others', async (_, bytes) => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, DRAIN_SECONDS: '0', LOG_LEVEL: 'info' });
+    const { hostname, port } = new URL(server.url);
+    const client = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
+    client.on('error', () => {});
+    await new Promise<void>((resolve) => client.write(bytes, () => resolve()));
+    // What was sent before has been read.
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    expect(await server.stop()).toBe(0);
+    expect(server.output()).toContain('"stopped"');
+    client.destroy();
+  });
+
+  test('O8 a connection that became something else than HTTP ends with the rest, also one that waits to be let in', async () => {
+    const { http, end } = createHttpServer();
+    const asked = new Promise<void>((resolve) => http.on('upgrade', () => resolve()));
+    await once(http.listen(0, '127.0.0.1'), 'listening');
+    const client = createConnection((http.address() as AddressInfo).port, '127.0.0.1');
+    client.write(`GET ${SOCKET} HTTP/1.1\r\nHost: x\r\n${UPGRADE}`);
+    await asked;
+    const closed = once(http.close(), 'close');
+    end();
+    await Promise.all([closed, once(client, 'close')]);
   });
 
   test('O8 SIGTERM ends a node that still waits for what it needs', async () => {

@@ -105,7 +105,7 @@ export const requestCases: Case[] = [
   },
   {
     n: 22,
-    input: 'paths that are not UTF-8, endless ones, methods that nobody uses',
+    input: 'paths that are not UTF-8, endless ones, methods that nobody uses, a protocol that is not spoken',
     async run({ url }) {
       for (const path of [
         '/api/messages/%c0%af',
@@ -120,6 +120,8 @@ export const requestCases: Case[] = [
       expect([414, 431]).toContain(statusOf(await sendRaw(url, request(`GET /${'a'.repeat(17_000)}`))));
       expect([404, 405, 501]).toContain(statusOf(await sendRaw(url, request('TRACE /api/auth/me'))));
       refused(await rest(url, '/no/such/thing'), 404, 'NOT_FOUND');
+      const other = 'GET /x HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n\r\n';
+      expect(statusOf(await sendRaw(url, other))).toBe(404);
     },
   },
   {

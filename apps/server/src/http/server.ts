@@ -1,0 +1,39 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+/** For the head and for the whole of a request. Node waits 60 and 300 s, which a slow flood makes use of. */
+const HEAD_WITHIN_MS = 10_000;
+const REQUEST_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 2_000;
+/** Where Engine.IO listens. */
+const SOCKETS = '/socket.io/';
+
+export interface Connections {
+  http: Server;
+  /** Ends all that are left, whatever they wait for. */
+  end(): void;
+}
+
+/** The HTTP server of a node, which does not listen yet. */
+export function createHttpServer(): Connections {
+  /** Node knows nothing of them any more. */
+  const upgraded = new Set<Duplex>();
+  const http: Server = createServer({
+    headersTimeout: HEAD_WITHIN_MS,
+    requestTimeout: REQUEST_WITHIN_MS,
+    connectionsCheckingInterval: LOOK_EVERY_MS,
+    // Another request that asks for it is answered as if it had not: no limit of HTTP would hold what is made of it.
+    shouldUpgradeCallback: ({ url }) => http.listenerCount('upgrade') > 1 && (url?.startsWith(SOCKETS) ?? false),
+  });
+  http.on('upgrade', (_: IncomingMessage, socket: Duplex) => {
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
+  });
+  return {
+    http,
+    end() {
+      http.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
+    },
+  };
+}
