@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net';
 import { createMemoryLimiter } from '@duet/core';
 import {
   collect,
@@ -5,16 +6,23 @@ import {
   createManualClock,
   eventually,
   hasNginx,
+  hasRedis,
   openRawWebSocket,
   register,
   rest,
   type ServerProcess,
   startNginx,
+  startRedis,
   startServer,
   temporaryFolder,
 } from '@duet/testkit';
+import { Server } from 'socket.io';
+import type { Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addressOf, networkOf } from '../src/addresses.ts';
+import { createLog } from '../src/ops/log.ts';
+import { roomOf } from '../src/socket/fanout.ts';
+import { createFloodGuard } from '../src/socket/floods.ts';
 import { MAIN } from './shapes.ts';
 
 const websocket = { transports: ['websocket'], reconnection: false };
@@ -36,6 +44,8 @@ async function startLimited(environment: Record<string, string> = {}): Promise<S
   });
 }
 
+const closing = (io: Server) => Object.assign(io, { [Symbol.asyncDispose]: () => io.close() });
+
 describe('connections', () => {
   test('L6 a user has so many sockets at a node and no more; the next is told so, and may come when one has gone', async () => {
     await using server = await startLimited({ MAX_CONNECTIONS_PER_USER: '3' });
@@ -56,6 +66,45 @@ describe('connections', () => {
       'there is room for another',
     );
     for (const socket of held) socket.disconnect();
+  });
+
+  test.skipIf(!hasRedis())('L6 nor has a user more when all come at once, and wait for Redis together', async () => {
+    await using redis = await startRedis();
+    await using server = await startLimited({ MAX_CONNECTIONS_PER_USER: '3', REDIS_URL: redis.url });
+    const { token } = await register(server.url);
+    // The transports are there, so nobody waits for the door.
+    const all = await Promise.all(Array.from({ length: 12 }, () => openRawWebSocket(server.url)));
+    for (const { send } of all) send(`40${JSON.stringify({ token })}`);
+    const answered = (text: string) => all.filter((socket) => socket.received().includes(text)).length;
+    await eventually(() => answered('40{"sid"') + answered('44{') === all.length, 'each is in or refused');
+    expect([answered('40{"sid"'), answered('"TOO_MANY_CONNECTIONS"')]).toEqual([3, 9]);
+    for (const { tcp } of all) tcp.destroy();
+  });
+
+  test('L6 a socket that is still on its way in is counted once', async () => {
+    const [clock, metrics] = [createManualClock(), { limited() {} }];
+    const limiter = createMemoryLimiter(clock);
+    const log = createLog({ level: 'silent', pretty: false });
+    const floods = createFloodGuard({ limiter, clock, proxies: 0, perUser: 3, perAddress: 9, log, metrics } as never);
+    await using io = closing(new Server(0));
+    const known = Promise.withResolvers<void>();
+    io.use((socket, next) => {
+      socket.data.user = 'ann';
+      const join = async () => {
+        await socket.join(roomOf('ann'));
+        await known.promise;
+      };
+      floods.admit(socket, join).then(() => next(), next);
+    });
+    const url = `http://127.0.0.1:${(io.httpServer.address() as AddressInfo).port}`;
+    const arrivals: Promise<Socket>[] = [];
+    for (const there of [1, 2, 3]) {
+      arrivals.push(connect(url, undefined, websocket));
+      await eventually(() => io.of('/').adapter.rooms.get(roomOf('ann'))?.size === there, `${there} are in the room`);
+    }
+    await expect(connect(url, undefined, websocket)).rejects.toThrow();
+    known.resolve();
+    for (const socket of await Promise.all(arrivals)) socket.disconnect();
   });
 
   test('L6 an address has so many connections and no more, those that say nothing included', async () => {

@@ -41,9 +41,10 @@ export interface FloodGuard {
   watch(io: Server): void;
   /**
    * Lets the user of a socket in, who is `socket.data.user`.
+   * @param join puts it where his sockets are counted
    * @throws DuetError TOO_MANY_CONNECTIONS, RATE_LIMITED
    */
-  admit(socket: Socket): Promise<void>;
+  admit(socket: Socket, join: () => Promise<void>): Promise<void>;
   /** An event came that does not exist. */
   unknownEvent(socket: Socket): void;
 }
@@ -56,6 +57,8 @@ export interface FloodGuard {
 export function createFloodGuard(deps: FloodDeps): FloodGuard {
   const packets = createMemoryLimiter(deps.clock);
   const addresses = new Map<string, number>();
+  /** Sockets that are on their way in, and whose they are: the limiter, and Redis behind it, is asked meanwhile. */
+  const entering = new Map<string, string>();
   const admitted = new WeakMap<Connection, Socket>();
   const networkBehind = (req: IncomingMessage) => networkOf(addressOf(req, deps.proxies));
   const countAt = (network: string) => addresses.get(network) ?? 0;
@@ -91,6 +94,14 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
     conn.on('packet', () => count(conn, admitted.has(conn) ? 1 : STRANGER_COST));
   }
 
+  /** Sockets of this one's user, those that are not in his room yet included. */
+  function held({ data, nsp }: Socket): number {
+    const room = nsp.adapter.rooms.get(roomOf(data.user));
+    let count = room?.size ?? 0;
+    for (const [id, user] of entering) if (user === data.user && !room?.has(id)) count += 1;
+    return count;
+  }
+
   function tooMany(): DuetError {
     return new DuetError('TOO_MANY_CONNECTIONS', { retryAfterMs: RETRY_AFTER_MS });
   }
@@ -100,14 +111,20 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
     watch(io) {
       io.engine.on('connection', opened);
     },
-    async admit(socket) {
+    async admit(socket, join) {
       const { user } = socket.data;
-      const held = socket.nsp.adapter.rooms.get(roomOf(user))?.size ?? 0;
-      if (held >= deps.perUser || countAt(networkBehind(socket.conn.request)) > deps.perAddress) throw tooMany();
+      if (held(socket) >= deps.perUser || countAt(networkBehind(socket.conn.request)) > deps.perAddress)
+        throw tooMany();
       if (packets.take(bucketOf(user), limits.flood, 0).remaining < CALM) throw rateLimited(RETRY_AFTER_MS);
-      const taken = await deps.limiter.take(`connect:${user}`, limits.connect);
-      if (!taken.ok) throw rateLimited(taken.retryAfterMs);
-      admitted.set(socket.conn, socket);
+      entering.set(socket.id, user);
+      try {
+        const taken = await deps.limiter.take(`connect:${user}`, limits.connect);
+        if (!taken.ok) throw rateLimited(taken.retryAfterMs);
+        admitted.set(socket.conn, socket);
+        await join();
+      } finally {
+        entering.delete(socket.id);
+      }
     },
     unknownEvent: (socket) => count(socket.conn, UNKNOWN_COST),
   };

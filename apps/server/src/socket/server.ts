@@ -103,8 +103,7 @@ export function admitUsers(
   io.use((socket, next) => {
     const enter = async () => {
       await guard.authenticate(socket);
-      await floods?.admit(socket);
-      await join(socket);
+      await (floods ? floods.admit(socket, () => join(socket)) : join(socket));
     };
     door.pass(enter).then(
       () => next(),
