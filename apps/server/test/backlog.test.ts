@@ -1,19 +1,23 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import {
   connect,
   createManualClock,
   eventually,
+  hasNginx,
   openRawWebSocket,
   register,
   rest,
   type ServerProcess,
+  startNginx,
   startServer,
   type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
 import { Server } from 'socket.io';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createHttpServer } from '../src/http/server.ts';
 import { createBacklog } from '../src/socket/backlog.ts';
 import { MAIN } from './shapes.ts';
 
@@ -120,8 +124,8 @@ describe('what is written and not read', () => {
   });
 
   /** A request on a connection of its own, whose answer nobody reads. */
-  function ask(line: string, headers: string[], body = ''): Socket {
-    const { hostname, host, port } = new URL(server.url);
+  function ask(line: string, headers: string[], { body = '', url = server.url } = {}): Socket {
+    const { hostname, host, port } = new URL(url);
     const tcp = connectTcp({ host: hostname, port: Number(port) }).pause();
     tcp.on('error', () => {});
     const all = [`Host: ${host}`, 'Connection: close', `Content-Length: ${Buffer.byteLength(body)}`, ...headers];
@@ -155,13 +159,15 @@ describe('what is written and not read', () => {
     }, 'the node has let go of them');
   });
 
-  test('X7 so is who asks by REST and does not read', async () => {
+  async function askByRest(url: string): Promise<void> {
     const bob = await receiver();
     const headers = [`Authorization: Bearer ${bob.token}`, 'Content-Type: application/json'];
     const series = ['duet_http_request_seconds_count{route="sync"}', 'duet_errors_total{code="RATE_LIMITED"}'] as const;
     const counts = () => Promise.all(series.map(metric)) as Promise<[number, number]>;
     const [okBefore, waitBefore] = await counts();
-    const asked = Array.from({ length: ASKED }, () => ask('POST /api/sync', headers, JSON.stringify(ALL)));
+    const asked = Array.from({ length: ASKED }, () =>
+      ask('POST /api/sync', headers, { body: JSON.stringify(ALL), url }),
+    );
     await eventually(async () => {
       const [ok, wait] = await counts();
       return ok + wait === okBefore + waitBefore + ASKED;
@@ -172,6 +178,13 @@ describe('what is written and not read', () => {
       async () => (await rest(server.url, '/sync', { token: bob.token, body: ALL })).status === 200,
       'what he does not want to read is forgotten',
     );
+  }
+
+  test('X7 so is who asks by REST and does not read', () => askByRest(server.url));
+
+  test.skipIf(!hasNginx())('X7 and nginx keeps for nobody what he does not read', async () => {
+    await using nginx = await startNginx([new URL(server.url).host]);
+    await askByRest(`http://127.0.0.1:${nginx.port}`);
   });
 
   test('X7 who leaves and stays connected is closed, with what waits for him', async () => {
@@ -199,6 +212,22 @@ describe('what is written and not read', () => {
     reader.tcp.resume();
     await reader.closed;
   });
+});
+
+test('X7 an answer by HTTP of which nothing is taken is given up', async () => {
+  expect(createHttpServer().http.timeout).toBe(60_000);
+  const { http } = createHttpServer({ readWithinMs: 200 });
+  const given = new Promise<boolean>((resolve) => {
+    http.on('request', (_, response) => {
+      response.end(Buffer.alloc(50_000_000)).once('close', () => resolve(response.writableFinished));
+    });
+  });
+  await once(http.listen(0, '127.0.0.1'), 'listening');
+  const client = connectTcp((http.address() as AddressInfo).port, '127.0.0.1').pause();
+  client.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  expect(await given).toBe(false);
+  client.destroy();
+  await once(http.close(), 'close');
 });
 
 test('Y6 long answers are made one by one for each user; who waits for his turn for more than 4 s is told to come again', async () => {

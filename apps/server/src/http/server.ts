@@ -5,6 +5,8 @@ import type { Duplex } from 'node:stream';
 const HEAD_WITHIN_MS = 10_000;
 const REQUEST_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 2_000;
+/** An answer of which nothing is taken for so long is for nobody. Polls are answered sooner, with a ping. */
+const READ_WITHIN_MS = 60_000;
 /** Where Engine.IO listens. */
 const SOCKETS = '/socket.io/';
 
@@ -15,7 +17,7 @@ export interface Connections {
 }
 
 /** The HTTP server of a node, which does not listen yet. */
-export function createHttpServer(): Connections {
+export function createHttpServer({ readWithinMs = READ_WITHIN_MS } = {}): Connections {
   /** Node knows nothing of them any more. */
   const upgraded = new Set<Duplex>();
   const http: Server = createServer({
@@ -29,6 +31,7 @@ export function createHttpServer(): Connections {
     upgraded.add(socket);
     socket.once('close', () => upgraded.delete(socket));
   });
+  http.setTimeout(readWithinMs);
   return {
     http,
     end() {
