@@ -142,7 +142,7 @@ function observeSealing(metrics: Metrics, log: Log) {
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
   const door = createDoor(clock);
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
-  const passwords = createPasswords();
+  const passwords = createPasswords((err) => log.error({ err }, 'a thread for passwords has failed'));
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;
   const limiter = limits ?? { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
   const { maxConnections, trustProxy: proxies } = config;

@@ -20,6 +20,10 @@ export default function work({ password, hash }: HashTask): string | boolean {
 /** On Linux a thread may be given a lower priority of its own; elsewhere the scheduler has to do. */
 function yieldToMessages(): void {
   if (process.platform !== 'linux') return;
-  const thread = Number(readlinkSync('/proc/thread-self').split('/').pop());
-  setPriority(thread, constants.priority.PRIORITY_LOW);
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').pop());
+    setPriority(thread, constants.priority.PRIORITY_LOW);
+  } catch (error) {
+    process.emitWarning(`passwords are hashed at ordinary priority: ${(error as Error).message}`);
+  }
 }

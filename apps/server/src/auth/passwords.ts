@@ -10,14 +10,21 @@ const MAX_BYTES = 72;
 /** About eight seconds of its work on a small core: clients give up after fifteen. */
 const MAX_WAITING_PER_THREAD = 128;
 
+const WORKER = new URL('./passwords-worker.ts', import.meta.url);
+
 /**
  * bcrypt in worker threads. The event loop never hashes, the threads run at low priority, and the queue is bounded, so
  * a flood of logins slows logins down and nothing else.
+ * @param failed a thread has ended, or could not be started: for want of memory or of descriptors
+ * @param worker what runs in the threads
  */
-export function createPasswords(): Passwords & { close(): Promise<void> } {
+export function createPasswords(
+  failed: (error: unknown) => void,
+  worker = WORKER,
+): Passwords & { close(): Promise<void> } {
   const maxThreads = Math.max(1, availableParallelism() - 1);
   const pool = new Piscina<HashTask, string | boolean>({
-    filename: new URL('./passwords-worker.ts', import.meta.url).href,
+    filename: worker.href,
     // A thread that ends while require() loads its ES module takes the process with it (a failed assertion in Node 26).
     execArgv: ['--no-require-module'],
     minThreads: 1,
@@ -26,11 +33,28 @@ export function createPasswords(): Passwords & { close(): Promise<void> } {
     concurrentTasksPerWorker: 1,
   });
 
+  /** How to give up those that wait. */
+  const waiting = new Set<(why: unknown) => void>();
+  /** Piscina leaves what waits to the next thread, which nobody but the next login would start. */
+  function giveUpWithoutThreads(why: unknown): void {
+    if (pool.threads.length === 0) for (const giveUp of waiting) giveUp(why);
+  }
+  // Unheard it would end the process.
+  pool.on('error', (error) => {
+    failed(error);
+    giveUpWithoutThreads(error);
+  });
+
   async function run<T extends string | boolean>(task: HashTask): Promise<T> {
+    const givenUp = Promise.withResolvers<never>();
+    waiting.add(givenUp.reject);
     try {
-      return (await pool.run(task)) as T;
+      return (await Promise.race([pool.run(task), givenUp.promise])) as T;
     } catch (cause) {
+      giveUpWithoutThreads(cause);
       throw new DuetError('UNAVAILABLE', { cause, retryAfterMs: 1_000 });
+    } finally {
+      waiting.delete(givenUp.reject);
     }
   }
 
