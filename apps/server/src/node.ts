@@ -25,6 +25,7 @@ import { createEventBinder } from './socket/bind-events.ts';
 import { createDoor } from './socket/door.ts';
 import { createFanout } from './socket/fanout.ts';
 import { createFloodGuard } from './socket/floods.ts';
+import { createFollowers } from './socket/follow.ts';
 import { guardSockets } from './socket/guard.ts';
 import { createEventHandlers } from './socket/handlers.ts';
 import { admitUsers, countSockets, createSocketServer, drain } from './socket/server.ts';
@@ -186,15 +187,19 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     fanout.toLocal({ name: 'resync', payload: {} });
   });
   const guard = guardSockets(io, core, clock);
+  const followers = createFollowers(core.conversations, (err, user) =>
+    log.error({ err, user }, 'a conversation could not be told'),
+  );
   const bindEvents = createEventBinder({
     handlers: createEventHandlers(core, guard.renew),
     limiter: limits,
     unknownEvent: (socket) => floods?.unknownEvent(socket),
+    served: followers.served,
     backlog,
     metrics,
     log,
   });
-  admitUsers(io, { core, cluster, door, guard, floods, bindEvents, metrics, log });
+  admitUsers(io, { core, cluster, door, guard, floods, bindEvents, followers, metrics, log });
   const { authenticate } = core.accounts;
   const api = bindRoutes({ handlers: createRouteHandlers(core), authenticate, limiter: limits, backlog, metrics });
   return { io, core, passwords, hostTokens, api };

@@ -6,6 +6,7 @@ import {
   emptyPayloads,
   eventually,
   hostilePayloads,
+  next,
   open,
   register,
   rest,
@@ -131,6 +132,32 @@ describe('hostile input', () => {
       await unharmed();
     },
   );
+
+  test('X3 a message_read that is refused has nobody looked up, for a socket that follows its conversations too', async () => {
+    const [ann, ben] = await Promise.all([register(server.url), register(server.url)]);
+    const follows = { auth: { token: ben.token, conversations: true }, transports: ['websocket'] };
+    using list = await connect(server.url, ben.token, follows);
+    using sender = await connect(server.url, ann.token, { transports: ['websocket'] });
+    const series = 'duet_store_seconds_count{operation="conversations.get"}';
+    const lookUps = async () => {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      return Number(
+        metrics
+          .split('\n')
+          .find((line) => line.startsWith(series))
+          ?.split(' ')[1] ?? 0,
+      );
+    };
+    const before = await lookUps();
+    const read = (i: number) => list.emitWithAck('message_read', { messageId: ann.id, senderId: `nobody ${i}` });
+    for (const ack of await Promise.all(Array.from({ length: 60 }, (_, i) => read(i))))
+      expect(ack).toMatchObject({ ok: false, error: { code: 'VALIDATION_ERROR' } });
+    // What follows is told after whatever came before it.
+    const told = next(list, 'conversation_updated');
+    await sender.emitWithAck('send_message', { receiverId: ben.id, content: 'x' });
+    await told;
+    expect((await lookUps()) - before).toBeLessThan(10);
+  });
 
   test('X4 events without arguments, with too many, and names that are reserved do no harm', async () => {
     using socket = await connect(server.url, mallory.token, { transports: ['websocket'] });

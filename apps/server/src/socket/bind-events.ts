@@ -23,6 +23,8 @@ export interface EventDeps {
   limiter: Limiter | undefined;
   /** An event came that does not exist. */
   unknownEvent: (socket: Socket) => void;
+  /** An event was answered with what it asked for. */
+  served: (socket: Socket, name: ClientEventName, payload: unknown) => void;
   backlog: Backlog;
   metrics: Metrics;
   log: Log;
@@ -42,7 +44,7 @@ function split(args: unknown[]): { payload: unknown; acknowledge: Acknowledge | 
 }
 
 /** Binds every event of the contract; knows none by name. Limits, validation and answers come from the table. */
-export function createEventBinder({ handlers, limiter, unknownEvent, backlog, metrics, log }: EventDeps) {
+export function createEventBinder({ handlers, limiter, unknownEvent, served, backlog, metrics, log }: EventDeps) {
   function fail(socket: Socket, event: string, { thrown, args }: { thrown: unknown; args: unknown[] }): ErrorCode {
     const error = toDuetError(thrown);
     const { payload, acknowledge } = split(args);
@@ -96,6 +98,7 @@ export function createEventBinder({ handlers, limiter, unknownEvent, backlog, me
           acknowledge?.({ ok: true, data });
         };
         await (long ? backlog.inTurn(caller.user, answer, socket.conn) : answer());
+        served(socket, name, valid);
         metrics.event(name, 'ok', (performance.now() - start) / 1000);
       } catch (thrown) {
         const code = fail(socket, name, { thrown, args });

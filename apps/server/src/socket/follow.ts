@@ -1,4 +1,4 @@
-import type { ServerEvent, ServerEventName } from '@duet/contract';
+import type { ClientEventName, ClientEventPayload, ServerEvent, ServerEventName } from '@duet/contract';
 import type { Caller, Core } from '@duet/core';
 import type { Socket } from 'socket.io';
 
@@ -19,42 +19,55 @@ const tells: Tells = {
   conversation_read: ({ userId }) => userId,
 };
 
+export interface Followers {
+  /** For a socket that asks for it: it is told of its conversations from here on. */
+  follow(socket: Socket): void;
+  /** The socket's own event was served: what it reads is told to its user's other devices alone. */
+  served(socket: Socket, event: ClientEventName, payload: unknown): void;
+}
+
 /**
- * `conversation_updated` for a socket that asked for it (`auth.conversations: true`). It is made where it is delivered,
+ * `conversation_updated` for sockets that asked for it (`auth.conversations: true`). It is made where it is delivered,
  * out of the events that come by anyway: it costs the other nodes nothing, and those who do not ask for it nothing.
  */
-export function followConversations(
-  socket: Socket,
+export function createFollowers(
   conversations: Core['conversations'],
-  failed: (error: unknown) => void,
-): void {
-  if (socket.handshake.auth.conversations !== true) return;
-  const caller: Caller = { user: socket.data.user, socket: socket.id };
-  const due = new Map<string, ReturnType<typeof setTimeout>>();
+  failed: (error: unknown, user: string) => void,
+): Followers {
+  const followers = new WeakMap<Socket, (peer: string) => void>();
 
-  async function tell(peer: string): Promise<void> {
-    due.delete(peer);
-    const conversation = await conversations.one(caller, peer);
-    if (conversation) socket.emit('conversation_updated', { conversation });
+  function follow(socket: Socket): void {
+    const caller: Caller = { user: socket.data.user, socket: socket.id };
+    const due = new Map<string, ReturnType<typeof setTimeout>>();
+
+    async function tell(peer: string): Promise<void> {
+      due.delete(peer);
+      const conversation = await conversations.one(caller, peer);
+      if (conversation) socket.emit('conversation_updated', { conversation });
+    }
+
+    function changed(peer: string): void {
+      if (due.has(peer)) return;
+      const told = () => void tell(peer).catch((error) => failed(error, caller.user));
+      due.set(peer, setTimeout(told, COALESCE_MS));
+    }
+
+    followers.set(socket, changed);
+    socket.onAnyOutgoing((event: ServerEventName, payload: unknown) => {
+      const peer = tells[event]?.(payload as never, caller.user);
+      if (peer !== undefined) changed(peer);
+    });
+    socket.on('disconnect', () => {
+      for (const timer of due.values()) clearTimeout(timer);
+    });
   }
 
-  function changed(peer: string): void {
-    if (due.has(peer)) return;
-    due.set(
-      peer,
-      setTimeout(() => void tell(peer).catch(failed), COALESCE_MS),
-    );
-  }
-
-  socket.onAnyOutgoing((event: ServerEventName, payload: unknown) => {
-    const peer = tells[event]?.(payload as never, caller.user);
-    if (peer !== undefined) changed(peer);
-  });
-  // What this socket reads itself is told to its user's other devices alone.
-  socket.onAny((event: string, payload: { senderId?: unknown } | undefined) => {
-    if (event === 'message_read' && typeof payload?.senderId === 'string') changed(payload.senderId);
-  });
-  socket.on('disconnect', () => {
-    for (const timer of due.values()) clearTimeout(timer);
-  });
+  return {
+    follow(socket) {
+      if (socket.handshake.auth.conversations === true) follow(socket);
+    },
+    served(socket, event, payload) {
+      if (event === 'message_read') followers.get(socket)?.((payload as ClientEventPayload<'message_read'>).senderId);
+    },
+  };
 }

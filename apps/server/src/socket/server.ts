@@ -9,7 +9,7 @@ import { coalesceWrites } from './coalesce.ts';
 import type { Door } from './door.ts';
 import { roomOf, WATCHERS } from './fanout.ts';
 import type { FloodGuard } from './floods.ts';
-import { followConversations } from './follow.ts';
+import type { Followers } from './follow.ts';
 import type { Guard } from './guard.ts';
 import { createWatchers } from './watchers.ts';
 
@@ -91,6 +91,7 @@ export interface AdmitDeps {
   /** undefined: no limits. */
   floods: FloodGuard | undefined;
   bindEvents: (socket: Socket) => void;
+  followers: Followers;
   metrics: Metrics;
   log: Log;
 }
@@ -98,7 +99,7 @@ export interface AdmitDeps {
 /** Lets users in: authentication, their room, their events, their presence. */
 export function admitUsers(
   io: Server,
-  { core, cluster, door, guard, floods, bindEvents, metrics, log }: AdmitDeps,
+  { core, cluster, door, guard, floods, bindEvents, followers, metrics, log }: AdmitDeps,
 ): void {
   io.use((socket, next) => {
     const enter = async () => {
@@ -135,9 +136,7 @@ export function admitUsers(
     const failed = (err: unknown) => log.error({ err, user }, 'presence of a socket could not be recorded');
     coalesceWrites(socket);
     bindEvents(socket);
-    followConversations(socket, core.conversations, (err) =>
-      log.error({ err, user }, 'a conversation could not be told'),
-    );
+    followers.follow(socket);
     // By its text: a listener to events would have each of those that other nodes send put out of words again.
     socket.conn.on('packetCreate', ({ data }: { data?: unknown }) => {
       if (typeof data !== 'string') return;
