@@ -317,6 +317,20 @@ describe('accounts', () => {
     await expect(accounts.authenticate(setup.lost.token)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
   });
 
+  test('I9 what a deleted account kept from others is forgotten, also when that failed at first', async () => {
+    await using setup = await onTwoDevices();
+    const { accounts, privacy } = setup.core;
+    await privacy.change(setup.mine.caller, { lastSeen: false });
+    const { show } = setup.store.privacy;
+    setup.store.privacy.show = () => Promise.reject(new DuetError('UNAVAILABLE'));
+    await expect(accounts.delete(setup.mine.caller, { password })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    setup.store.privacy.show = show;
+    await setup.clock.advance(61_000);
+    await expect(accounts.authenticate(setup.mine.token)).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
+    expect(await setup.store.privacy.get([setup.user])).toEqual([]);
+    expect(await setup.store.sessions.list(setup.user)).toEqual([]);
+  });
+
   test('O19 who is disabled while he changes his password stays so', async () => {
     await using setup = await onTwoDevices();
     const { accounts } = setup.core;

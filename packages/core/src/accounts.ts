@@ -77,6 +77,12 @@ export function createAccounts(deps: AccountDeps) {
   }
 
   /** What somebody who signs in is given. */
+  /** The sessions last: who comes with one that is left shows that there is something to finish. */
+  async function finishDeletion(user: string): Promise<void> {
+    await forgetPrivacy(deps.privacy, user);
+    await deps.sessions.endUser(user);
+  }
+
   async function signIn(user: UserRecord, device: string, isOnline: boolean) {
     const { session, ...tokens } = await deps.sessions.begin(user.id, device);
     const answer: RouteData<'login'> = { ...tokens, user: userView(user, isOnline) };
@@ -147,8 +153,7 @@ export function createAccounts(deps: AccountDeps) {
     async delete(caller: Caller, input: RouteInput<'deleteAccount'>['body']): Promise<Record<string, never>> {
       const { id } = await proven(caller, input.password);
       await deps.users.update(id, deletedFields(id));
-      await deps.sessions.endUser(id);
-      await forgetPrivacy(deps.privacy, id);
+      await finishDeletion(id);
       return {};
     },
 
@@ -175,7 +180,7 @@ export function createAccounts(deps: AccountDeps) {
       const [people] = await Promise.all([deps.people.get([user]), deps.sessions.check(user, session)]);
       const person = people.get(user);
       // A deletion that failed half-way, which nobody can repeat: it is brought to its end here.
-      if (person?.isDeleted) await deps.sessions.endUser(user);
+      if (person?.isDeleted) await finishDeletion(user);
       if (!person || person.isDeleted) throw new DuetError('UNAUTHORIZED');
       return claims;
     },

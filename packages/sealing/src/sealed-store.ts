@@ -11,7 +11,7 @@ import {
 import { createBox } from './box.ts';
 import { createDataKeys, type DataKeys } from './data-keys.ts';
 import type { KeyRing } from './key-ring.ts';
-import { isSealed, opened, plain, sealed, unsealed } from './text.ts';
+import { isOfAnotherKey, isSealed, opened, plain, sealed, unsealed } from './text.ts';
 
 /** A message whose content cannot be had any more. */
 export interface Unreadable {
@@ -57,8 +57,15 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
   }
 
   async function open(entries: Entry[]): Promise<Entry[]> {
-    const found = keys.get(conversationsOf(entries.filter(({ content }) => isSealed(content))));
-    const dataKeys = found instanceof Promise ? await found : found;
+    const conversations = conversationsOf(entries.filter(({ content }) => isSealed(content)));
+    const found = keys.get(conversations);
+    let dataKeys = found instanceof Promise ? await found : found;
+    // A key that is remembered may be that of a database whose place a backup has taken.
+    const others = conversationsOf(entries.filter((entry) => isOfAnotherKey(entry, dataKeys.get(entry.conversation))));
+    if (others.length > 0) {
+      others.forEach(keys.forget);
+      dataKeys = await keys.get(conversations);
+    }
     const unreadable: Unreadable[] = [];
     const result = entries.map((entry) => openOne(entry, dataKeys, unreadable));
     if (unreadable.length > 0) observe.unreadable(unreadable);

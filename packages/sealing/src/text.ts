@@ -36,13 +36,19 @@ export const isSealed = (content: string): boolean => content.startsWith(MARK) &
 /** A stored content that is not sealed, as it was. */
 export const unsealed = (content: string): string => (content.startsWith(MARK) ? content.slice(1) : content);
 
+const keyOf = (content: string): string => content.slice(SEALED.length, HEAD);
+
+/** Whether a content was sealed by a key of its conversation, and by another one than this. */
+export const isOfAnotherKey = ({ content }: Draft, dataKey: DataKey | undefined): boolean =>
+  dataKey !== undefined && content.startsWith(SEALED) && keyOf(content) !== dataKey.id;
+
 export type Opened = { content: string } | { why: 'its key is gone' | 'it is damaged' | 'a newer version wrote it' };
 
 /** Opens the content of a stored message. */
 export function opened(entry: Draft, dataKey: DataKey | undefined): Opened {
   const { content } = entry;
   if (!content.startsWith(SEALED)) return { why: 'a newer version wrote it' };
-  const id = content.slice(SEALED.length, HEAD);
+  const id = keyOf(content);
   if (dataKey?.id !== id) return { why: 'its key is gone' };
   const text = openBox(dataKey.key, content.slice(HEAD), boundTo(entry, id));
   return text ? { content: text.toString('utf8') } : { why: 'it is damaged' };

@@ -275,6 +275,18 @@ describe('encryption at rest', () => {
     expect(await missingRingKeys(store.dataKeys, ringOf('b'))).toEqual(needed);
   });
 
+  test('E16 a node that remembers the key of a database whose place a backup has taken reads by the one that there is', async () => {
+    const [reader, writer] = [node(), node()];
+    await writer.store.messages.append([draft(1)]);
+    expect(contents(await all(reader.store))).toEqual([draft(1).content]);
+    // As after a restore, when the first one who writes has made another key.
+    tamper('DELETE FROM dataKeys');
+    tamper('DELETE FROM messages');
+    await node().store.messages.append([draft(2)]);
+    expect(contents(await all(reader.store))).toEqual([draft(2).content]);
+    expect(reader.said.unreadable).toEqual([]);
+  });
+
   test('E16 keys that a ring lacks are named, also one with the same id and other bytes', async () => {
     await node(ringOf('a')).store.messages.append([draft(1)]);
     const { store } = node(ringOf('b'));

@@ -4,7 +4,7 @@ import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import { createPages } from './pages.ts';
 import { type MessageDocument, toDocument, toEntry } from './schemas.ts';
-import { createTails, readTail } from './tails.ts';
+import { createTails, readTail, visibleTo } from './tails.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -110,7 +110,11 @@ function createAppend(database: Database): (drafts: Draft[]) => Promise<Appended
 
   /** The entries that the first drafts of a chain, or all, become behind the tail of their conversation. */
   async function place(chain: Chain, count?: number): Promise<Entry[]> {
-    let tail = await (chain.refused ? readAgain(chain, chain.refused) : tails.get(chain.conversation));
+    const { conversation, refused } = chain;
+    let tail = await (refused ? readAgain(chain, refused) : tails.get(conversation));
+    // Of a version that did not know it: found once, and known from the next one on.
+    if (tail?.hidden && tail.shown === undefined)
+      tail = { ...tail, shown: (await readTail(database, conversation, visibleTo(tail.receiver)))?.seq ?? 0 };
     return chain.pending.slice(0, count).map(({ draft }) => (tail = nextEntry(draft, tail)));
   }
 

@@ -53,10 +53,11 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
         await database.collection('messages').deleteOne(entry);
         await database.close();
       },
-      async forgetShown() {
+      async forgetShown({ conversation, seq }) {
         const database = createDatabase(uri);
         await database.ready();
-        await database.collection('messages').updateMany({}, { $unset: { shown: '' } });
+        const above = { conversation, seq: { $gte: seq } };
+        await database.collection('messages').updateMany(above, { $unset: { shown: '' } });
         await database.close();
       },
     };

@@ -18,45 +18,53 @@ function toEntry({ sentLow, sentHigh, hidden, shown, ...row }: Row): Entry {
   return hidden ? Object.assign(entry, hiddenOf({ hidden, shown })) : entry;
 }
 
-/** The place of the next entry that the viewer sees, from the first one on for which `where` holds, in either direction. */
-const nextShown = (where: string, direction: 'DESC' | 'ASC') => `(
+/** The place of the last entry that the viewer sees, of those for which `where` holds. */
+const lastSeen = (where: string) => `(
   SELECT CASE
     WHEN NOT (hidden AND receiver = :viewer) THEN seq
-    ${
-      direction === 'DESC'
-        ? 'WHEN shown IS NOT NULL THEN shown'
-        : `WHEN shown IS NOT NULL THEN (
-          SELECT 1 + max(run.seq) FROM messages AS run
-          WHERE run.hidden AND run.conversation = :conversation AND run.receiver = :viewer AND run.shown = found.shown
-        )`
-    }
+    WHEN shown IS NOT NULL THEN shown
     ELSE (
-      SELECT other.seq FROM messages AS other
-      WHERE other.conversation = :conversation AND NOT (other.hidden AND other.receiver = :viewer)
-        AND other.seq ${direction === 'DESC' ? '<' : '>'} found.seq
-      ORDER BY other.seq ${direction} LIMIT 1
+      SELECT max(lower.seq) FROM messages AS lower
+      WHERE lower.conversation = :conversation AND NOT (lower.hidden AND lower.receiver = :viewer)
+        AND lower.seq < found.seq
     )
   END
-  FROM messages AS found WHERE conversation = :conversation AND ${where} ORDER BY seq ${direction} LIMIT 1
+  FROM messages AS found WHERE conversation = :conversation AND ${where} ORDER BY seq DESC LIMIT 1
+)`;
+
+/** The first one: behind all that is hidden in one piece, of which entries of old versions are looked at one by one. */
+const firstSeen = (where: string) => `(
+  SELECT CASE
+    WHEN NOT (hidden AND receiver = :viewer) THEN seq
+    ELSE (
+      SELECT min(higher.seq) FROM messages AS higher
+      WHERE higher.conversation = :conversation AND NOT (higher.hidden AND higher.receiver = :viewer)
+        AND higher.seq > coalesce((
+          SELECT max(run.seq) FROM messages AS run
+          WHERE run.hidden AND run.conversation = :conversation AND run.receiver = :viewer AND run.shown = found.shown
+        ), found.seq)
+    )
+  END
+  FROM messages AS found WHERE conversation = :conversation AND ${where} ORDER BY seq LIMIT 1
 )`;
 
 /** Pages of what a viewer sees where something is hidden: a step for each entry, and one for all that is hidden between two. */
 function preparePagesOfShown(db: DatabaseSync) {
   // CROSS JOIN: in this order, or the planner looks at every entry for the sake of ORDER BY.
-  const prepare = (from: string, next: string, direction: 'DESC' | 'ASC') =>
+  const prepare = (seen: typeof lastSeen, [from, next]: [string, string], direction: 'DESC' | 'ASC') =>
     db.prepare(`
       WITH RECURSIVE place(seq) AS (
-        SELECT ${nextShown(from, direction)}
+        SELECT ${seen(from)}
         UNION ALL
-        SELECT ${nextShown(next, direction)} FROM place WHERE place.seq > 0
+        SELECT ${seen(next)} FROM place WHERE place.seq > 0
         LIMIT :limit + :skip
       )
       SELECT messages.* FROM place CROSS JOIN messages ON conversation = :conversation AND messages.seq = place.seq
       WHERE messages.seq < :before
       ORDER BY messages.seq ${direction} LIMIT :limit OFFSET :skip`);
   return {
-    newest: prepare('seq < :before', 'seq < place.seq', 'DESC'),
-    oldest: prepare('seq > :after', 'seq > place.seq', 'ASC'),
+    newest: prepare(lastSeen, ['seq < :before', 'seq < place.seq'], 'DESC'),
+    oldest: prepare(firstSeen, ['seq > :after', 'seq > place.seq'], 'ASC'),
   };
 }
 
@@ -125,8 +133,14 @@ function prepareAppend(db: DatabaseSync): (drafts: Draft[]) => Appended[] {
     ON CONFLICT (tempId, conversation, sender) DO NOTHING`);
   const join = db.prepare('INSERT OR IGNORE INTO inbox (user, conversation, peer) VALUES (?, ?, ?)');
 
+  const seenBy = db.prepare(
+    'SELECT coalesce(max(seq), 0) AS shown FROM messages WHERE conversation = ? AND NOT (hidden AND receiver = ?)',
+  );
+
   function lastOf(conversation: string): Tail | undefined {
     const row = last.get(conversation) as Row | undefined;
+    // Of a version that did not know it: found once, and known from the next one on.
+    if (row?.hidden && row.shown === null) Object.assign(row, seenBy.get(conversation, row.receiver));
     return row && { seq: row.seq, sent: [row.sentLow, row.sentHigh], receiver: row.receiver, ...hiddenOf(row) };
   }
 

@@ -24,9 +24,9 @@ storeSuite('sqlite', async () => {
       db.prepare('DELETE FROM messages WHERE conversation = ? AND seq = ?').run(conversation, seq);
       db.close();
     },
-    async forgetShown() {
+    async forgetShown({ conversation, seq }) {
       const db = new DatabaseSync(file);
-      db.exec('UPDATE messages SET shown = NULL');
+      db.prepare('UPDATE messages SET shown = NULL WHERE conversation = ? AND seq >= ?').run(conversation, seq);
       db.close();
     },
   };

@@ -1,4 +1,4 @@
-import { sentBy } from '@duet/core';
+import { type Draft, sentBy } from '@duet/core';
 import { expect, it } from 'vitest';
 import { newId, pair, START, type StoreUnderTest, seqs } from './common.ts';
 
@@ -126,9 +126,16 @@ export function privacyTests(under: () => StoreUnderTest): void {
     await expectSeen(low);
     await expectSeen(high);
     if (!forgetShown) return;
-    await forgetShown();
-    appended.push(...(await messages.append([...hidden(low, 3), draft(high), ...hidden(high, 2)])));
-    entries.splice(0, entries.length, ...appended.map(({ entry }) => entry));
+    const more = async (drafts: Draft[]) => entries.push(...(await messages.append(drafts)).map(({ entry }) => entry));
+    // Behind what knows `shown` comes what does not, and the other way round, in one piece.
+    await forgetShown({ conversation: id, seq: 45 });
+    const before = entries.length;
+    await more(hidden(low, 3));
+    expect(entries.slice(before).map(({ shown }) => shown)).toEqual([40, 40, 40]);
+    await more([draft(high), ...hidden(high, 2)]);
+    await expectSeen(low);
+    await expectSeen(high);
+    await forgetShown({ conversation: id, seq: 12 });
     await expectSeen(low);
     await expectSeen(high);
   });
