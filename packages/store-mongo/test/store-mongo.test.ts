@@ -355,20 +355,22 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.ready();
     const messages = createMessages(database);
     await messages.append([draft(1)]);
-    const tailRead = Promise.withResolvers<void>();
+    // The list and the count have each read theirs.
+    const tailsRead = Promise.withResolvers<void>();
+    let tails = 0;
     const moved = Promise.withResolvers<void>();
     const slow: Database = {
       ...database,
       async first(name, query) {
         if (name === 'watermarks') await moved.promise;
         const found = await database.first<never>(name, query);
-        if (name === 'messages') tailRead.resolve();
+        if (name === 'messages' && ++tails === 2) tailsRead.resolve();
         return found;
       },
     };
     const conversations = createConversations(slow);
     const answers = Promise.all([conversations.list({ user: HIGH, limit: 10 }), conversations.unread(HIGH)]);
-    await tailRead.promise;
+    await tailsRead.promise;
     await messages.append([draft(2)]);
     await createReceipts(database).advance([{ kind: 'read', user: HIGH, conversation, n: 2, seq: 2, at: 5 }]);
     moved.resolve();
