@@ -86,18 +86,19 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
     const { payload: schema, echo, long = false }: ClientEventRow = clientEvents[name];
     const run = handlers[name] as Run;
     const caller: Caller = { user: socket.data.user, socket: socket.id };
+    async function answer(valid: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+      const data = await run(caller, valid);
+      if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
+      acknowledge?.({ ok: true, data });
+    }
     return async (...args: unknown[]) => {
       const start = performance.now();
       try {
         const { payload, acknowledge } = split(args);
         if (pass) await pass(name);
         const valid = validate(schema, payload);
-        const answer = async () => {
-          const data = await run(caller, valid);
-          if (echo && (echo.when === 'always' || !acknowledge)) socket.emit(echo.event, data);
-          acknowledge?.({ ok: true, data });
-        };
-        await (long ? backlog.inTurn(caller.user, answer, socket.conn) : answer());
+        if (long) await backlog.inTurn(caller.user, () => answer(valid, acknowledge), socket.conn);
+        else await answer(valid, acknowledge);
         served(socket, name, valid);
         metrics.event(name, 'ok', (performance.now() - start) / 1000);
       } catch (thrown) {
