@@ -14,6 +14,12 @@ export function failure(answer: { status: number; body: unknown }, status: numbe
   expect(answer).toMatchObject({ status, body: { success: false, code, message: expect.any(String) } });
 }
 
+/** The value of a series, by its name and labels, as a node tells it now; NaN when there is none. */
+export async function metric(url: string, series: string): Promise<number> {
+  const lines = (await (await fetch(`${url}/metrics`)).text()).split('\n');
+  return Number(lines.find((line) => line.startsWith(`${series} `))?.slice(series.length));
+}
+
 /** The payload of an event, checked against the contract's table. */
 export const payload = <N extends ServerEventName>(name: N, value: unknown) =>
   serverEvents[name].payload.parse(value) as ServerEvent<N>;

@@ -19,6 +19,7 @@ import { Server } from 'socket.io';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createHttpServer } from '../src/http/server.ts';
 import { createBacklog } from '../src/socket/backlog.ts';
+import { metric } from './answers.ts';
 import { MAIN } from './shapes.ts';
 
 const websocket = { transports: ['websocket'], reconnection: false };
@@ -64,17 +65,9 @@ describe('what is written and not read', () => {
     return user;
   }
 
-  async function metric(series: string): Promise<number> {
-    const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    return Number(
-      metrics
-        .split('\n')
-        .find((line) => line.startsWith(`${series} `))
-        ?.split(' ')[1],
-    );
-  }
-  const synced = () => metric('duet_event_seconds_count{event="sync",outcome="ok"}');
-  const toldToWait = () => metric('duet_event_seconds_count{event="sync",outcome="wait"}');
+  const told = (series: string) => metric(server.url, series);
+  const synced = () => told('duet_event_seconds_count{event="sync",outcome="ok"}');
+  const toldToWait = () => told('duet_event_seconds_count{event="sync",outcome="wait"}');
 
   /** Answered syncs, when all that were asked for have been answered or refused. */
   async function answered(ask: () => unknown, asked = ASKED): Promise<number> {
@@ -167,7 +160,7 @@ describe('what is written and not read', () => {
     const bob = await receiver();
     const headers = [`Authorization: Bearer ${bob.token}`, 'Content-Type: application/json'];
     const series = ['duet_http_request_seconds_count{route="sync"}', 'duet_errors_total{code="RATE_LIMITED"}'] as const;
-    const counts = () => Promise.all(series.map(metric)) as Promise<[number, number]>;
+    const counts = () => Promise.all(series.map(told)) as Promise<[number, number]>;
     const [okBefore, waitBefore] = await counts();
     const asked = Array.from({ length: ASKED }, () =>
       ask('POST /api/sync', headers, { body: JSON.stringify(ALL), url }),
@@ -197,7 +190,7 @@ describe('what is written and not read', () => {
     reader.tcp.pause();
     await answered(() => reader.send(`421${JSON.stringify(['sync', ALL])}`), 1);
     reader.send('41');
-    await eventually(async () => (await metric('duet_connected_sockets')) === 0, 'he has left');
+    await eventually(async () => (await told('duet_connected_sockets')) === 0, 'he has left');
     reader.send(`40${JSON.stringify({ token: bob.token })}`);
     reader.tcp.resume();
     await reader.closed;
@@ -208,11 +201,11 @@ describe('what is written and not read', () => {
     const bob = await receiver();
     using reader = await openRawWebSocket(server.url, { token: bob.token });
     reader.tcp.pause();
-    const before = await metric('duet_slow_consumers_total');
+    const before = await told('duet_slow_consumers_total');
     reader.send(`421${JSON.stringify(['sync', ALL])}`);
     // Together with the answer well below the number of packets that may wait.
     await write(bob, MESSAGES + MESSAGES);
-    await eventually(async () => (await metric('duet_slow_consumers_total')) > before, 'it is closed');
+    await eventually(async () => (await told('duet_slow_consumers_total')) > before, 'it is closed');
     reader.tcp.resume();
     await reader.closed;
   });

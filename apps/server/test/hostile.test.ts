@@ -18,6 +18,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
+import { metric } from './answers.ts';
 import { MAIN } from './shapes.ts';
 
 describe('hostile input', () => {
@@ -139,15 +140,7 @@ describe('hostile input', () => {
     using list = await connect(server.url, ben.token, follows);
     using sender = await connect(server.url, ann.token, { transports: ['websocket'] });
     const series = 'duet_store_seconds_count{operation="conversations.get"}';
-    const lookUps = async () => {
-      const metrics = await (await fetch(`${server.url}/metrics`)).text();
-      return Number(
-        metrics
-          .split('\n')
-          .find((line) => line.startsWith(series))
-          ?.split(' ')[1] ?? 0,
-      );
-    };
+    const lookUps = async () => (await metric(server.url, series)) || 0;
     const before = await lookUps();
     const read = (i: number) => list.emitWithAck('message_read', { messageId: ann.id, senderId: `nobody ${i}` });
     for (const ack of await Promise.all(Array.from({ length: 60 }, (_, i) => read(i))))
