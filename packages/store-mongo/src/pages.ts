@@ -19,6 +19,10 @@ interface Page {
 const PLACE = { _id: 0, conversation: 1, seq: 1, receiver: 1, hidden: 1, shown: 1 } as const;
 type Place = Pick<MessageDocument, 'conversation' | 'seq' | 'receiver' | 'hidden' | 'shown'>;
 
+/** What of a page comes after a place, in its direction. */
+const behind = <P extends Page>(page: P, seq: number): P =>
+  page.after === undefined ? { ...page, before: seq } : { ...page, after: seq };
+
 /**
  * Pages of a log as somebody sees it. What is hidden from him is jumped over, not looked at: whoever is blocked writes as
  * much as he likes, and that must not be the other one's burden.
@@ -66,21 +70,21 @@ export function createPages(database: Database) {
   async function walk<T extends Place>(page: Page & { viewer: string }, projection?: object): Promise<T[]> {
     const isHidden = ({ hidden, receiver }: Place) => hidden === true && receiver === page.viewer;
     const seen: T[] = [];
-    let { before, after } = page;
+    let rest: Page = page;
     while (seen.length < page.limit) {
       const limit = Math.min(page.limit - seen.length, STEP);
-      const found = await find<T>({ ...page, before, after, limit }, {}, projection);
+      const found = await find<T>({ ...rest, limit }, {}, projection);
       seen.push(...found.filter((each) => !isHidden(each)));
       const last = found.at(-1);
       if (!last || found.length < limit) break;
-      const hides = isHidden(last);
-      if (hides && last.shown === undefined) {
-        const rest = { ...page, before, after, limit: page.limit - seen.length };
-        const where = after === undefined ? { before: last.seq } : { after: last.seq };
-        return [...seen, ...(await find<T>({ ...rest, ...where }, visibleTo(page.viewer), projection))];
+      if (!isHidden(last)) {
+        rest = behind(rest, last.seq);
+      } else if (last.shown === undefined) {
+        const unknown = { ...behind(rest, last.seq), limit: page.limit - seen.length };
+        return [...seen, ...(await find<T>(unknown, visibleTo(page.viewer), projection))];
+      } else {
+        rest = behind(rest, page.after === undefined ? last.shown + 1 : await endOf(last));
       }
-      if (after === undefined) before = hides ? (last.shown ?? 0) + 1 : last.seq;
-      else after = hides ? await endOf(last) : last.seq;
     }
     return seen;
   }
@@ -99,6 +103,6 @@ export function createPages(database: Database) {
     const passed = await walk({ ...walking, limit: skip }, PLACE);
     const last = passed.at(-1)?.seq;
     if (last === undefined || passed.length < skip) return [];
-    return walk({ ...walking, ...(page.after === undefined ? { before: last } : { after: last }) });
+    return walk(behind(walking, last));
   };
 }

@@ -70,12 +70,14 @@ function preparePagesOfShown(db: DatabaseSync) {
 
 export function createMessages(db: DatabaseSync): MessageStore {
   const append = prepareAppend(db);
-  const newest = db.prepare(`
-    SELECT * FROM messages WHERE conversation = :conversation AND seq < :before
-    ORDER BY seq DESC LIMIT :limit OFFSET :skip`);
-  const oldest = db.prepare(`
-    SELECT * FROM messages WHERE conversation = :conversation AND seq > :after AND seq < :before
-    ORDER BY seq LIMIT :limit OFFSET :skip`);
+  const ofAll = {
+    newest: db.prepare(`
+      SELECT * FROM messages WHERE conversation = :conversation AND seq < :before
+      ORDER BY seq DESC LIMIT :limit OFFSET :skip`),
+    oldest: db.prepare(`
+      SELECT * FROM messages WHERE conversation = :conversation AND seq > :after AND seq < :before
+      ORDER BY seq LIMIT :limit OFFSET :skip`),
+  };
   const ofShown = preparePagesOfShown(db);
   const counted = db.prepare(
     'SELECT sentLow + sentHigh < seq AS hides FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
@@ -108,8 +110,9 @@ export function createMessages(db: DatabaseSync): MessageStore {
       ),
     page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
       answer(() => {
-        const pages = viewer !== undefined && hides(conversation) ? ofShown : { newest, oldest };
-        const query = { conversation, before, skip, limit, ...(pages === ofShown && viewer ? { viewer } : {}) };
+        const leavesOut = viewer !== undefined && hides(conversation);
+        const pages = leavesOut ? ofShown : ofAll;
+        const query = { conversation, before, skip, limit, ...(leavesOut ? { viewer } : {}) };
         const rows = after === undefined ? pages.newest.all(query).reverse() : pages.oldest.all({ ...query, after });
         return (rows as unknown as Row[]).map(toEntry);
       }),
