@@ -76,13 +76,13 @@ export function createAccounts(deps: AccountDeps) {
     return verify(user.emailKey, password);
   }
 
-  /** What somebody who signs in is given. */
   /** The sessions last: who comes with one that is left shows that there is something to finish. */
   async function finishDeletion(user: string): Promise<void> {
     await forgetPrivacy(deps.privacy, user);
     await deps.sessions.endUser(user);
   }
 
+  /** What somebody who signs in is given. */
   async function signIn(user: UserRecord, device: string, isOnline: boolean) {
     const { session, ...tokens } = await deps.sessions.begin(user.id, device);
     const answer: RouteData<'login'> = { ...tokens, user: userView(user, isOnline) };

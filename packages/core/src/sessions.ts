@@ -4,6 +4,7 @@ import type { Tokens } from './auth-ports.ts';
 import { createCache } from './cache.ts';
 import type { Caller } from './messages.ts';
 import type { Clock, EndedSession, Fanout, SessionRecord, SessionStore } from './ports.ts';
+import { perTurn } from './turn.ts';
 import { sessionView } from './views.ts';
 
 /** Whoever asks twice (a lost answer, two tabs) within this time gets the same successor twice. */
@@ -72,8 +73,13 @@ export function createSessions(deps: SessionDeps) {
     for (const each of ended) heard(each);
   }
 
+  const load = perTurn(async (asked: EndedSession[]) => {
+    const found = await store.get(asked);
+    return new Map(found.map((session) => [keyOf(session), session]));
+  });
+
   async function living(user: string, id: string): Promise<SessionRecord> {
-    const [session] = await store.get([{ user, id }]);
+    const session = (await load({ user, id })).get(keyOf({ user, id }));
     if (!session || session.expiresAt <= clock.now()) throw new DuetError('SESSION_REVOKED');
     return session;
   }

@@ -1,5 +1,6 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
-import { BOUNDED, type Database } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import type { Database } from './database.ts';
 import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { visibleTo } from './tails.ts';
 

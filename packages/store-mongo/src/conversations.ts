@@ -13,7 +13,9 @@ import {
   type Watermark,
   type WatermarkKind,
 } from '@duet/core';
-import { BOUNDED, type Database, type FirstQuery, isDuplicate } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import { type Database, isDuplicate } from './database.ts';
+import type { FirstQuery } from './finds.ts';
 import { bumpInbox } from './inbox.ts';
 import type { ReadLine } from './read-line.ts';
 import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';

@@ -1,5 +1,6 @@
 import type { DataKeyStore, WrappedKey } from '@duet/core';
-import { BOUNDED, type Database, duplicates } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import { type Database, duplicates } from './database.ts';
 import type { DataKeyDocument } from './schemas.ts';
 
 /** Sorts after every conversation. */
@@ -22,9 +23,8 @@ export function createDataKeys(database: Database): DataKeyStore {
   const collection = () => database.collection<DataKeyDocument>('dataKeys');
 
   async function get(conversations: string[]): Promise<WrappedKey[]> {
-    const find = (_id: string) => database.first<DataKeyDocument>('dataKeys', { filter: { _id } });
-    const found = await Promise.all([...new Set(conversations)].map(find));
-    return found.filter((document) => document !== undefined).map(toKey);
+    const keys = [...new Set(conversations)].map((_id) => ({ _id }));
+    return (await database.all<DataKeyDocument>('dataKeys', keys)).map(toKey);
   }
 
   /** A conversation that has a key keeps it: a key is an insert under the unique index of `_id`. */

@@ -1,12 +1,10 @@
 import { DuetError } from '@duet/contract';
 import { type ConnectOptions, Mongoose, mongo } from 'mongoose';
+import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
+import { createFinds, type Finds } from './finds.ts';
 import { createReadLine, type ReadLine } from './read-line.ts';
 import { defineModels, type Models } from './schemas.ts';
 
-/** An operation that has no answer after this time is UNAVAILABLE: shorter than a client waits for its acknowledgement. */
-export const TIMEOUT_MS = 5_000;
-/** For every read: the server need not go on longer than anybody waits. */
-export const BOUNDED = { maxTimeMS: TIMEOUT_MS };
 /**
  * A heartbeat of the driver that has had no outcome for this long will have none. When a connection closes at the moment
  * at which a command is written to it, driver 7.8 waits for a `drain` that never comes; if that was a heartbeat, the
@@ -43,20 +41,9 @@ const options: ConnectOptions = {
   bufferCommands: false,
 };
 
-export interface FirstQuery {
-  filter: mongo.Document;
-  sort?: Record<string, 1 | -1>;
-  projection?: Record<string, 0 | 1>;
-}
-
-export interface Database {
+export interface Database extends Finds {
   /** The driver's own collection: no path hydrates documents. */
   collection<T extends mongo.Document>(name: keyof Models): mongo.Collection<T>;
-  /**
-   * The first document by an index, if there is one: what `find(…).limit(1)` gives, by the bare command, which
-   * costs the node half as much. When that fails, once more the driver's way, with its repeats.
-   */
-  first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;
   /** What conversations are read with: many, for one answer. They wait for each other, and messages do not. */
   read: ReadLine;
   /** The same for receipts: a group of them stands or falls together, so none of its reads is turned away early. */
@@ -144,21 +131,6 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
     return db;
   }
 
-  async function first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined> {
-    const { filter, ...how } = query;
-    // A bare command takes nothing from the connection's options.
-    const options = { ...BOUNDED, ...how, readConcern: { level: 'majority' as const } };
-    try {
-      const { cursor } = await connected().command({ find: name, filter, limit: 1, singleBatch: true, ...options });
-      return cursor.firstBatch[0];
-    } catch {
-      const found = connected()
-        .collection<T>(name)
-        .findOne(filter as mongo.Filter<T>, options);
-      return ((await found) as T | null) ?? undefined;
-    }
-  }
-
   async function open(): Promise<void> {
     await connection.openUri(uri, { ...options, ...extra });
     listen(connection.getClient());
@@ -166,8 +138,8 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   }
 
   return {
+    ...createFinds(connected),
     answer,
-    first,
     read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS, givenUpMs: TIMEOUT_MS }),
     readForReceipts: createReadLine({
       atOnce: RECEIPT_READS_AT_ONCE,

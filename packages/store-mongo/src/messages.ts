@@ -1,6 +1,7 @@
 import type { Appended, Draft, Entry, MessageStore, Tail } from '@duet/core';
 import { MAX_GROUP, nextEntry } from '@duet/core';
-import { BOUNDED, type Database, duplicates, TIMEOUT_MS } from './database.ts';
+import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
+import { type Database, duplicates } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import { createPages } from './pages.ts';
 import { type MessageDocument, toDocument, toEntry } from './schemas.ts';

@@ -1,4 +1,5 @@
-import { BOUNDED, type Database } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import type { Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
 import { readTail, visibleTo } from './tails.ts';
 

@@ -1,5 +1,5 @@
 import type { Privacy, PrivacyStore } from '@duet/core';
-import { BOUNDED, type Database, isDuplicate } from './database.ts';
+import { type Database, isDuplicate } from './database.ts';
 import { type PrivacyDocument, rowId } from './schemas.ts';
 
 /**
@@ -9,8 +9,7 @@ import { type PrivacyDocument, rowId } from './schemas.ts';
 export function createPrivacy(database: Database): PrivacyStore {
   const collection = () => database.collection<PrivacyDocument>('privacy');
 
-  async function of(user: string): Promise<Privacy[]> {
-    const documents = await collection().find({ user }, BOUNDED).toArray();
+  function privacyOf(user: string, documents: PrivacyDocument[]): Privacy[] {
     const hides = [...new Set(documents.flatMap((document) => document.hides ?? []))];
     const blocked = documents.flatMap(({ peer, at = 0 }) => (peer === undefined ? [] : [{ user: peer, at }]));
     return hides.length + blocked.length > 0 ? [{ user, hides, blocked }] : [];
@@ -25,7 +24,13 @@ export function createPrivacy(database: Database): PrivacyStore {
   }
 
   return {
-    get: (users) => database.answer(async () => (await Promise.all([...new Set(users)].map(of))).flat()),
+    get: (users) =>
+      database.answer(async () => {
+        const keys = [...new Set(users)].map((user) => ({ user }));
+        const documents = await database.all<PrivacyDocument>('privacy', keys);
+        const byUser = Map.groupBy(documents, ({ user }) => user);
+        return [...byUser].flatMap(([user, own]) => privacyOf(user, own));
+      }),
     hide: (user, what) =>
       database.answer(async () => {
         await Promise.all(what.map((each) => add({ _id: rowId(user, each), user, hides: [each] })));

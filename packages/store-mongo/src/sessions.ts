@@ -1,5 +1,6 @@
 import type { EndedSession, SessionRecord, SessionStore } from '@duet/core';
-import { BOUNDED, type Database } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import type { Database } from './database.ts';
 import { type SessionDocument, type SessionEndDocument, sessionId } from './schemas.ts';
 
 /** How late an end may become visible: its time is given before it has reached a majority. */
@@ -27,10 +28,8 @@ export function createSessions(database: Database): SessionStore {
       }),
     get: (keys) =>
       database.answer(async () => {
-        const find = ({ user, id }: { user: string; id: string }) =>
-          database.first<SessionDocument>('sessions', { filter: { _id: sessionId(user, id), user } });
-        const found = await Promise.all(keys.map(find));
-        return found.filter((session) => session !== undefined).map(toRecord);
+        const filters = keys.map(({ user, id }) => ({ _id: sessionId(user, id), user }));
+        return (await database.all<SessionDocument>('sessions', filters)).map(toRecord);
       }),
     list: (user) => database.answer(async () => (await sessions().find({ user }, BOUNDED).toArray()).map(toRecord)),
     replace: ({ id, user, device: _device, createdAt: _createdAt, ...fields }, expected) =>

@@ -1,6 +1,8 @@
 import type { Entry, Tail } from '@duet/core';
+import { TOGETHER_BOUNDED } from './bounds.ts';
 import type { Database } from './database.ts';
 import type { MessageDocument } from './schemas.ts';
+import { createTogether } from './together.ts';
 
 /** Conversations whose last entry is remembered. */
 const MAX_TAILS = 50_000;
@@ -9,11 +11,6 @@ const MAX_TAILS = 50_000;
 const TOGETHER = 12;
 /** Entries that other writers have put behind a place, in the mean, before it is cheaper to ask for each tail. */
 const FEW = 16;
-/** A server that takes longer for such a question has no good plan for it, and is asked one by one for a while. */
-const SLOW_MS = 200;
-const SLOW_FOR_MS = 60_000;
-/** The question for all may take so long; then each is asked, within what is left of the append's time. */
-const MAX_TIME_MS = 1_000;
 
 /** A place in a conversation that another entry holds. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
@@ -39,30 +36,25 @@ export const visibleTo = (viewer: string | undefined) =>
  */
 export function createTails(database: Database) {
   const tails = new Map<string, Tail>();
-  /** Until when nothing is asked together, by `performance.now()`. */
-  let slowUntil = 0;
+  const together = createTogether();
 
-  /** undefined when that cannot be had in a moment: it saves questions, and nothing depends on it. */
-  async function entriesBehind(places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> {
-    const start = performance.now();
-    try {
-      return await database
-        .collection<MessageDocument>('messages')
-        .find(
-          { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
-          { maxTimeMS: MAX_TIME_MS },
-        )
-        .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
-        .limit(limit)
-        .batchSize(limit)
-        .toArray();
-    } catch {
-      return undefined;
-    } finally {
-      const end = performance.now();
-      if (end - start > SLOW_MS) slowUntil = end + SLOW_FOR_MS;
-    }
-  }
+  /** What stands at these places and behind them; undefined where that cannot be had in a moment. */
+  const entriesBehind = (places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> =>
+    together(
+      () =>
+        database
+          .collection<MessageDocument>('messages')
+          .find(
+            { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
+            TOGETHER_BOUNDED,
+          )
+          .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
+          .limit(limit)
+          .batchSize(limit)
+          .toArray(),
+      // Each is asked for when its turn comes.
+      async () => undefined,
+    );
 
   return {
     /**
@@ -71,7 +63,7 @@ export function createTails(database: Database) {
      */
     async readBehind(places: Taken[]): Promise<Map<string, Tail>> {
       const found = new Map<string, Tail>();
-      if (places.length < TOGETHER || performance.now() < slowUntil) return found;
+      if (places.length < TOGETHER) return found;
       const limit = places.length * FEW;
       const entries = await entriesBehind(places, limit);
       if (!entries || entries.length === limit) return found;

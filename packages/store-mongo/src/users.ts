@@ -1,6 +1,7 @@
 import { DuetError } from '@duet/contract';
 import type { UserRecord, UserStore } from '@duet/core';
-import { BOUNDED, type Database, isDuplicate, MAX_UPDATES } from './database.ts';
+import { BOUNDED } from './bounds.ts';
+import { type Database, isDuplicate, MAX_UPDATES } from './database.ts';
 import type { UserDocument } from './schemas.ts';
 
 /** Sorts after every string that continues the prefix; names that begin with it are those of nobody. */
@@ -41,9 +42,8 @@ export function createUsers(database: Database): UserStore {
       }),
     get: (ids) =>
       database.answer(async () => {
-        const find = (_id: string) => database.first<UserDocument>('users', { filter: { _id } });
-        const found = await Promise.all([...new Set(ids)].map(find));
-        return found.filter((user) => user !== undefined).map(toRecord);
+        const keys = [...new Set(ids)].map((_id) => ({ _id }));
+        return (await database.all<UserDocument>('users', keys)).map(toRecord);
       }),
     update: (id, fields, over) =>
       database.answer(async () => {

@@ -3,10 +3,14 @@ import { type Appended, conversationOf, type Draft, nextEntry } from '@duet/core
 import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite, storesOn } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConversations, createReceipts } from '../src/conversations.ts';
+import { createDataKeys } from '../src/data-keys.ts';
 import { createDatabase, type Database } from '../src/database.ts';
 import { bumpInbox } from '../src/inbox.ts';
 import { createMongoStore } from '../src/index.ts';
 import { createMessages } from '../src/messages.ts';
+import { createPrivacy } from '../src/privacy.ts';
+import type { PrivacyDocument } from '../src/schemas.ts';
+import { createSessions } from '../src/sessions.ts';
 import { createUsers } from '../src/users.ts';
 
 const [LOW, HIGH] = ['a'.repeat(24), 'b'.repeat(24)] as const;
@@ -167,6 +171,37 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     expect(documents).toBeGreaterThan(10);
     expect(documents).toBeLessThan(120);
     expect(filters.filter((filter) => '$nor' in filter)).toEqual([]);
+    await database.close();
+  });
+
+  test('N15 what many requests ask of people and keys at once is found by one question', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const ids = Array.from({ length: 20 }, (_, i) => i.toString(16).padStart(24, '0'));
+    const [one, other, third] = ids as [string, string, string];
+    // More than one answer brings.
+    const blocks = [one, other].flatMap((user) =>
+      Array.from({ length: 600 }, (_, n) => ({ _id: `${user}:${n}`, user, peer: `${n}`, at: n })),
+    );
+    await database.collection<PrivacyDocument>('privacy').insertMany(blocks);
+    const privacy = createPrivacy(database);
+    await privacy.hide(third, ['typing']);
+    let commands = 0;
+    database.client().on('commandStarted', () => (commands += 1));
+    const keys = ids.map((id) => ({ user: id, id }));
+    expect(await createUsers(database).get(ids)).toEqual([]);
+    expect(await createSessions(database).get(keys)).toEqual([]);
+    expect(await createDataKeys(database).get(ids)).toEqual([]);
+    expect(await privacy.get(ids.slice(2))).toEqual([{ user: third, hides: ['typing'], blocked: [] }]);
+    expect(commands).toBe(4);
+    const all = await privacy.get(ids);
+    expect(new Map(all.map(({ user, blocked }) => [user, blocked.length]))).toEqual(
+      new Map([
+        [one, 600],
+        [other, 600],
+        [third, 0],
+      ]),
+    );
     await database.close();
   });
 
