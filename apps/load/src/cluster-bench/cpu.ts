@@ -9,8 +9,11 @@ import type { Part, Settings } from './part.ts';
 
 const SOCKETS = 200;
 const IN_FLIGHT = 4;
-/** As many for everybody, so that all code has run as often. */
-const WARM_UP = { ms: 2_000, messages: 40_000 };
+/**
+ * As many for each process, so that all code has run as often: to compile it takes a tenth of the CPU until then, and a
+ * deployment runs for days.
+ */
+const WARM_UP = { ms: 2_000, messages: 60_000 };
 const MEASURE = { ms: 3_000, messages: 40_000 };
 
 interface Measured {
@@ -22,8 +25,10 @@ interface Measured {
 }
 type Measurement = Measured & { part: 'cpu'; what: string; round: number };
 
-const closedLoop = (accounts: Account[]) =>
-  ({ what: 'closed', accounts, inFlight: IN_FLIGHT, warmUp: WARM_UP, measure: MEASURE }) as const;
+function closedLoop(accounts: Account[], processes: number) {
+  const warmUp = { ...WARM_UP, messages: WARM_UP.messages * processes };
+  return { what: 'closed', accounts, inFlight: IN_FLIGHT, warmUp, measure: MEASURE } as const;
+}
 const rateOf = ({ messages, seconds, p99 }: Driven) => ({ perSecond: messages / seconds, p99 });
 
 /** Partners are 2i and 2i + 1: all combinations of their nodes come up equally often. */
@@ -37,7 +42,7 @@ function place(accounts: Account[], urls: string[]): Account[] {
 
 async function relay(): Promise<Measured> {
   await using subject = await startSubject('relay');
-  const driven = await drive(subject, closedLoop(await createAccounts('relay', subject.url, SOCKETS)));
+  const driven = await drive(subject, closedLoop(await createAccounts('relay', subject.url, SOCKETS), 1));
   return { ...rateOf(driven), cpu: driven.cpuMicros, redis: 0 };
 }
 
@@ -55,7 +60,7 @@ async function joinedBy(joined: Joined, count: number, options: Pick<NodesOption
     redis = nodes.redisCpuSeconds() - redis;
     return nodes.cpuSeconds();
   };
-  const driven = await drive({ cpuSeconds }, closedLoop(place(await nodes.accounts(SOCKETS), urls)));
+  const driven = await drive({ cpuSeconds }, closedLoop(place(await nodes.accounts(SOCKETS), urls), count));
   return { ...rateOf(driven), cpu: driven.cpuMicros, redis: (redis / driven.messages) * 1e6 };
 }
 

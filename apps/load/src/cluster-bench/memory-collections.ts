@@ -56,6 +56,7 @@ const operators: Record<string, (value: unknown, operand: unknown) => boolean> =
   $gt: (value, operand) => compare(value, operand) > 0,
   $gte: (value, operand) => compare(value, operand) >= 0,
   $ne: (value, operand) => value !== operand,
+  $in: (value, operand) => (operand as unknown[]).includes(value),
 };
 
 function matches(document: Document, filter: Document): boolean {
@@ -82,6 +83,11 @@ function find(collection: Collection, query: Document): Document[] {
   if (typeof filter._id === 'string') {
     const document = collection.byId.get(filter._id);
     return document && matches(document, filter) ? [document] : [];
+  }
+  const asked = Object.entries(filter).find(([field]) => field === '_id' || LISTED.includes(field));
+  if (asked && Array.isArray((asked[1] as Document).$in)) {
+    const [field, { $in }] = asked as [string, { $in: string[] }];
+    return $in.flatMap((value) => find(collection, { filter: { ...filter, [field]: value } }));
   }
   if (Array.isArray(filter.$or)) {
     return filter.$or.flatMap((part) => newest(collection, part)).slice(0, limit);
