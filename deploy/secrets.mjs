@@ -1,7 +1,7 @@
 // Makes what docker-compose.yml keeps secret, at the first start; what is there already stays as it is. Each volume is for
 // one kind of container, and what is in it for that one alone: no node can read what MongoDB's administrator signs in with.
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 const NODES = '/secret';
 const REDIS = '/secret-redis';
@@ -16,6 +16,8 @@ const passwordIn = (file) => new URL(readFileSync(file, 'utf8')).password;
 /** Whole or not at all: a crash in between leaves nothing behind that a later start would keep. */
 function write(file, { text, mode }) {
   const unfinished = `${file}.new`;
+  // Of a start that was broken off: nobody may write to it.
+  rmSync(unfinished, { force: true });
   writeFileSync(unfinished, text, { mode });
   renameSync(unfinished, file);
 }

@@ -8,7 +8,7 @@ export interface Dependency {
 }
 
 export interface Health {
-  /** `/health`: the process runs. `/ready`: it can serve; else 503 with what it waits for. `/metrics`: for Prometheus. */
+  /** `/health`: the process runs. `/ready`: it can serve; else 503 with what it waits for. `/metrics`: for Prometheus, who comes by no proxy. */
   router: Router;
   /** From now on not ready: the node drains. */
   drain(): void;
@@ -37,7 +37,9 @@ export function createHealth(deps: {
     res.json({ status: 'ready' });
   });
 
-  router.get('/metrics', async (_req, res) => {
+  router.get('/metrics', async (req, res, next) => {
+    // Whoever comes by a trusted proxy comes from outside; Prometheus asks each node itself.
+    if (req.ips.length > 0) return next();
     res.type(deps.metricsType).send(await deps.metrics());
   });
 
