@@ -290,18 +290,27 @@ export function contractSuite({ name, direct, hosted, start }: Shape): void {
         expect(Date.parse(data.message.createdAt)).toBeGreaterThan(Date.parse('2020-01-01'));
       });
 
-      test("M9 the sender's other devices get the message too, the sending socket does not", async () => {
+      test('M9 all sockets of the sender get message_sent, once each', async () => {
         using a = await connect(url(0), alice.token);
         using device = await connect(url(1), alice.token);
-        const own = collect(a, 'receive_message');
-        const got = next(device, 'receive_message');
-        await a.emitWithAck('send_message', { receiverId: bob.id, content: 'from my phone', tempId: 'm9' });
-        expect((await got).message).toMatchObject({
-          content: 'from my phone',
-          tempId: 'm9',
-          sender: { _id: alice.id },
-        });
-        expect(own).toEqual([]);
+        using polling = await connect(url(2), alice.token, { transports: ['polling'] });
+        const sockets = [a, device, polling];
+        const sent = sockets.map((socket) => collect(socket, 'message_sent'));
+        const received = sockets.map((socket) => collect(socket, 'receive_message'));
+        for (const tempId of ['m9', 'm9', 'm9 last'])
+          await a.emitWithAck('send_message', { receiverId: bob.id, content: 'from my phone', tempId });
+        await eventually(
+          () => sent.every((each) => each.at(-1)?.tempId === 'm9 last'),
+          'every socket has the last one',
+        );
+        // The repeat is answered as well, where it came from.
+        expect(sent.map((each) => each.map(({ tempId }) => tempId))).toEqual([
+          ['m9', 'm9', 'm9 last'],
+          ['m9', 'm9 last'],
+          ['m9', 'm9 last'],
+        ]);
+        expect(payload('message_sent', sent[1]?.[0])).toEqual(sent[0]?.[0]);
+        expect(received).toEqual([[], [], []]);
       });
 
       test('M10 history: newest page, oldest first; skip counts from the newest; before and after are cursors', async () => {

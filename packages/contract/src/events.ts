@@ -8,11 +8,11 @@ const Timestamp = z.iso.datetime();
 /** Events that the server emits: name -> payload. */
 export const serverEvents = {
   receive_message: {
-    summary: 'A message for this user, or one that another device of this user sent',
+    summary: 'A message for this user',
     payload: z.object({ message: Message }),
   },
   message_sent: {
-    summary: 'The message is stored; answers `send_message`',
+    summary: 'The message is stored: to all sockets of its sender, and once more in answer to a repeat',
     payload: z.object({ message: Message, tempId: z.string() }),
   },
   user_status: {

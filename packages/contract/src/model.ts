@@ -4,6 +4,8 @@ import { z } from 'zod';
 export const MAX_CONTENT = 4000;
 /** Largest page of any list. */
 export const MAX_PAGE = 100;
+/** Messages that `skip` may leave out; a page behind more of them is empty. */
+export const MAX_SKIP = 100_000;
 /** Largest page of the user directory; also what a client that names no limit gets. */
 export const MAX_USERS_PAGE = 1000;
 

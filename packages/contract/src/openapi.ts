@@ -10,6 +10,10 @@ export function jsonSchema(schema: z.ZodType, io: 'input' | 'output', prefix: st
     io,
     target: 'draft-2020-12',
     unrepresentable: 'any',
+    // Fields will be added: a client that holds answers to these documents must not refuse them.
+    override: ({ jsonSchema: made }) => {
+      if (made.additionalProperties === false) delete made.additionalProperties;
+    },
   }) as Json;
   const moved = (value: unknown) =>
     JSON.parse(JSON.stringify(value ?? {}).replaceAll('"#/$defs/', `"#${prefix}/`)) as Json;
@@ -41,6 +45,7 @@ function failureCodes(route: RouteRow): ErrorCode[] {
   if (route.params) codes.push('NOT_FOUND');
   if (route.body) codes.push('MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA');
   if (route.path === '/auth/register') codes.push('CONFLICT', 'FORBIDDEN');
+  if (route.path === '/users/:userId/block' && route.method !== 'delete') codes.push('CONFLICT');
   if (route.path === '/auth/refresh') codes.push('UNAUTHORIZED', 'SESSION_REVOKED');
   if (route.path === '/auth/login') codes.push('INVALID_CREDENTIALS');
   if (['/auth/password', '/auth/me'].includes(route.path) && route.body) codes.push('INVALID_CREDENTIALS', 'FORBIDDEN');

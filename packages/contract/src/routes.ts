@@ -6,6 +6,7 @@ import {
   Email,
   Id,
   MAX_PAGE,
+  MAX_SKIP,
   MAX_USERS_PAGE,
   Message,
   Password,
@@ -56,7 +57,7 @@ const GivenPassword = z.string().min(1, 'must not be empty').max(1024, 'is too l
 const ByUser = z.object({ userId: Id });
 const Cursor = z
   .string()
-  .regex(/^[A-Za-z0-9_-]{1,1024}$/, 'must be a cursor of an earlier answer')
+  .regex(/^[A-Za-z0-9_-]{1,4096}$/, 'must be a cursor of an earlier answer')
   .meta({ description: '`nextCursor` of the answer before' });
 
 /** The REST routes, below `/api`. The key is the name of handler, metric label and OpenAPI operation. */
@@ -262,7 +263,11 @@ export const routes = {
     params: ByUser,
     query: z.object({
       limit: wholeNumber(1, MAX_PAGE).default(50),
-      skip: wholeNumber(0, 100_000).default(0).meta({ description: 'Messages to leave out, counted from the newest' }),
+      skip: wholeNumber(0, 2 ** 31 - 1)
+        .default(0)
+        .meta({
+          description: `Messages to leave out, counted from the newest; behind more than ${MAX_SKIP} there are none: use \`before\``,
+        }),
       before: wholeNumber(1, 2 ** 31 - 1)
         .optional()
         .meta({ description: 'Only messages with a smaller seq' }),

@@ -20,7 +20,9 @@ export function validate<S extends z.ZodType>(schema: S, input: unknown): z.outp
   if (result.success) return result.data;
   const byField = new Map<string, FieldError>();
   for (const issue of result.error.issues.slice(0, MAX_DETAILS)) {
-    const field = issue.path.map(String).join('.');
+    // A key that is not one of ours is the client's input.
+    const path = issue.code === 'invalid_key' ? issue.path.slice(0, -1) : issue.path;
+    const field = path.map(String).join('.');
     if (!byField.has(field)) byField.set(field, { field, message: describe(issue) });
   }
   throw invalid([...byField.values()]);
@@ -30,6 +32,7 @@ export function validate<S extends z.ZodType>(schema: S, input: unknown): z.outp
 function describe(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type')
     return `must be ${issue.expected === 'object' ? 'an object' : `a ${issue.expected}`}`;
+  if (issue.code === 'invalid_key') return 'must have ids as keys';
   if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
   return issue.message;
 }

@@ -1,4 +1,11 @@
-import { type ClientEventPayload, DuetError, type Message, type RouteData, type RouteInput } from '@duet/contract';
+import {
+  type ClientEventPayload,
+  DuetError,
+  MAX_SKIP,
+  type Message,
+  type RouteData,
+  type RouteInput,
+} from '@duet/contract';
 import { type Access, type AccessRules, userNotFound } from './access.ts';
 import { createCache } from './cache.ts';
 import { type GroupCommit, Untried } from './group-commit.ts';
@@ -70,7 +77,8 @@ export function createMessages(deps: MessageDeps) {
       message.sender = personSeen(message.sender, access.presence);
       deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
     }
-    deps.fanout.toUser(entry.sender, { name: 'receive_message', payload: { message: own } }, { except: caller.socket });
+    const sent = { message: own, tempId: entry.tempId };
+    deps.fanout.toUser(entry.sender, { name: 'message_sent', payload: sent }, { except: caller.socket });
     return own;
   }
 
@@ -125,14 +133,17 @@ export function createMessages(deps: MessageDeps) {
       const { before, after, skip, limit } = input.query;
       const marksOf = [caller.user, peerId].map((user) => ({ user, conversation: conversation.id }));
       const [entries, [mine, theirs], people, sight] = await Promise.all([
-        deps.messages.page({
-          viewer: caller.user,
-          conversation: conversation.id,
-          limit,
-          skip,
-          ...(before === undefined ? {} : { before }),
-          ...(after === undefined ? {} : { after }),
-        }),
+        // A store walks over what is left out.
+        skip > MAX_SKIP
+          ? []
+          : deps.messages.page({
+              viewer: caller.user,
+              conversation: conversation.id,
+              limit,
+              skip,
+              ...(before === undefined ? {} : { before }),
+              ...(after === undefined ? {} : { after }),
+            }),
         deps.conversations.marks(marksOf) as Promise<[Marks, Marks]>,
         deps.people.get([caller.user, peerId]),
         deps.sights.forViewer(caller.user, [peerId]),

@@ -185,6 +185,9 @@ export function createDevice(options: DeviceOptions): Device {
   });
   recordEvents(socket, { history, name, people });
   socket.on('receive_message', received);
+  socket.on('message_sent', ({ message }: ServerEvent<'message_sent'>) => {
+    if (!outbox.hasAsked(message)) received({ message });
+  });
   socket.on('resync', () => void sync());
 
   return {

@@ -68,6 +68,8 @@ export function createOutbox({ proc, run, socket, connected, history, random, ac
       }
       waiting.delete(letter.tag);
     },
+    /** Whether this device has asked for it, and waits for the answer. */
+    hasAsked: ({ tempId }: Message): boolean => waiting.has(Number(tempId?.slice(run.length + 1))),
     /** How many messages have no answer yet. */
     size: () => waiting.size,
   };

@@ -73,7 +73,7 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
       return;
     }
     const error = errorBody(rateLimited(RETRY_AFTER_MS));
-    socket.emit('error', { ...error, event: '' });
+    socket.emit('error', { ...error, event: 'connect' });
     // After this the stock client stays away, which a program in a loop should.
     socket.disconnect(true);
   }
