@@ -47,6 +47,8 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     const born = options.clock.elapsed();
     const worker = cluster.fork();
     entrusted.watch(worker);
+    // A message to one that has just died: `exit` says what is to be done.
+    worker.on('error', (err) => options.log.error({ worker: worker.id, err }, 'a worker cannot be reached'));
     worker.on('message', (message) => {
       if (isTaken(message)) entrusted.taken(message.taken);
       else serve(worker, message);
