@@ -218,6 +218,35 @@ describe('presence', () => {
     expect(statuses()).toEqual([[b, true]]);
   });
 
+  test('P5 who has come back at another node by the time that his end can be told has not gone', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(0);
+    const { core, person, store, clock, cluster, failures } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    for (const [user, socket] of [
+      [b, 's1'],
+      [a, 's2'],
+    ] as const)
+      await core.presence.connected(user, socket);
+    await settled();
+    setup.told.length = 0;
+    const { peers } = store.conversations;
+    store.conversations.peers = () => Promise.reject(new Error('away'));
+    await core.presence.disconnected(a, 's2');
+    await clock.advance(PRESENCE_GRACE_MS + 1_000);
+    await settled();
+    expect(failures).not.toEqual([]);
+    expect(await cluster.presence.beat([{ user: a, socket: 'at another node' }])).toEqual([a]);
+    store.conversations.peers = peers;
+    await clock.advance(1_000);
+    await settled();
+    await settled();
+    expect(statuses()).toEqual([]);
+    expect(await store.users.get([a])).toHaveLength(1);
+  });
+
   test('P5 when somebody was last seen is stored as soon as the store answers', async () => {
     const { core, person, store, clock } = setup;
     const a = await person('a1');

@@ -27,6 +27,10 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
   const left = new Map<string, number>();
   /** Whether Redis may know less than this node. */
   let behind = false;
+  /** Users of beats without an answer: Redis may know them already, and will not name them again. */
+  const unnamed = new Set<string>();
+  /** Since when this node has held its lease without a break, by the clock's `elapsed`. */
+  let heldSince: number | undefined;
 
   function forgetOldLeavers(): void {
     for (const [user, at] of left) {
@@ -54,6 +58,14 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
     return came;
   }
 
+  /** Users with a socket here who may have come online without anybody hearing of it. */
+  function takeUnnamed(): string[] {
+    const present = new Set(sockets.values());
+    const users = [...unnamed].filter((user) => present.has(user));
+    unnamed.clear();
+    return users;
+  }
+
   async function unregister(connections: Connection[]): Promise<void> {
     for (const batch of batches(connections)) {
       await run('drop', node, ...flat(batch));
@@ -69,16 +81,20 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
           sockets.set(socket, user);
           left.delete(user);
         }
-        forgetOldLeavers();
+        // While Redis is away their end is nowhere else.
+        if (!behind) forgetOldLeavers();
         const wasBehind = behind;
         behind = false;
         try {
           const { lost, came } = await register(connections);
           await unregister([...untold].map(([socket, user]) => ({ user, socket })));
-          if (lost || wasBehind) came.push(...(await registerAll()));
-          return came;
+          if (lost || wasBehind) came.push(...(await registerAll()), ...takeUnnamed());
+          if (lost || wasBehind || heldSince === undefined) heldSince = clock.elapsed();
+          return [...new Set(came)];
         } catch (error) {
           behind = true;
+          heldSince = undefined;
+          for (const { user } of connections) unnamed.add(user);
           throw error;
         }
       }),
@@ -104,7 +120,9 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
     },
     reap: () =>
       answer(async () => {
-        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH)) as string[];
+        // When Redis was out of reach of all, their leases have run out together: by now whoever lives has renewed his.
+        const mayJudge = heldSince !== undefined && clock.elapsed() - heldSince >= LEASE_MS;
+        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, mayJudge ? 1 : 0)) as string[];
         return Array.from({ length: gone.length / 2 }, (_, i) => ({
           user: gone[2 * i] as string,
           at: Math.floor(Number(gone[2 * i + 1])),

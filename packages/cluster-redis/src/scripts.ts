@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
  *
  * Keys, all below a prefix:
  *   nodes         sorted set: node -> end of its lease
+ *   resigned      sorted set: node -> when it has ended its lease itself
  *   node:<node>   set of "user socket"
  *   user:<user>   hash: socket -> node; there while the user has a socket
  *   leaving       sorted set: user -> when the last socket went; there while the grace runs
@@ -67,12 +68,18 @@ end
 return answer`;
 
 /**
- * ARGV: now, prefix, grace in ms, the most to do at once. A dead node's name goes last, so that whoever goes on after a
+ * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too. A dead node's name goes last, so that whoever goes on after a
  * crash finds what is left. @returns user and time by turns
  */
 const REAP = `${NOW}
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'nodes', '-inf', now, 'LIMIT', 0, 4)) do
-  local ended = redis.call('ZSCORE', prefix .. 'nodes', node)
+local ends = 'resigned'
+local over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
+if #over == 0 and ARGV[5] == '1' then
+  ends = 'nodes'
+  over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
+end
+for _, node in ipairs(over) do
+  local ended = redis.call('ZSCORE', prefix .. ends, node)
   for _, member in ipairs(redis.call('SPOP', prefix .. 'node:' .. node, ARGV[4])) do
     local user, socket = string.match(member, '^(%S+) (%S+)$')
     if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
@@ -80,7 +87,10 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'nodes', '-inf', now
       redis.call('ZADD', prefix .. 'leaving', ended, user)
     end
   end
-  if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then redis.call('ZREM', prefix .. 'nodes', node) end
+  if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then
+    redis.call('ZREM', prefix .. 'nodes', node)
+    redis.call('ZREM', prefix .. 'resigned', node)
+  end
 end
 local gone = redis.call('ZRANGEBYSCORE', prefix .. 'leaving', '-inf', now - ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 for i = 1, #gone, 2 do redis.call('ZREM', prefix .. 'leaving', gone[i]) end
@@ -88,7 +98,10 @@ return gone`;
 
 /** Ends this node's lease now: the others reap what is left of it. ARGV: now, prefix, node */
 const RESIGN = `${NOW}
-if redis.call('ZSCORE', prefix .. 'nodes', ARGV[3]) then redis.call('ZADD', prefix .. 'nodes', now, ARGV[3]) end`;
+if redis.call('ZSCORE', prefix .. 'nodes', ARGV[3]) then
+  redis.call('ZADD', prefix .. 'nodes', now, ARGV[3])
+  redis.call('ZADD', prefix .. 'resigned', now, ARGV[3])
+end`;
 
 /**
  * A token bucket by the generic cell rate algorithm, as core's memory limiter has it.

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Cluster, PRESENCE_GRACE_MS } from '@duet/core';
+import { BEAT_MS, type Cluster, LEASE_MS, PRESENCE_GRACE_MS } from '@duet/core';
 import { type BackingService, clusterSuite, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -95,6 +95,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     expect(await one.presence.beat(connections)).toHaveLength(1_200);
     const gone: string[] = [];
     for (let waited = 0; waited < 40_000; waited += 1_000) {
+      if (waited % BEAT_MS === 0) await other.presence.beat([]);
       await clock.advance(1_000);
       gone.push(...(await other.presence.reap()).map(({ user }) => user));
     }
@@ -168,6 +169,93 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await one.fence();
     expect(await one.presence.beat([])).toEqual(['meanwhile']);
     expect(await other.presence.online(['before', 'meanwhile'])).toEqual(new Set(['before', 'meanwhile']));
+    await close();
+  });
+
+  test('B10 when Redis was out of reach of all for longer than a lease, nobody has gone', async () => {
+    await using fragile = await startRedis();
+    const { all, clock, close } = await nodes(2, fragile.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const reaped: string[] = [];
+    const reap = async () => void reaped.push(...(await other.presence.reap()).map(({ user }) => user));
+    const beat = () => Promise.all(all.map((node) => node.presence.beat([])));
+    await one.presence.beat([{ user: 'u', socket: 's1' }]);
+    await other.presence.beat([{ user: 'v', socket: 's2' }]);
+    for (let waited = 0; waited < 2 * LEASE_MS; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await beat();
+    }
+    fragile.process?.pause();
+    for (const node of all) await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await clock.advance(LEASE_MS + 2 * PRESENCE_GRACE_MS);
+    fragile.process?.resume();
+    await Promise.all(all.map(isReady));
+    // Who is there first looks for dead nodes before the other one has said that it lives.
+    await reap();
+    await other.presence.beat([]);
+    await reap();
+    await one.presence.beat([]);
+    await clock.advance(2 * PRESENCE_GRACE_MS);
+    await beat();
+    await reap();
+    expect(reaped).toEqual([]);
+    expect(await other.presence.online(['u', 'v'])).toEqual(new Set(['u', 'v']));
+    await close();
+  });
+
+  test('B10 who has come while the answer of Redis got lost is named by the next beat', async () => {
+    await using fragile = await startRedis();
+    const { all, close } = await nodes(2, fragile.url);
+    const [one, other] = all as [Cluster, Cluster];
+    fragile.process?.pause();
+    await expect(one.presence.beat([{ user: 'u', socket: 's1' }])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    fragile.process?.resume();
+    await isReady(one);
+    await eventually(async () => (await other.presence.online(['u'])).has('u'), 'Redis has it');
+    expect(await one.presence.beat([])).toEqual(['u']);
+    expect(await one.presence.beat([])).toEqual([]);
+    await close();
+  });
+
+  test('B10 who left while Redis was away and forgot him is gone when it is back, however long that took', async () => {
+    await using fragile = await startRedis();
+    const { all, clock, close } = await nodes(1, fragile.url);
+    const [node] = all as [Cluster];
+    await node.presence.beat([{ user: 'u', socket: 's1' }]);
+    await fragile.process?.kill();
+    await expect(node.presence.drop('u', 's1')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    }
+    await fragile.process?.start();
+    await isReady(node);
+    await node.presence.beat([]);
+    await clock.advance(PRESENCE_GRACE_MS + 1_000);
+    expect((await node.presence.reap()).map(({ user }) => user)).toEqual(['u']);
+    await close();
+  });
+
+  test('B4 a fence without an answer is a gap, told by the next one that has one', async () => {
+    await using silent = await startRedis();
+    const { all, close } = await nodes(1, silent.url);
+    const [node] = all as [Cluster];
+    let gaps = 0;
+    node.onGap(() => (gaps += 1));
+    await node.fence();
+    silent.process?.pause();
+    await expect(node.fence()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    silent.process?.resume();
+    expect(gaps).toBe(0);
+    await eventually(
+      () =>
+        node.fence().then(
+          () => true,
+          () => false,
+        ),
+      'it answers again',
+    );
+    expect(gaps).toBe(1);
     await close();
   });
 

@@ -82,7 +82,17 @@ export function createPresenceRules(deps: PresenceDeps) {
     return next;
   }
 
+  /** Somebody may have come back at another node, which has told that meanwhile. */
+  async function forgetReturned(gone: ServerEvent<'user_status'>[]): Promise<void> {
+    const back = await deps.port.online(gone.map(({ userId }) => userId));
+    for (const payload of gone) {
+      if (back.has(payload.userId) && untold.get(payload.userId) === payload) untold.delete(payload.userId);
+    }
+  }
+
   async function tellUntold(): Promise<void> {
+    const gone = [...untold.values()].filter(({ isOnline }) => !isOnline);
+    if (gone.length > 0) await forgetReturned(gone);
     for (const [user, payload] of untold) {
       await tell(payload);
       if (untold.get(user) === payload) untold.delete(user);
