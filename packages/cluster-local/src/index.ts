@@ -13,6 +13,7 @@ export function createLocalCluster({ clock }: { clock: Clock }): Cluster {
     limiter: createMemoryLimiter(clock),
     fence: async () => {},
     onGap: () => {},
+    onLoss: () => {},
     ready: async () => {},
     close: async () => {},
   };

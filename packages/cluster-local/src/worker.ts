@@ -58,6 +58,7 @@ export function createWorkerCluster(): WorkerCluster {
     },
     fence: async () => {},
     onGap: () => {},
+    onLoss: () => {},
     ready: async () => {},
     close: async () => {},
   };

@@ -12,6 +12,11 @@ export interface Channels {
    */
   sendToOthers(channel: string, message: () => string): void;
   onMessage(listener: (channel: string, message: string) => void): void;
+  /**
+   * `listener` is called with channels on which something of this node may have reached nobody, as soon as something
+   * reaches Redis again.
+   */
+  onLost(listener: (channels: string[]) => void): void;
   /** Resolves when Redis knows every channel listened to so far. */
   fence(): Promise<void>;
 }
@@ -31,6 +36,9 @@ for i = 1, #ARGV, 2 do
 end
 return answer`;
 
+/** Channels with a loss that are remembered; whoever listens to others finds out when he asks the store. */
+const MAX_LOST = 5_000;
+
 type Send = (...args: string[]) => Promise<number[]>;
 /** A function asks first. */
 type Outgoing = { channel: string; message: string | (() => string) };
@@ -47,13 +55,29 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   const settled = new Set<string>();
   const changed = new Set<string>();
 
+  const lost = new Set<string>();
+  let onLost: (channels: string[]) => void = () => {};
+
+  function tellLost(): void {
+    if (lost.size === 0) return;
+    const channels = [...lost];
+    lost.clear();
+    onLost(channels);
+  }
+
   async function sendAll(batch: Outgoing[]): Promise<void> {
     const words = batch.flatMap(({ channel, message }) => [channel, typeof message === 'string' ? message : '']);
-    // A hint that is lost: the store has it, and listeners hear of the gap when Redis is back.
-    for (const i of await send(...words).catch(() => [])) {
+    const listening = await send(...words).catch(() => undefined);
+    if (listening === undefined) {
+      // A hint that is lost: the store has it. The listeners' own connections may be fine, so they are told.
+      for (const { channel } of batch) if (lost.size < MAX_LOST) lost.add(channel);
+      return;
+    }
+    for (const i of listening) {
       const { channel, message } = batch[i] as Outgoing;
       if (typeof message === 'function') void publish({ channel, message: message() });
     }
+    tellLost();
   }
   const publish = perTurn(sendAll);
 
@@ -76,6 +100,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   }
   const change = perTurn<never, void>(applyChanges);
 
+  pub.on('ready', tellLost);
   sub.on('close', () => settled.clear());
   sub.on('ready', () => {
     // The driver makes them again by itself, ahead of the ping.
@@ -102,6 +127,9 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
     sendToOthers: (channel, message) => void publish({ channel, message: settled.has(channel) ? message : message() }),
     onMessage(listener) {
       sub.on('smessage', listener);
+    },
+    onLost(listener) {
+      onLost = listener;
     },
     async fence() {
       // They share a connection, on which Redis answers in order, and publishes to whom it has answered.

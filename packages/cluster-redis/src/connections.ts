@@ -39,6 +39,8 @@ export function createConnections(url: string, report: Report): Connections {
   const impatient = {
     ...common,
     enableOfflineQueue: false,
+    // Redis may have done what it had no time to answer, and what was late once would come twice.
+    autoResendUnfulfilledCommands: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SILENCE_MS,
   };

@@ -31,17 +31,34 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   const presence = createPresence(run, clock);
   const channels = createChannels(pub, sub);
   const gapListeners: (() => void)[] = [];
+  const lossListeners: ((rooms: string[]) => void)[] = [];
 
-  const fence = perTurn<never, void>(() => inTime(channels.fence()));
+  /** What was published may have passed this node by. */
+  let missed = false;
+  function tellGap(): void {
+    if (!missed) return;
+    missed = false;
+    for (const listener of gapListeners) listener();
+  }
+
+  const fence = perTurn<never, void>(async () => {
+    // Whoever waited would enter one by one; when the connection is back the gap is told to all.
+    if (sub.status !== 'ready') throw new DuetError('UNAVAILABLE', { cause: new Error(`it is ${sub.status}`) });
+    try {
+      await inTime(channels.fence());
+    } catch (error) {
+      missed = true;
+      throw error;
+    }
+    tellGap();
+  });
 
   let wasReady = false;
   sub.on('ready', () => {
     if (wasReady) {
-      // By then the subscriptions have been made again; what was published meanwhile is lost.
-      const tell = () => {
-        for (const listener of gapListeners) listener();
-      };
-      void fence().then(tell, tell);
+      missed = true;
+      // However long it takes: only then have the subscriptions been made again. What was published meanwhile is lost.
+      void channels.fence().then(tellGap, () => {});
     }
     wasReady = true;
   });
@@ -51,11 +68,17 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   });
 
   return {
-    socketAdapter: createSocketAdapter(channels, prefix),
+    socketAdapter: createSocketAdapter(channels, {
+      prefix,
+      onLost: (rooms) => {
+        for (const listener of lossListeners) listener(rooms);
+      },
+    }),
     presence,
     limiter: createLimiter(run, clock),
     fence,
     onGap: (listener) => void gapListeners.push(listener),
+    onLoss: (listener) => void lossListeners.push(listener),
     ready: connections.ready,
     async close() {
       stopProbing();

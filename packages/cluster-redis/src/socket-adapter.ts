@@ -65,7 +65,10 @@ function hasAudience(adapter: Adapter, { rooms, except }: BroadcastOptions): boo
  * published only when another node has one of them. What spans nodes beside emitting and disconnecting (counting
  * sockets, acknowledged broadcasts) does not exist here: it would cost all nodes.
  */
-export function createSocketAdapter(channels: Channels, prefix: string): (namespace: Namespace) => Adapter {
+export function createSocketAdapter(
+  channels: Channels,
+  { prefix, onLost }: { prefix: string; onLost: (rooms: string[]) => void },
+): (namespace: Namespace) => Adapter {
   const self = randomBytes(NODE_ID_BYTES).toString('hex');
 
   // Socket.IO says `new` to it, which an arrow function does not take.
@@ -79,6 +82,7 @@ export function createSocketAdapter(channels: Channels, prefix: string): (namesp
     });
     adapter.on('delete-room', (room) => channels.forget(everybody + room));
 
+    channels.onLost((lost) => onLost(lost.flatMap((channel) => [...roomsOf(channel)])));
     const local = createLocal(adapter, namespace.server.encoder);
     channels.onMessage((channel, message) => {
       if (!channel.startsWith(everybody) || message.startsWith(self)) return;

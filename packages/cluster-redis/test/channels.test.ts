@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { type BackingService, eventually, hasRedis, startRedis } from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -29,7 +30,7 @@ describe.skipIf(!hasRedis())('channels', () => {
         'the node is ready',
       );
     await ready();
-    return { ...channels, received, ready, sub, [Symbol.dispose]: connections.close };
+    return { ...channels, received, ready, pub, sub, [Symbol.dispose]: connections.close };
   }
 
   test('B7 a message reaches the nodes that listen, once each, and costs the others nothing', async () => {
@@ -52,6 +53,45 @@ describe.skipIf(!hasRedis())('channels', () => {
     expect(three.received).toEqual(['end']);
     const all = Array.from({ length: 1_000 }, (_, i) => String(i));
     for (const { received } of listeners) expect(received).toEqual(all);
+  });
+
+  test('B11 what could not be sent is told to those who listen there when it can', async () => {
+    using one = await node();
+    using two = await node();
+    const channel = randomUUID();
+    two.listen(channel);
+    await two.fence();
+    const lost: string[] = [];
+    one.onLost((channels) => {
+      lost.push(...channels);
+      for (const each of channels) one.send(each, 'something is missing');
+    });
+    one.pub.disconnect(true);
+    for (let i = 0; i < 5; i++) one.send(channel, String(i));
+    await eventually(() => two.received.length > 0, 'they are told');
+    expect(two.received).toEqual(['something is missing']);
+    expect(lost).toEqual([channel]);
+  });
+
+  test('B11 what Redis had no time to answer does not come twice', async () => {
+    await using slow = await startRedis();
+    using one = await node(slow.url);
+    using two = await node(slow.url);
+    const channel = randomUUID();
+    two.listen(channel);
+    await two.fence();
+    slow.process?.pause();
+    one.send(channel, 'once');
+    await new Promise((resolve) => setImmediate(resolve));
+    await eventually(() => one.pub.stream.writableLength === 0, 'it is on its way');
+    const closed = once(one.pub, 'close');
+    one.pub.disconnect(true);
+    await closed;
+    slow.process?.resume();
+    await one.ready();
+    one.send(channel, 'last');
+    await eventually(() => two.received.at(-1) === 'last', 'all has come');
+    expect(two.received.filter((message) => message === 'once')).toHaveLength(1);
   });
 
   test("B8 what is for a sender's other devices is sent when another node has one, and not even written when none has", async () => {

@@ -347,6 +347,8 @@ export interface Cluster {
   fence(): Promise<void>;
   /** `listener` is called when live events may have been missed by this node's sockets. */
   onGap(listener: () => void): void;
+  /** `listener` is called with rooms whose sockets at other nodes may have missed what this node sent, when that is over. */
+  onLoss(listener: (rooms: string[]) => void): void;
   ready(): Promise<void>;
   /** Clears this node's own presence, then lets go of connections. */
   close(): Promise<void>;

@@ -1,8 +1,12 @@
 import type { Fanout } from '@duet/core';
 import type { Server } from 'socket.io';
 
+const USER = 'user:';
 /** The room of a user's sockets. */
-export const roomOf = (user: string): string => `user:${user}`;
+export const roomOf = (user: string): string => USER + user;
+/** Whose room it is; undefined: it is not that of a user. */
+export const userOf = (room: string): string | undefined =>
+  room.startsWith(USER) ? room.slice(USER.length) : undefined;
 /** The room of those who hear of others that they come and go. */
 export const WATCHERS = 'watchers';
 
