@@ -230,7 +230,7 @@ async function stop({ config, log, http, store, cluster, io, core, ...rest }: Ru
   core.sessions.close();
   hostTokens?.close();
   const patience = setTimeout(connections.end, LAST_REQUESTS_MS);
-  await io.close();
+  await Promise.all([io.close(), connections.answered()]);
   clearTimeout(patience);
   connections.end();
   await cluster.close();

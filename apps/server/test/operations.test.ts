@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, createConnection } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -359,6 +360,24 @@ describe('a node', () => {
     expect(await server.stop()).toBe(0);
     expect(server.output()).toContain('"stopped"');
     client.destroy();
+  });
+
+  test.each([1, 2])('O8 SIGTERM lets %s workers answer the request that they have begun', async (WORKERS) => {
+    using folder = temporaryFolder();
+    const environment = { DATA_DIR: folder.path, DRAIN_SECONDS: '0', LOG_LEVEL: 'info', WORKERS: String(WORKERS) };
+    const server = await startServer(MAIN, environment);
+    const body = JSON.stringify({ username: 'begun', email: 'begun@example.org', password: 'password123' });
+    const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' };
+    const begun = request(`${server.url}/api/auth/register`, { method: 'POST', headers });
+    const answer = once(begun, 'response') as Promise<[IncomingMessage]>;
+    begun.flushHeaders();
+    await once(begun, 'continue');
+    const stopped = server.stop();
+    await eventually(() => server.output().split('"stopping"').length > WORKERS, 'all have heard it');
+    begun.end(body);
+    const [{ statusCode }] = await answer;
+    expect(statusCode).toBe(201);
+    expect(await stopped).toBe(0);
   });
 
   test('O8 a connection that became something else than HTTP ends with the rest, also one that waits to be let in', async () => {

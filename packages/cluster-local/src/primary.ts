@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
 import { type Clock, createMemoryLimiter } from '@duet/core';
 import { setupPrimary } from '@socket.io/cluster-adapter';
 import { setupMaster } from '@socket.io/sticky';
@@ -71,7 +71,8 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     port: (server.address() as AddressInfo).port,
     async close() {
       stopping = true;
-      server.close();
+      // Not the HTTP server's own way: to it all connections are idle, whose bytes go to the workers.
+      NetServer.prototype.close.call(server);
       const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
       const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
       for (const worker of workers) worker.process.kill('SIGTERM');

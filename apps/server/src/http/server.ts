@@ -12,6 +12,8 @@ const SOCKETS = '/socket.io/';
 
 export interface Connections {
   http: Server;
+  /** Resolves when no request is under way; of connections that others have taken the server itself counts none. */
+  answered(): Promise<void>;
   /** Ends all that are left, whatever they wait for. */
   end(): void;
 }
@@ -32,8 +34,20 @@ export function createHttpServer({ readWithinMs = READ_WITHIN_MS } = {}): Connec
     socket.once('close', () => upgraded.delete(socket));
   });
   http.setTimeout(readWithinMs);
+  let underWay = 0;
+  let none = Promise.withResolvers<void>();
+  http.on('request', (_, res) => {
+    underWay += 1;
+    res.once('close', () => {
+      underWay -= 1;
+      if (underWay > 0) return;
+      none.resolve();
+      none = Promise.withResolvers();
+    });
+  });
   return {
     http,
+    answered: () => (underWay === 0 ? Promise.resolve() : none.promise),
     end() {
       http.closeAllConnections();
       for (const socket of upgraded) socket.destroy();
