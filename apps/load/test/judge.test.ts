@@ -183,6 +183,11 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
   ],
   [
     'I11',
+    'a client that finds no connection any more',
+    () => tell({ meanwhile: (history) => history.info(ANNE, 'unsettled', { connected: false, waiting: 1 }) }),
+  ],
+  [
+    'I11',
     'a socket that is left behind',
     () => tell({ meanwhile: (history) => history.info('', 'leftover', { node: 'node0', sockets: 1 }) }),
   ],
@@ -217,6 +222,15 @@ describe('the judge', () => {
       },
     });
     expect(judge(lines)).toMatchObject({ violations: {}, figures: { acknowledged: 5, unknown: 1, repeated: 1 } });
+  });
+
+  test('T1 a tag that was taken and never sent breaks no promise', () => {
+    const lines = tell({
+      ...everywhere([...messages, row(5, 0, 9)]),
+      unread: [1, 4],
+      meanwhile: (history) => send(history, ANNE, { to: 1, answer: row(5, 0, 9) }),
+    });
+    expect(judge(lines)).toMatchObject({ violations: {}, figures: { acknowledged: 5 } });
   });
 
   test.for(bad)('T2 %s is broken by %s', ([promise, , lines]) => {

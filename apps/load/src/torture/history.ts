@@ -53,6 +53,8 @@ export interface Happenings {
   resync: null;
   /** What a client shows of a conversation at the end: ids and numbers, by seq from 1. */
   model: { peer: number; rows: [id: string, tag: number][] };
+  /** Whoever has no connection, or has messages without an answer, long after the load has stopped. */
+  unsettled: { connected: boolean; waiting: number };
   /** `load`, `healed`, `drained`, `final`, `end`. */
   phase: string;
   fault: { name: string; what: string };

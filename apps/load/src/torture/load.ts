@@ -5,6 +5,8 @@ import type { People, Person } from './wire.ts';
 
 const PASSWORD = 'password123';
 const AT_ONCE = 4;
+/** Whoever has no connection by then gets none. */
+const CONNECTED_WITHIN_MS = 120_000;
 
 export interface LoadOptions {
   run: string;
@@ -121,6 +123,17 @@ interface Life {
   running: () => boolean;
 }
 
+/** @throws Error when one of them gets no connection: a run that waited for it would never end */
+async function allConnected(devices: Device[]): Promise<void> {
+  let connected = false;
+  const all = Promise.all(devices.map((device) => device.connected())).then(() => (connected = true));
+  await atMost(CONNECTED_WITHIN_MS, all);
+  if (connected) return;
+  const without = devices.filter(({ socket }) => !socket.connected).map(({ name }) => name);
+  for (const device of devices) device.close();
+  throw new Error(`no connection for ${without}`);
+}
+
 /** Registers people and lets them chat until `stop`. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
   const { run, history, random, urlOf, burst, thinkMs } = options;
@@ -166,7 +179,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     }
   }
   for (const { socket } of devices) socket.connect();
-  await Promise.all(devices.map((device) => device.connected()));
+  await allConnected(devices);
   const lives = devices.map((device) =>
     live(device, [...peersOf(device.person)], {
       random: random.fork(`life ${device.name}`),
@@ -192,7 +205,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
       const device = deviceOf(person, `${person.index}.${name}`, { url, reconnection, transports: ['websocket'] });
       others.push(device);
       device.socket.connect();
-      await device.connected();
+      await allConnected([device]);
       return device;
     },
     async stop(ms) {

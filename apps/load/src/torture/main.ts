@@ -1,5 +1,5 @@
 // `npm run torture`: breaks a cluster under load, records what its clients see, and judges it.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { askedToEnd, exitCodeOf, lackOfMongo, lackOfNginx, lackOfRedis } from '@duet/testkit/cluster';
@@ -7,8 +7,8 @@ import { faults } from './faults/index.ts';
 import type { Fault } from './faults/stage.ts';
 import { lackOfNetwork } from './network.ts';
 import { failed, print } from './report.ts';
-import { type Report, type RunOptions, torture } from './run.ts';
-import { type Shape, startSubject } from './start.ts';
+import { brokenReport, type Report, type RunOptions, torture } from './run.ts';
+import { type Shape, type Subject, startSubject } from './start.ts';
 
 const HELP = `npm run torture -- --fault NAME[,NAME] [--seed 1] [--secs 60] [--acks N] [--people 60] [--peers 4] [--burst 4]
                        [--store mongo|sqlite] [--out data/torture]
@@ -139,37 +139,53 @@ async function main(): Promise<number> {
   // What was started is ended in any case, however often that is asked for.
   const interrupted = askedToEnd().then(exitCodeOf);
   await using stack = new AsyncDisposableStack();
-  let subject: Awaited<ReturnType<typeof startSubject>> | undefined;
-  let shape: Shape | undefined;
-  for (const run of runs) {
-    const wanted = shapeOf(run);
-    if (wanted !== shape) {
-      await subject?.[Symbol.asyncDispose]();
-      // What nodes print is the first thing that one wants to see after a failure.
-      const output: string[] = [];
-      const started = await Promise.race([
-        interrupted,
-        startSubject({
-          shape: wanted,
-          network: lackOfNetwork() === undefined,
-          store,
-          tamper: values.tamper,
-          onOutput: (text) => output.push(text),
-        }),
-      ]);
-      if (typeof started === 'number') return started;
-      subject = started;
-      stack.defer(async () => {
-        await started[Symbol.asyncDispose]();
-        writeFileSync(join(values.out, `nodes-${wanted}.log`), output.join(''));
-      });
-      shape = wanted;
+  // What nodes print is the first thing that one wants to see after a failure.
+  const outputs = new Map<Shape, string[]>();
+  stack.defer(() => {
+    for (const [shape, output] of outputs) writeFileSync(join(values.out, `nodes-${shape}.log`), output.join(''));
+  });
+  let current: { shape: Shape; subject: Subject } | undefined;
+
+  async function endSubject(): Promise<void> {
+    const before = current;
+    current = undefined;
+    await before?.subject[Symbol.asyncDispose]();
+  }
+
+  /** The one that is there, or a new one. @throws Error when it does not start */
+  async function subjectOf(shape: Shape): Promise<Subject> {
+    if (current?.shape === shape) return current.subject;
+    await endSubject();
+    const output = outputs.getOrInsertComputed(shape, () => []);
+    const subject = await startSubject({
+      shape,
+      network: lackOfNetwork() === undefined,
+      store,
+      tamper: values.tamper,
+      onOutput: (text) => output.push(text),
+    });
+    stack.defer(() => subject[Symbol.asyncDispose]());
+    current = { shape, subject };
+    return subject;
+  }
+
+  async function reportOf(run: (typeof runs)[number]): Promise<Report> {
+    try {
+      return await torture(await subjectOf(shapeOf(run)), run.options);
+    } catch (error) {
+      return brokenReport(run.options, error);
     }
+  }
+
+  mkdirSync(values.out, { recursive: true });
+  for (const run of runs) {
     console.log(`${run.options.name} ...`);
-    const report = await Promise.race([torture(subject as NonNullable<typeof subject>, run.options), interrupted]);
+    const report = await Promise.race([reportOf(run), interrupted]);
     if (typeof report === 'number') return report;
     print(report);
     reports.push(report);
+    // What a run leaves that did not go as it should may be broken: the next one shall not fail for it.
+    if (report.failures.length > 0) await endSubject().catch((error) => console.error(error));
   }
   return reports.some(failed) ? 1 : 0;
 }

@@ -14,6 +14,8 @@ const WARM_UP_MS = 1_500;
 const HEAL_WITHIN_MS = 30_000;
 const GOOD_P99_MS = 1_500;
 const DRAIN_WITHIN_MS = 90_000;
+/** And what was lost last must be connected again by then. */
+const SETTLED_WITHIN_MS = 30_000;
 const PRESENCE_WITHIN_MS = 36_000;
 const LAST_LOOK_MS = 3_000;
 /** Until then nodes must have noticed that all clients are gone, half-open ones included. */
@@ -88,6 +90,15 @@ async function recover(tally: Tally, history: History, short: boolean): Promise<
   await pause(short ? 2_500 : 4_000);
 }
 
+/** Waits until everybody is connected and has all answers; whoever does not get there is for the judge. */
+async function settle(load: Load, history: History): Promise<void> {
+  const unsettled = () => load.talkers().filter((device) => !device.socket.connected || device.waiting() > 0);
+  for (const end = performance.now() + SETTLED_WITHIN_MS; unsettled().length > 0 && performance.now() < end; )
+    await pause(250);
+  for (const device of unsettled())
+    history.info(device.name, 'unsettled', { connected: device.socket.connected, waiting: device.waiting() });
+}
+
 /** Waits until the nodes have noticed that everybody has gone. */
 async function leave(load: Load, { nodes, history }: FinalDeps): Promise<void> {
   load[Symbol.dispose]();
@@ -146,6 +157,7 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
     await Promise.all([recover(tally, history, short), awaitPresence(final, PRESENCE_WITHIN_MS)]);
     history.info('', 'phase', 'quiet');
     await load.stop(DRAIN_WITHIN_MS);
+    await settle(load, history);
     await awaitPresence(final, Math.max(LAST_LOOK_MS, PRESENCE_WITHIN_MS - (performance.now() - healedAt)));
     await readEverything(final).catch((error) => failures.push(String(error)));
     history.info('', 'phase', 'end');
@@ -155,8 +167,23 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
   return { traces, failures };
 }
 
-/** One run: load, faults, healing, the last readings, the judge. */
+/** The report of a run that did not come to its end. */
+export function brokenReport({ name, seed }: RunOptions, error: unknown, seconds = 0): Report {
+  const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { name, seed, seconds, traces: [], failures: [why], verdict: judge([]), file: '-' };
+}
+
+/** One run: load, faults, healing, the last readings, the judge. Never throws: an error is a failure in the report. */
 export async function torture(subject: Subject, options: RunOptions): Promise<Report> {
+  const begin = performance.now();
+  try {
+    return await runAndJudge(subject, options);
+  } catch (error) {
+    return brokenReport(options, error, (performance.now() - begin) / 1_000);
+  }
+}
+
+async function runAndJudge(subject: Subject, options: RunOptions): Promise<Report> {
   mkdirSync(options.folder, { recursive: true });
   const file = join(options.folder, `${options.name}-${options.seed}.jsonl`);
   const begin = performance.now();

@@ -41,7 +41,8 @@ interface Sent {
 
 /** I11: after the faults messages go through in time again, none is stuck, and nothing of the clients is left behind. */
 export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): Check & { figures(): Figures } {
-  const sent: Sent[] = [];
+  /** By tag. Not every tag is there: whoever waits for a connection has taken one and sent nothing. */
+  const sent = new Map<number, Sent>();
   const dropped = new Set<number>();
   const late = new Map<number, number>();
   const counts = { unknown: 0, refused: 0, repeated: 0, disconnects: 0, readings: 0 };
@@ -51,7 +52,7 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
 
   function recovery(from: number): number | undefined {
     const latencies = new Map<number, number[]>();
-    for (const { at, acknowledgedAt } of sent) {
+    for (const { at, acknowledgedAt } of sent.values()) {
       if (at < from || at >= loadEndedAt) continue;
       const window = latencies.getOrInsertComputed(Math.floor((at - from) / WINDOW_MS), () => []);
       window.push((acknowledgedAt ?? Number.POSITIVE_INFINITY) - at);
@@ -69,20 +70,23 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
       if (line.f === 'phase' && line.val === 'quiet') loadEndedAt = line.t;
       if (line.f === 'leftover' && line.val.sockets !== 0)
         accuse(`${line.val.node} still counts ${line.val.sockets} sockets when all clients have gone`);
+      if (line.f === 'unsettled')
+        accuse(
+          `${line.proc} is ${line.val.connected ? '' : 'not '}connected and waits for ${line.val.waiting} answers when the load has stopped`,
+        );
       for (const { row } of shownBy(event, roster)) {
-        const message = sent[row[2]];
+        const message = sent.get(row[2]);
         if (message?.to === person && !late.has(row[2])) late.set(row[2], line.t);
       }
       if (line.f !== 'send') return;
       if (line.type === 'invoke') {
-        const before = sent[line.args.tag];
-        if (before?.acknowledgedAt !== undefined) counts.repeated++;
-        sent[line.args.tag] ??= { at: line.t, to: line.args.to };
+        const message = sent.getOrInsertComputed(line.args.tag, () => ({ at: line.t, to: line.args.to }));
+        if (message.acknowledgedAt !== undefined) counts.repeated++;
         dropped.delete(line.args.tag);
         return;
       }
       const { tag } = args as Operations['send']['args'];
-      const message = sent[tag] as Sent;
+      const message = sent.get(tag) as Sent;
       if (line.type === 'ok') message.acknowledgedAt ??= line.t;
       if (line.type === 'info') counts.unknown++;
       if (line.type === 'fail') {
@@ -91,7 +95,7 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
       }
     },
     end() {
-      const stuck = sent.flatMap(({ acknowledgedAt }, tag) =>
+      const stuck = [...sent].flatMap(([tag, { acknowledgedAt }]) =>
         acknowledgedAt === undefined && !dropped.has(tag) ? [tag] : [],
       );
       if (stuck.length > 0) accuse(`${stuck.length} messages never got an answer, the first is ${stuck[0]}`);
@@ -101,10 +105,10 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
         accuse(`sends did not come below ${P99_BELOW_MS} ms (p99) within ${WITHIN_MS / 1000} s after the faults`);
     },
     figures() {
-      const took = sent.flatMap(({ at, acknowledgedAt }) =>
+      const took = [...sent.values()].flatMap(({ at, acknowledgedAt }) =>
         acknowledgedAt === undefined ? [] : [acknowledgedAt - at],
       );
-      const lag = sent.flatMap(({ acknowledgedAt }, tag) => {
+      const lag = [...sent].flatMap(([tag, { acknowledgedAt }]) => {
         const seen = late.get(tag);
         return acknowledgedAt === undefined || seen === undefined ? [] : [Math.max(0, seen - acknowledgedAt)];
       });
