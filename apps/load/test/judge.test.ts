@@ -90,6 +90,16 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
   ['I2', 'a message that nobody wrote', () => tell(everywhere([...messages, row(5, 0)]))],
   ['I2', 'a text that was changed', () => tell({ pages: [messages, messages.map((each) => each.with(4, 9) as Row)] })],
   [
+    'I2',
+    'a message that is there although it was refused',
+    () =>
+      tell({
+        ...everywhere([...messages, row(5, 0)]),
+        unread: [1, 4],
+        meanwhile: (history) => history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).fail('RATE_LIMITED'),
+      }),
+  ],
+  [
     'I3',
     'two messages that changed places',
     () => tell(everywhere([row(1, 0, 1), row(2, 0, 0), row(3, 1), row(4, 0)])),
@@ -224,6 +234,21 @@ describe('the judge', () => {
     expect(judge(lines)).toMatchObject({ violations: {}, figures: { acknowledged: 5, unknown: 1, repeated: 1 } });
   });
 
+  test('T1 what was refused for a while may be there when another try had no outcome, or was acknowledged', () => {
+    const lines = tell({
+      ...everywhere([...messages, row(5, 0), row(6, 0)]),
+      unread: [1, 5],
+      meanwhile(history) {
+        history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).info('no answer');
+        history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).fail('RATE_LIMITED');
+        send(history, ANNE, { to: 1, answer: row(5, 0) });
+        send(history, ANNE, { to: 1, answer: row(6, 0) });
+        history.invoke(ANNE, 'send', { to: 1, tag: 5, crc: CRC }).fail('RATE_LIMITED');
+      },
+    });
+    expect(judge(lines)).toMatchObject({ violations: {}, figures: { refused: 2 } });
+  });
+
   test('T1 a tag that was taken and never sent breaks no promise', () => {
     const lines = tell({
       ...everywhere([...messages, row(5, 0, 9)]),
@@ -235,6 +260,18 @@ describe('the judge', () => {
 
   test.for(bad)('T2 %s is broken by %s', ([promise, , lines]) => {
     expect(broken(lines())).toContain(promise);
+  });
+
+  // By the words, because whatever has no answer also spoils the p99.
+  test.for([
+    ['VALIDATION_ERROR', 'message 4 of 0.0 was refused for good (VALIDATION_ERROR)'],
+    ['UNAUTHORIZED', 'message 4 of 0.0 was refused for good (UNAUTHORIZED)'],
+    ['RATE_LIMITED', '1 messages never got an answer, the first is 4'],
+  ] as const)('T2 I11 is broken by a message that is refused with %s and not sent again', ([code, words]) => {
+    const lines = tell({
+      meanwhile: (history) => history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).fail(code),
+    });
+    expect(judge(lines).violations.I11?.examples).toContainEqual(expect.stringContaining(words));
   });
 
   test('T2 every promise has a history that breaks it', () => {

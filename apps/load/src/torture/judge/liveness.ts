@@ -1,3 +1,4 @@
+import { errorTable } from '@duet/contract';
 import type { Operations } from '../history.ts';
 import { type Accuse, type Check, type Roster, shownBy } from './roster.ts';
 
@@ -37,6 +38,12 @@ interface Sent {
   at: number;
   to: number;
   acknowledgedAt?: number;
+}
+
+/** Whether a client does not send again what was refused with this code. */
+function isForGood(code: string): boolean {
+  const retry = errorTable[code as keyof typeof errorTable]?.retry;
+  return retry === 'never' || retry === 'reauth';
 }
 
 /** I11: after the faults messages go through in time again, none is stuck, and nothing of the clients is left behind. */
@@ -91,7 +98,9 @@ export function alive({ roster, accuse }: { roster: Roster; accuse: Accuse }): C
       if (line.type === 'info') counts.unknown++;
       if (line.type === 'fail') {
         counts.refused++;
+        if (!isForGood(line.val)) return;
         dropped.add(tag);
+        accuse(`message ${tag} of ${line.proc} was refused for good (${line.val}), and all that is sent here is valid`);
       }
     },
     end() {

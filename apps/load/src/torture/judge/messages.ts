@@ -44,6 +44,8 @@ export function nothingLost({ roster, finals, accuse }: MessageCheckDeps): Check
 /** I2: nothing twice, nothing that nobody wrote, nothing changed. */
 export function onceAndAsSent({ roster, finals, accuse }: MessageCheckDeps): Check {
   const sent: { from: number; conversation: number | undefined; crc: number }[] = [];
+  /** By tag, tries of which nobody has said that they did not happen. */
+  const mayBeThere = new Map<number, number>();
   function twice(rows: (readonly [id: string, tag: number])[], where: string): void {
     const ids = new Map<number, string>();
     for (const [id, tag] of rows) {
@@ -56,7 +58,12 @@ export function onceAndAsSent({ roster, finals, accuse }: MessageCheckDeps): Che
       const { line, person } = event;
       if (line.f === 'send' && line.type === 'invoke') {
         const { tag, to, crc } = line.args;
+        mayBeThere.set(tag, (mayBeThere.get(tag) ?? 0) + 1);
         sent[tag] ??= { from: person, conversation: roster.conversation(person, to), crc };
+      }
+      if (line.f === 'send' && line.type === 'fail') {
+        const { tag } = event.args as Operations['send']['args'];
+        mayBeThere.set(tag, (mayBeThere.get(tag) ?? 0) - 1);
       }
       for (const { conversation, row } of shownBy(event, roster)) {
         const [id, , tag, from, crc] = row;
@@ -72,6 +79,10 @@ export function onceAndAsSent({ roster, finals, accuse }: MessageCheckDeps): Che
       for (const [conversation, person] of sides(roster)) {
         const rows = finals.paged(conversation, person).map(([id, , tag]) => [id, tag] as const);
         twice(rows, `for person ${person}`);
+      }
+      for (const [tag, tries] of mayBeThere) {
+        const place = finals.placeOf(tag);
+        if (tries === 0 && place !== undefined) accuse(`message ${tag} was refused each time and stands at ${place}`);
       }
     },
   };
