@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { Device } from './device.ts';
 import type { History } from './history.ts';
 import type { Load } from './load.ts';
@@ -6,7 +5,9 @@ import { pause } from './random.ts';
 import { call, type Person } from './wire.ts';
 
 const AT_ONCE = 8;
+/** So often, and for so long, what fails is tried again. */
 const TRIES = 20;
+const PATIENCE_MS = 60_000;
 
 export interface FinalDeps {
   run: string;
@@ -43,15 +44,25 @@ export async function awaitPresence(deps: FinalDeps, ms: number): Promise<void> 
   for (const end = performance.now() + ms; !(await askPresence(deps)) && performance.now() < end; ) await pause(500);
 }
 
+/** Tries again until it works. @throws Error when it never does: a run that went on would wait for ever */
+async function untilIt<T>(works: () => Promise<T | false | undefined>): Promise<T> {
+  const begin = performance.now();
+  for (let tries = 1; ; tries++) {
+    const done = await works();
+    if (done !== undefined && done !== false) return done;
+    if (tries >= TRIES && performance.now() - begin >= PATIENCE_MS)
+      throw new Error('the last readings get no answer: what the judge misses may be there');
+    await pause(250);
+  }
+}
+
 /** Some at once, each again until it works. @throws Error when one never does */
 async function inGroups<T>(items: T[], work: (item: T) => Promise<boolean>): Promise<void> {
   const queue = [...items];
   async function worker(): Promise<void> {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      for (let tries = 1; !(await work(item)); tries++) {
-        if (tries === TRIES) throw new Error('the last readings get no answer: what the judge misses may be there');
-        await pause(250);
-      }
+      const mine = item;
+      await untilIt(() => work(mine));
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -60,12 +71,9 @@ async function inGroups<T>(items: T[], work: (item: T) => Promise<boolean>): Pro
 /** Every conversation to its end. */
 async function readAll(device: Device, peer: Person): Promise<boolean> {
   for (let after = 0; ; ) {
-    const count = await device.page(peer, { after, final: true });
-    if (count === undefined) {
-      // From where it stood: a page that did not come is not in the history as one that did.
-      await pause(250);
-      continue;
-    }
+    const from = after;
+    // From where it stood: a page that did not come is not in the history as one that did.
+    const count = await untilIt(() => device.page(peer, { after: from, final: true }));
     if (count < 100) return true;
     after += count;
   }
