@@ -17,7 +17,7 @@ export interface Network extends AsyncDisposable {
 }
 
 export interface Rule extends AsyncDisposable {
-  /** How many packets it has met: what proves that it did something. */
+  /** How many packets it, and no other rule, has met: what proves that it did something. */
   packets(): Promise<number>;
 }
 
@@ -48,6 +48,7 @@ export async function createNetwork(names: string[], slow: string): Promise<Netw
   const namespaceOf = (name: string) => `${prefix}-${name}`;
   const hub = namespaceOf('hub');
   const link = (suffix: string) => `${prefix.replace('-', '')}${suffix}`;
+  let rules = 0;
   const addressOf = (name: string) => `${net}.${10 + names.indexOf(name)}`;
   const ip = (...words: string[]) => run('ip', words);
   const inside = (name: string, ...words: string[]) => run('ip', ['netns', 'exec', namespaceOf(name), ...words]);
@@ -105,17 +106,18 @@ export async function createNetwork(names: string[], slow: string): Promise<Netw
       wrap: (command) => ['ip', 'netns', 'exec', namespaceOf(name), ...command],
     }),
     async rule(at, [chain, ...rest]) {
-      await inside(at, 'iptables', '-I', chain as string, ...rest);
+      // Its name tells its own line from those of other rules; -w waits for whoever makes one at the same moment.
+      const name = `duet-${rules++}`;
+      const named = ['-m', 'comment', '--comment', name, ...rest];
+      await inside(at, 'iptables', '-w', '-I', chain as string, ...named);
       return {
         async packets() {
-          const { stdout } = await inside(at, 'iptables', '-nvxL', chain as string);
-          return stdout
-            .split('\n')
-            .slice(2)
-            .reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[0] || 0), 0);
+          const { stdout } = await inside(at, 'iptables', '-w', '-nvxL', chain as string);
+          const line = stdout.split('\n').find((each) => each.includes(`/* ${name} */`));
+          return Number(line?.trim().split(/\s+/)[0] ?? Number.NaN);
         },
         async [Symbol.asyncDispose]() {
-          await inside(at, 'iptables', '-D', chain as string, ...rest);
+          await inside(at, 'iptables', '-w', '-D', chain as string, ...named);
         },
       };
     },
