@@ -179,6 +179,23 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
     },
   ],
   [
+    'I9',
+    'a node that does not say who is online',
+    () => tell({ meanwhile: (history) => history.invoke('', 'presence', { node: 'node1' }).info('no answer') }),
+  ],
+  [
+    'I9',
+    'a node that does not say any more who is online',
+    () =>
+      tell({
+        meanwhile(history) {
+          history.invoke('', 'presence', { node: 'node1' }).ok([0, 1]);
+          history.info('', 'phase', 'quiet');
+          history.invoke('', 'presence', { node: 'node1' }).info('no answer');
+        },
+      }),
+  ],
+  [
     'I10',
     'a message of other people',
     () => tell({ meanwhile: (history) => history.info(BEN, 'live', { peer: -1, row: row(9, -1) }) }),

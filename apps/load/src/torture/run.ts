@@ -17,7 +17,8 @@ const DRAIN_WITHIN_MS = 90_000;
 /** And what was lost last must be connected again by then. */
 const SETTLED_WITHIN_MS = 30_000;
 const PRESENCE_WITHIN_MS = 36_000;
-const LAST_LOOK_MS = 3_000;
+/** A node has more than one try to answer. */
+const LAST_LOOK_MS = 20_000;
 /** Until then nodes must have noticed that all clients are gone, half-open ones included. */
 const LEFT_WITHIN_MS = 45_000;
 /** A run that has not come to its end by then is broken. */

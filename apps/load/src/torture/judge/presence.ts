@@ -14,6 +14,9 @@ export function presenceConverges({ accuse }: { accuse: Accuse }): Check & { rig
   const connected = new Map<string, boolean>();
   const changed = new Map<number, number>();
   const lastOf = new Map<string, string | undefined>();
+  /** Nodes that were asked, and those that have answered since the end began. */
+  const asked = new Set<string>();
+  const answered = new Set<string>();
   let healedAt: number | undefined;
   let lastWrongAt: number | undefined;
 
@@ -43,9 +46,14 @@ export function presenceConverges({ accuse }: { accuse: Accuse }): Check & { rig
         healedAt = line.t;
         lastWrongAt = undefined;
         lastOf.clear();
+        asked.clear();
       }
-      if (line.f !== 'presence' || line.type !== 'ok' || healedAt === undefined || askedAt < healedAt) return;
+      if (line.f === 'phase' && line.val !== 'end') answered.clear();
+      if (line.f !== 'presence' || healedAt === undefined || askedAt < healedAt) return;
       const { node } = args as Operations['presence']['args'];
+      if (line.type === 'invoke') asked.add(node);
+      if (line.type !== 'ok') return;
+      answered.add(node);
       const wrong = wrongOf(new Set(line.val), askedAt - SETTLED_MS);
       lastOf.set(node, wrong);
       if (!wrong) return;
@@ -54,7 +62,8 @@ export function presenceConverges({ accuse }: { accuse: Accuse }): Check & { rig
         accuse(`${wrong} on ${node}, ${Math.round(askedAt - healedAt)} ms after the fault`);
     },
     end() {
-      if (healedAt !== undefined && lastOf.size === 0) accuse('nobody asked who is online after the fault');
+      if (healedAt !== undefined && asked.size === 0) accuse('nobody asked who is online after the fault');
+      for (const node of asked) if (!answered.has(node)) accuse(`${node} does not say who is online at the end`);
       for (const [node, wrong] of lastOf) if (wrong) accuse(`${wrong} on ${node} at the end`);
     },
     rightAfterMs: () => (healedAt === undefined ? undefined : Math.max(0, (lastWrongAt ?? healedAt) - healedAt)),
