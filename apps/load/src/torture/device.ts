@@ -39,6 +39,8 @@ export interface DeviceOptions {
 export interface Device extends Omit<ReturnType<typeof createAsks>, 'sync'> {
   person: Person;
   name: string;
+  /** Where it connects. */
+  url: string;
   socket: Socket;
   threads: Map<number, Thread>;
   /** Writes something, of some length at least; resolves when it is acknowledged. */
@@ -194,6 +196,7 @@ export function createDevice(options: DeviceOptions): Device {
     ...asks,
     person,
     name,
+    url: options.url,
     socket,
     threads,
     async send(to, length) {

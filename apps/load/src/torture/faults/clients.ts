@@ -28,20 +28,50 @@ const slow: Fault = {
   },
 };
 
-const halfOpen: Fault = {
+/** Longer than it takes both sides to notice: a ping each 20 s, and 15 s for its answer. */
+const HALF_OPEN_MS = 40_000;
+const NOTICED = ['ping timeout', 'transport close'];
+
+/** Counts how many of these clients find out that their connection is dead. */
+function watchDeath(devices: Device[]): { count(): number } & Disposable {
+  const dead = new Set<string>();
+  const watched = devices.map(({ name, socket }) => {
+    const onDisconnect = (reason: string) => void (NOTICED.includes(reason) && dead.add(name));
+    socket.on('disconnect', onDisconnect);
+    return () => socket.off('disconnect', onDisconnect);
+  });
+  return {
+    count: () => dead.size,
+    [Symbol.dispose]() {
+      for (const forget of watched) forget();
+    },
+  };
+}
+
+export const halfOpen: Fault = {
   name: 'half-open',
   expect:
     'Some clients vanish without a word: nothing reaches them and nothing comes from them. Their sockets end after the ping timeout on both sides, and they come back as if from a tunnel.',
   shape: 'cluster',
   network: true,
-  async turn({ network, short, note }) {
+  async turn({ network, load, short, note }) {
     if (!network) throw new Error('no network namespaces');
+    const cut = load.devices.filter(({ url }) => new URL(url).hostname === network.slowAddress);
+    await until(
+      'clients are connected by the narrow line',
+      () => cut.length > 0 && cut.every(({ socket }) => socket.connected),
+    );
     note('the narrow line is cut');
     await using incoming = await network.rule('nginx', ['INPUT', '-i', 'narrow', '-j', 'DROP']);
     await using _ = await network.rule('nginx', ['OUTPUT', '-o', 'narrow', '-j', 'DROP']);
-    await pause(short ? 4_000 : 50_000);
+    // Not before the line is cut: what the clients themselves close by then is no proof.
+    using deaths = watchDeath(cut);
+    await pause(short ? HALF_OPEN_MS : HALF_OPEN_MS + 10_000);
     const packets = await incoming.packets();
-    return proof(packets > 0, `${packets} packets went nowhere`);
+    return proof(
+      packets > 0 && deaths.count() > 0,
+      `${packets} packets went nowhere, ${deaths.count()} of ${cut.length} clients noticed that their connection is dead`,
+    );
   },
 };
 
