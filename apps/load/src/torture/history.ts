@@ -125,17 +125,21 @@ const CHUNK = 256 * 1024;
 export function createHistoryFile(path: string): { write(line: Line): void } & Disposable {
   const file = openSync(path, 'w');
   let waiting = '';
+  let closed = false;
   const flush = () => {
     writeSync(file, waiting);
     waiting = '';
   };
   return {
     write(line) {
+      // What clients notice after the end of a run is not of it.
+      if (closed) return;
       waiting += `${JSON.stringify(line)}\n`;
       if (waiting.length > CHUNK) flush();
     },
     [Symbol.dispose]() {
       flush();
+      closed = true;
       closeSync(file);
     },
   };

@@ -123,7 +123,7 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
   const random = createRandom(options.seed);
   const run = `t${Math.floor(performance.now()).toString(36)}${options.seed}`;
   const { short, people, peers, burst } = options;
-  const load = await startLoad({
+  using load = await startLoad({
     run,
     history,
     random,
@@ -168,10 +168,13 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
   return { traces, failures };
 }
 
+const fileOf = ({ folder, name, seed }: RunOptions): string => join(folder, `${name}-${seed}.jsonl`);
+
 /** The report of a run that did not come to its end. */
-export function brokenReport({ name, seed }: RunOptions, error: unknown, seconds = 0): Report {
+export function brokenReport(options: RunOptions, error: unknown, seconds = 0): Report {
+  const { name, seed } = options;
   const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { name, seed, seconds, traces: [], failures: [why], verdict: judge([]), file: '-' };
+  return { name, seed, seconds, traces: [], failures: [why], verdict: judge([]), file: fileOf(options) };
 }
 
 /** One run: load, faults, healing, the last readings, the judge. Never throws: an error is a failure in the report. */
@@ -186,7 +189,7 @@ export async function torture(subject: Subject, options: RunOptions): Promise<Re
 
 async function runAndJudge(subject: Subject, options: RunOptions): Promise<Report> {
   mkdirSync(options.folder, { recursive: true });
-  const file = join(options.folder, `${options.name}-${options.seed}.jsonl`);
+  const file = fileOf(options);
   const begin = performance.now();
   const { traces, failures } = await (async () => {
     using lines = createHistoryFile(file);

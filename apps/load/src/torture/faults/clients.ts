@@ -2,12 +2,14 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { DeployedNode } from '@duet/testkit/cluster';
 import type { Device } from '../device.ts';
-import { pause } from '../random.ts';
+import { atMost, pause } from '../random.ts';
 import { type Fault, metric, proof, type Stage, service, until } from './stage.ts';
 
 const MIB = 1024 ** 2;
 /** What the packets that may wait for a socket take, and room for the rest of the work. */
 const MOST_MIB = 300;
+/** Who has no answer by then is for the judge. */
+const WRITING_ENDS_MS = 120_000;
 const CROWD = fileURLToPath(new URL('./crowd.ts', import.meta.url));
 
 const slow: Fault = {
@@ -116,7 +118,7 @@ const slowConsumer: Fault = {
       closed = true;
       goOn();
     });
-    await writing;
+    await atMost(WRITING_ENDS_MS, writing);
     const grown = ((await metric(node.url, 'process_resident_memory_bytes')) - memory) / MIB;
     return proof(
       grown < MOST_MIB,
