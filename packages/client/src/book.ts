@@ -41,6 +41,8 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   let announces = false;
   let isListed = false;
   let peopleMoved = false;
+  /** Found while what is known is being changed, told when it is shown: whoever hears of a message finds it. */
+  let news: [peerId: string, message: ChatMessage][] = [];
 
   const logOf = (peerId: string): Log => logs.get(peerId) ?? emptyLog;
   const personOf = (id: string): Person => people.get(id) ?? { id, username: '', isOnline: false, lastSeen: undefined };
@@ -71,7 +73,7 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     logs.set(peerId, due ? { ...next, deliveredSeq: due.seq } : next);
     if (due) onDelivered(peerId, due.messageId);
     if (announces)
-      for (const message of next.messages) if (!message.mine && message.seq > before) onMessage(peerId, message);
+      for (const message of next.messages) if (!message.mine && message.seq > before) news.push([peerId, message]);
   }
 
   function show(changed: Iterable<string>, patch: Partial<ChatState> = {}): void {
@@ -81,6 +83,9 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     const conversations = isListed ? listOf(logs, personOf, state.conversations) : undefined;
     store.update({ threads, conversations, ...(peopleMoved ? { people: Object.fromEntries(people) } : {}), ...patch });
     peopleMoved = false;
+    const told = news;
+    news = [];
+    for (const [peerId, message] of told) onMessage(peerId, message);
   }
 
   function change(peerId: string, how: (log: Log) => Log): void {

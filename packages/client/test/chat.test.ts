@@ -216,10 +216,43 @@ describe('two people with the SDK', () => {
     const long = 'x'.repeat(4_001);
     for (const text of [long, 'one', 'two']) hers.send(ben.id, text);
     await shows(his, anna.id, ['one', 'two']);
+    // It is told behind the one that throws, whose error has come when this is done.
+    const told = new Promise((resolve) => hers.on('message', resolve));
     his.send(anna.id, 'three');
+    await told;
     await until(hers, (state) => String(textsWith(state, ben.id)) === `one,two,three,${long}`, 'all is shown');
     end();
     expect(heard).toEqual([long, 'three']);
     expect(new Set(thrown.errors.map(String))).toEqual(new Set(['Error: of the app']));
+  });
+
+  test('U24 whoever hears of a message finds it in the state, live or missed before', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    const heard: unknown[] = [];
+    hers.on('message', ({ peerId, message, from }) => {
+      const { conversations, people } = hers.getState();
+      const [{ peer, lastMessage, unreadCount } = {}] = conversations ?? [];
+      const isThere =
+        messagesWith(hers.getState(), peerId).includes(message) && peer === from && people[peerId] === from;
+      heard.push([message.content, isThere, lastMessage?.content, unreadCount]);
+    });
+    for (const text of ['one', 'two']) {
+      his.send(anna.id, text);
+      await until(hers, (state) => textsWith(state, ben.id).at(-1) === text, text);
+    }
+    hers.background();
+    for (const text of ['three', 'four']) his.send(anna.id, text);
+    await shows(his, anna.id, ['one', 'two', 'three', 'four']);
+    hers.foreground();
+    await until(hers, (state) => state.synced && unreadOf(state) === 4, 'all are known');
+    expect(heard).toEqual([
+      ['one', true, 'one', 1],
+      ['two', true, 'two', 2],
+      ['three', true, 'four', 4],
+      ['four', true, 'four', 4],
+    ]);
   });
 });
