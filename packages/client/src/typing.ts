@@ -27,6 +27,12 @@ export function createTyping({ runtime, tell, show }: TypingDeps) {
     tell(peerId, false);
   }
 
+  function hide(peerId: string): void {
+    shown.get(peerId)?.();
+    shown.delete(peerId);
+    show(peerId, false);
+  }
+
   return {
     /** The user has pressed a key. */
     note(peerId: string): void {
@@ -43,19 +49,19 @@ export function createTyping({ runtime, tell, show }: TypingDeps) {
     /** The peer types, or has stopped. */
     heard(peerId: string, isTyping: boolean): void {
       shown.get(peerId)?.();
-      shown.delete(peerId);
       if (isTyping)
         shown.set(
           peerId,
-          runtime.after(SHOWN_MS, () => show(peerId, false)),
+          runtime.after(SHOWN_MS, () => hide(peerId)),
         );
+      else shown.delete(peerId);
       show(peerId, isTyping);
     },
+    /** Also hides what is shown: nothing would take it back later. */
     stop(): void {
       for (const { cancel } of told.values()) cancel();
-      for (const cancel of shown.values()) cancel();
       told.clear();
-      shown.clear();
+      for (const peerId of [...shown.keys()]) hide(peerId);
     },
   };
 }

@@ -78,6 +78,21 @@ describe('two people with the SDK', () => {
     expect(hers.getState().people[ben.id]?.lastSeen).toEqual(expect.any(String));
   });
 
+  test('U25 a chat that stops while a peer types, and starts again, does not show him typing for ever', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    his.typing(anna.id);
+    await until(hers, (state) => state.typing[ben.id], 'typing');
+    hers.stop();
+    expect(hers.getState().typing).toEqual({});
+    his.stopTyping(anna.id);
+    hers.start();
+    await synced(hers);
+    expect(hers.getState().typing).toEqual({});
+  });
+
   test('U6 reading on one device clears the badge of the other; what one sends stands on both', async () => {
     const [anna, ben] = await two();
     using phone = start(server.url, anna);

@@ -53,6 +53,15 @@ describe('time in the SDK', () => {
     expect(shown).toHaveLength(3);
   });
 
+  test('U25 when it stops, no mark stays: not even one whose time has not come', () => {
+    const { time, shown, typing } = setup();
+    typing.heard(PEER, true);
+    typing.stop();
+    expect(shown).toEqual([true, false]);
+    time.advance(60_000);
+    expect(shown).toHaveLength(2);
+  });
+
   test('U9 tries are spread over ever more time, up to 30 s, however often they fail', () => {
     const chances = Array.from({ length: 100 }, (_, i) => i / 100);
     const spread = (tries: number) => chances.map((chance) => backoff(tries, 2_000, () => chance));
