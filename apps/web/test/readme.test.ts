@@ -8,8 +8,10 @@ import {
   eventually,
   next,
   register,
+  rest,
   type ServerProcess,
   startServer,
+  type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
 import type { Browser, Page } from 'playwright-core';
@@ -136,22 +138,36 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await context.close();
   });
 
-  test('U19 the phone app: signs in, stays so, shows who has written, and answers', async () => {
+  /** Somebody who signs out on all other devices. */
+  async function endOthers(user: TestUser): Promise<void> {
+    const { body } = await rest(server.url, '/auth/sessions', { token: user.token });
+    for (const { _id, current } of body.data.sessions)
+      if (!current) await rest(server.url, `/auth/sessions/${_id}`, { method: 'DELETE', token: user.token });
+  }
+
+  test('U19 the phone app: signs in, stays so, shows who has written, answers, and asks again when its session has ended', async () => {
     const { reader, writer } = await twoPeople();
     const address = await serve(await bundle({ ...PHONE, 'app.jsx': PHONE_APP }, 'start.jsx'));
     const { page, context, errors } = await openPageIn(browser);
+    const signIn = async ({ email, password }: Pick<TestUser, 'email' | 'password'>) => {
+      await page.getByPlaceholder('Email').fill(email);
+      await page.getByPlaceholder('Password').fill(password);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+    };
     await page.goto(address);
-    await page.getByPlaceholder('Email').fill(reader.email);
-    await page.getByPlaceholder('Password').fill('wrong');
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await signIn({ ...reader, password: 'wrong' });
     await page.getByText('Invalid email or password').waitFor();
-    await page.getByPlaceholder('Password').fill(reader.password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await signIn(reader);
     await page.getByText(`${writer.name}: Are you there? 1`).waitFor();
     await page.reload();
     await page.getByText(`${writer.name}: Are you there? 1`).click();
     await page.getByText('Are you there?').waitFor();
     await answers(page, { reader, writer }, 'Here I am sent');
+    await endOthers(reader);
+    await page.getByPlaceholder('Email').waitFor();
+    expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('session')))).toEqual([]);
+    await signIn(reader);
+    await page.getByText(`${writer.name}:`).waitFor();
     expect(errors).toEqual([]);
     await context.close();
   });
