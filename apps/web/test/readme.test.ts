@@ -40,6 +40,32 @@ const PHONE: Record<string, string> = {
     AppRegistry.runApplication('App', { rootTag: document.getElementById('root') });`,
 };
 
+declare global {
+  interface Window {
+    notified: string[];
+    show(visibility: 'visible' | 'hidden'): void;
+  }
+}
+
+/** A page that says it is seen when it is told so, in a browser that asks for notifications and then refuses to make any. */
+function likeAndroid(): void {
+  window.notified = [];
+  window.show = (visibility) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, value: visibility });
+    Object.defineProperty(document, 'hidden', { configurable: true, value: visibility === 'hidden' });
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
+  class Refusing {
+    static permission = 'default';
+    static requestPermission = async () => 'granted';
+    constructor(title: string, { body }: { body: string }) {
+      window.notified.push(`${title}: ${body}`);
+      throw new TypeError('Illegal constructor');
+    }
+  }
+  Object.defineProperty(window, 'Notification', { value: Refusing });
+}
+
 /** One script of these modules, which stand where the web client does: what is installed for that one is there for them. */
 async function bundle(modules: Record<string, string>, entry: string): Promise<string> {
   const output = await build({
@@ -138,6 +164,83 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await context.close();
   });
 
+  test('U26 the web app asks on a click whether it may notify, and what comes while nobody sees the page is read when it is seen', async () => {
+    const { reader, writer } = await twoPeople();
+    const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
+    const { page, context, errors } = await openPageIn(browser);
+    await page.addInitScript(likeAndroid);
+    const entries = [reader.email, reader.password];
+    page.on('dialog', (dialog) => dialog.accept(entries.shift() as string));
+    await page.goto(address);
+    await page.getByRole('button', { name: 'Notify me' }).click();
+    await page.getByRole('button', { name: 'Notify me' }).waitFor({ state: 'detached' });
+    await page.getByText(`${writer.name} • Are you there? (1)`).click();
+    await page.getByText(`${writer.name} • Are you there?`, { exact: true }).waitFor();
+
+    await page.evaluate(() => window.show('hidden'));
+    const receipts = collect(writer.socket, 'message_read_receipt');
+    const delivered = next(writer.socket, 'message_delivered_receipt', ({ seq }) => seq === 2);
+    await writer.socket.emitWithAck('send_message', { receiverId: reader.id, content: 'Hello?' });
+    await page.getByText(`${writer.name} • Hello? (1)`).waitFor();
+    expect(await page.evaluate(() => window.notified)).toEqual([`${writer.name}: Hello?`]);
+    // Had it been read, that would have been told first.
+    await delivered;
+    expect(receipts.filter(({ seq }) => seq === 2)).toEqual([]);
+    await page.evaluate(() => window.show('visible'));
+    await eventually(() => receipts.some(({ seq }) => seq === 2), 'read when it is seen');
+    await page.getByText(`${writer.name} • Hello?`, { exact: true }).waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+
+  /** Pages of history that are asked for, and do not come as long as they are refused. */
+  async function refuseOlder(page: Page) {
+    const pages = /\/messages\/.*before=/;
+    let count = 0;
+    await page.route(pages, (route) => {
+      count += 1;
+      return route.abort();
+    });
+    return { asked: () => count > 0, allow: () => page.unroute(pages) };
+  }
+
+  test('U27 in both apps a page of history that cannot be had now is asked for again', async () => {
+    const { reader, writer } = await twoPeople();
+    for (let n = 2; n <= 45; n++)
+      await writer.socket.emitWithAck('send_message', { receiverId: reader.id, content: `text ${n}` });
+    {
+      const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
+      const { page, context, errors } = await openPageIn(browser);
+      const entries = [reader.email, reader.password];
+      page.on('dialog', (dialog) => dialog.accept(entries.shift() as string));
+      await page.goto(address);
+      await page.getByText(`${writer.name} • text 45`).click();
+      const older = await refuseOlder(page);
+      await page.getByRole('button', { name: 'Older' }).click();
+      await eventually(older.asked, 'asked');
+      await older.allow();
+      await page.getByRole('button', { name: 'Older' }).click();
+      await page.getByText('Are you there?').waitFor();
+      expect(errors).toEqual([]);
+      await context.close();
+    }
+    {
+      const address = await serve(await bundle({ ...PHONE, 'app.jsx': PHONE_APP }, 'start.jsx'));
+      const { page, context, errors } = await openPageIn(browser);
+      await page.goto(address);
+      await signInOnPhone(page, reader);
+      const older = await refuseOlder(page);
+      await page.getByText(`${writer.name}: text 45`).click();
+      await eventually(older.asked, 'asked');
+      await older.allow();
+      // A list that grows has another end.
+      await writer.socket.emitWithAck('send_message', { receiverId: reader.id, content: 'Are you still there?' });
+      await page.getByText('Are you there?').waitFor();
+      expect(errors).toEqual([]);
+      await context.close();
+    }
+  });
+
   /** Somebody who signs out on all other devices. */
   async function endOthers(user: TestUser): Promise<void> {
     const { body } = await rest(server.url, '/auth/sessions', { token: user.token });
@@ -145,19 +248,20 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
       if (!current) await rest(server.url, `/auth/sessions/${_id}`, { method: 'DELETE', token: user.token });
   }
 
+  async function signInOnPhone(page: Page, { email, password }: Pick<TestUser, 'email' | 'password'>): Promise<void> {
+    await page.getByPlaceholder('Email').fill(email);
+    await page.getByPlaceholder('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+  }
+
   test('U19 the phone app: signs in, stays so, shows who has written, answers, and asks again when its session has ended', async () => {
     const { reader, writer } = await twoPeople();
     const address = await serve(await bundle({ ...PHONE, 'app.jsx': PHONE_APP }, 'start.jsx'));
     const { page, context, errors } = await openPageIn(browser);
-    const signIn = async ({ email, password }: Pick<TestUser, 'email' | 'password'>) => {
-      await page.getByPlaceholder('Email').fill(email);
-      await page.getByPlaceholder('Password').fill(password);
-      await page.getByRole('button', { name: 'Sign in' }).click();
-    };
     await page.goto(address);
-    await signIn({ ...reader, password: 'wrong' });
+    await signInOnPhone(page, { ...reader, password: 'wrong' });
     await page.getByText('Invalid email or password').waitFor();
-    await signIn(reader);
+    await signInOnPhone(page, reader);
     await page.getByText(`${writer.name}: Are you there? 1`).waitFor();
     await page.reload();
     await page.getByText(`${writer.name}: Are you there? 1`).click();
@@ -166,7 +270,7 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await endOthers(reader);
     await page.getByPlaceholder('Email').waitFor();
     expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('session')))).toEqual([]);
-    await signIn(reader);
+    await signInOnPhone(page, reader);
     await page.getByText(`${writer.name}:`).waitFor();
     expect(errors).toEqual([]);
     await context.close();
