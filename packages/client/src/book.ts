@@ -89,8 +89,11 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   }
 
   function change(peerId: string, how: (log: Log) => Log): void {
-    set(peerId, how(logOf(peerId)));
-    show([peerId]);
+    const known = logOf(peerId);
+    const next = how(known);
+    if (next !== known) set(peerId, next);
+    else if (!peopleMoved) return; // Nobody is told of what changes nothing.
+    show(next === known ? [] : [peerId]);
   }
 
   const peerOf = ({ sender, receiver }: Message, me: string): string => (sender._id === me ? receiver._id : sender._id);

@@ -176,6 +176,8 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   connection.on('receive_message', ({ message }) => arrived(message));
+  // Of an own message several of these may come, and its acknowledgement: the first one counts.
+  connection.on('message_sent', ({ message, tempId }) => arrived({ ...message, tempId }));
   connection.on('resync', sync.request);
   // Who hides that he is online sees it of nobody; when he shows it again, the list says what is seen.
   connection.on('privacy_changed', ({ privacy }) => {

@@ -146,10 +146,16 @@ function unlessRewritten(log: Log, stored: readonly Stored[]): Log {
   return stored.some(isOther) ? cleared(log) : log;
 }
 
-/** A single message, from a live event or an answer: in whatever order they come, each stands once, at its place. */
+/**
+ * A single message, from a live event or an answer: in whatever order they come, each stands once, at its place.
+ * @returns the same log when the message is known
+ */
 export function arrive(before: Log, peerId: string, message: Message): Log {
   const stored = fromServer(message, peerId);
   const log = unlessRewritten(before, [stored]);
+  const isOnItsWay = log.outgoing.some(({ key, seq }) => key === stored.key && seq === undefined);
+  const isKnown = stored.seq <= lastSeqOf(log) || log.ahead.some(({ seq }) => seq === stored.seq);
+  if (isKnown && !isOnItsWay) return log;
   // The answer to a repeat: it may have its place far above what is shown.
   const known = stored.seq <= lastSeqOf(log) ? dropOutgoing(log, stored.key) : log;
   return closeUp(known, [...log.ahead, stored]);

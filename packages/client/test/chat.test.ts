@@ -109,6 +109,23 @@ describe('two people with the SDK', () => {
     expect(messagesWith(desk.getState(), ben.id).map(({ mine }) => mine)).toEqual([false, false, true]);
   });
 
+  test('U28 of an own message both `message_sent` and the acknowledgement come: nobody hears twice of it', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    await synced(hers);
+    const seen: string[] = [];
+    hers.subscribe(() => {
+      const { content, state } = messagesWith(hers.getState(), ben.id).at(-1) ?? {};
+      seen.push(`${content} ${state}`);
+    });
+    for (const text of ['one', 'two', 'three']) {
+      hers.send(ben.id, text);
+      await until(hers, () => seen.at(-1) === `${text} sent`, `${text} is sent`);
+    }
+    // What else there was to hear of the first two was heard before the third one.
+    expect(seen).toEqual(['one sending', 'one sent', 'two sending', 'two sent', 'three sending', 'three sent']);
+  });
+
   test('U5 a long list of unread conversations is known at once, agrees with the server, and pages back to the start', async () => {
     const anna = await register(server.url, 'anna');
     const peers = await Promise.all(Array.from({ length: 3 }, (_, i) => register(server.url, `peer${i}`)));

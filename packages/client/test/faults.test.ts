@@ -202,6 +202,25 @@ describe('the SDK when things fail', () => {
     expect(await stored(server.url, ben, anna.id)).toEqual(texts);
   });
 
+  test('U28 `message_sent` says as much as the acknowledgement that gets lost', async () => {
+    const [anna, ben] = await two();
+    await using proxy = await startTcpProxy(server.url);
+    using hers = start(proxy.url, anna);
+    await synced(hers);
+    const connections = proxy.connections();
+    let lost = 0;
+    proxy.lose((text) => {
+      const isAnswer = text.includes('"ok":true') && !text.includes('message_sent');
+      if (isAnswer) lost += 1;
+      return isAnswer;
+    });
+    hers.send(ben.id, 'one');
+    await until(hers, (state) => messagesWith(state, ben.id)[0]?.state === 'sent', 'sent');
+    // Neither a repeat nor a new connection was needed.
+    expect([lost > 1, proxy.connections()]).toEqual([false, connections]);
+    expect(await stored(server.url, ben, anna.id)).toEqual(['one']);
+  });
+
   test('U4 live events that got lost are found: by the hole they leave, when the app is looked at, and at intervals', async () => {
     const [anna, ben] = await two();
     await using proxy = await startTcpProxy(server.url);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createBook } from '../src/book.ts';
 import {
   addOutgoing,
   addPage,
@@ -11,6 +12,7 @@ import {
   raise,
   readElsewhere,
 } from '../src/log.ts';
+import { createStore, initialState } from '../src/state.ts';
 import type { Message, Watermarks } from '../src/wire.ts';
 
 const ME = 'a'.repeat(24);
@@ -95,6 +97,16 @@ describe('a log', () => {
     expect(arriveAll(far, message(5, true, { tempId: 'old' })).outgoing).toEqual([]);
   });
 
+  test('U28 a message that is known changes nothing: neither at its place, nor ahead of it, nor above what is shown', () => {
+    const own = message(3, true, { tempId: 'temp' });
+    const placed = arriveAll(addOutgoing(addPage(emptyLog, PEER, from(2, 2)), sending('temp')), own);
+    expect([seqs(placed), placed.outgoing]).toEqual([[2, 3], []]);
+    const ahead = arriveAll(addOutgoing(emptyLog, sending('temp')), own);
+    expect([seqs(ahead), ahead.outgoing.length]).toEqual([[], 1]);
+    for (const log of [placed, ahead]) expect(arrive(log, PEER, own)).toBe(log);
+    expect(arrive(placed, PEER, message(1))).toBe(placed);
+  });
+
   test('U1 own messages are sent, delivered, read, and never go back', () => {
     const states = (log: Log) => log.messages.map(({ state }) => state);
     const log = raise(addPage(emptyLog, PEER, from(1, 3, true)), { peerReadSeq: 1, peerDeliveredSeq: 2 });
@@ -137,5 +149,35 @@ describe('a log', () => {
     const rewritten = arriveAll(log, other);
     expect([seqs(rewritten), rewritten.ahead.length, rewritten.outgoing.length]).toEqual([[], 1, 1]);
     expect(seqs(addPage(log, PEER, [message(7), other, message(9)]))).toEqual([7, 8, 9]);
+  });
+});
+
+describe('a book', () => {
+  test('U28 a message of which two events come, as of an own one on another device, is told once', () => {
+    const store = createStore(initialState);
+    const news: string[] = [];
+    const delivered: string[] = [];
+    const book = createBook({
+      store,
+      onMessage: (_, { content }) => news.push(content),
+      onDelivered: (_, id) => delivered.push(id),
+    });
+    book.complete();
+    const states: unknown[] = [];
+    store.subscribe(() => states.push(store.getState()));
+    const [theirs, own, ahead] = [message(1), message(2, true, { tempId: 'temp' }), message(4, true)];
+    for (const each of [theirs, own, ahead]) {
+      const before = states.length;
+      for (let count = 0; count < 2; count += 1) expect(book.arrived(each, ME)).toBe(PEER);
+      expect(states).toHaveLength(before + 1);
+    }
+    expect(news).toEqual(['text 1']);
+    expect(delivered).toEqual([theirs._id]);
+    expect(store.getState().threads[PEER]?.messages.map(({ key }) => key)).toEqual([theirs._id, 'temp']);
+    // A name that has changed is told nevertheless, and the thread stays as it is.
+    const thread = store.getState().threads[PEER];
+    book.arrived({ ...theirs, sender: { ...theirs.sender, username: 'renamed' } }, ME);
+    expect(store.getState().people[PEER]?.username).toBe('renamed');
+    expect(store.getState().threads[PEER]).toBe(thread);
   });
 });
