@@ -2,6 +2,7 @@ import { type Chat, createApi, createChat, indexedDbStorage, type SignedIn } fro
 import { ChatProvider } from '@duet/client/react';
 import { useState } from 'react';
 import { BlocksProvider } from './blocks.tsx';
+import { forgetDrafts } from './drafts.ts';
 import { Messenger } from './messenger.tsx';
 import { deviceId, isSignedIn, session } from './session.ts';
 import { SignIn } from './sign-in.tsx';
@@ -26,6 +27,7 @@ export function App() {
   const leave = () => setChat(undefined);
   const signOut = () => {
     void session.end();
+    forgetDrafts();
     leave();
   };
   return (

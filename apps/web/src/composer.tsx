@@ -2,29 +2,39 @@ import { useChat } from '@duet/client/react';
 import { ActionIcon, Textarea } from '@mantine/core';
 import { IconSend2 } from '@tabler/icons-react';
 import { type KeyboardEvent, useEffect, useState } from 'react';
+import { draftOf, keepDraft } from './drafts.ts';
 
 const MAX_CONTENT = 4_000;
 
+/** While an input method composes, keys pick words. Safari ends that before the Enter that picks one, and marks it by its code. */
+const isComposing = ({ nativeEvent }: KeyboardEvent): boolean => nativeEvent.isComposing || nativeEvent.keyCode === 229;
+
 interface ComposerProps {
+  userId: string;
   peerId: string;
   autoFocus: boolean;
 }
 
-export function Composer({ peerId, autoFocus }: ComposerProps) {
+export function Composer({ userId, peerId, autoFocus }: ComposerProps) {
   const chat = useChat();
-  const [text, setText] = useState('');
+  const [text, setText] = useState(() => draftOf(userId, peerId));
   const tooLong = [...text].length - MAX_CONTENT;
   const maySend = text.trim() !== '' && tooLong <= 0;
 
+  const change = (changed: string) => {
+    setText(changed);
+    keepDraft(userId, peerId, changed);
+  };
   const send = () => {
     if (!maySend) return;
     chat.send(peerId, text);
-    setText('');
+    change('');
   };
   useEffect(() => () => chat.stopTyping(peerId), [chat, peerId]);
   const onKeyDown = (event: KeyboardEvent) => {
-    // While an input method composes, Enter picks a word.
-    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+    // Escape leaves the conversation, but not while something is being written.
+    if (event.key === 'Escape' && (text !== '' || isComposing(event))) event.stopPropagation();
+    if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     send();
   };
@@ -50,7 +60,7 @@ export function Composer({ peerId, autoFocus }: ComposerProps) {
         value={text}
         error={tooLong > 0 ? `${tooLong} characters too many` : undefined}
         onChange={(event) => {
-          setText(event.currentTarget.value);
+          change(event.currentTarget.value);
           if (event.currentTarget.value !== '') chat.typing(peerId);
         }}
         onBlur={() => chat.stopTyping(peerId)}

@@ -10,6 +10,7 @@ import { PersonAvatar } from './person.tsx';
 import { dayKey, dayName, lastSeenText } from './times.ts';
 
 interface ConversationProps {
+  userId: string;
   peer: Person;
   onBack: () => void;
 }
@@ -18,7 +19,7 @@ interface ConversationProps {
 const isInMenu = (target: EventTarget): boolean =>
   (target as Element).closest('[role=menu], [aria-haspopup=menu][aria-expanded=true]') !== null;
 
-export function Conversation({ peer, onBack }: ConversationProps) {
+export function Conversation({ userId, peer, onBack }: ConversationProps) {
   const blocks = useBlocks();
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
@@ -53,13 +54,13 @@ export function Conversation({ peer, onBack }: ConversationProps) {
           </Button>
         </div>
       ) : (
-        <Composer peerId={peer.id} autoFocus={takesFocus} />
+        <Composer userId={userId} peerId={peer.id} autoFocus={takesFocus} />
       )}
     </main>
   );
 }
 
-interface PeerBarProps extends ConversationProps {
+interface PeerBarProps extends Omit<ConversationProps, 'userId'> {
   isBlocked: boolean;
   /** Blocks the peer, or unblocks. */
   onTurn: () => void;

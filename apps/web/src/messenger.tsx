@@ -15,6 +15,7 @@ interface MessengerProps {
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onRefused }: MessengerProps) {
   const [peer, setPeer] = useState<Person>();
+  const userId = useChatState(({ me }) => me?._id);
   const { unreadOf } = useBlocks();
   const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);
 
@@ -26,8 +27,8 @@ export function Messenger({ onSignOut, onRefused }: MessengerProps) {
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
       <ConnectionBanner onRefused={onRefused} />
       <Sidebar selected={peer?.id} onSelect={setPeer} onSignOut={onSignOut} />
-      {peer ? (
-        <Conversation key={peer.id} peer={peer} onBack={() => setPeer(undefined)} />
+      {peer && userId ? (
+        <Conversation key={peer.id} userId={userId} peer={peer} onBack={() => setPeer(undefined)} />
       ) : (
         <main className="nobody">
           <img src="/icon.svg" alt="" width={72} height={72} />

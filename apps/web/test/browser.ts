@@ -1,6 +1,15 @@
 import { fileURLToPath } from 'node:url';
-import { available, findProgram, lackOf, type TestUser } from '@duet/testkit';
+import {
+  available,
+  findProgram,
+  lackOf,
+  type ServerProcess,
+  startServer,
+  type TestUser,
+  temporaryFolder,
+} from '@duet/testkit';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 
 export const MAIN = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
 const program = process.env.CHROMIUM ?? findProgram('chromium', 'chromium-browser', 'google-chrome', 'chrome');
@@ -49,6 +58,33 @@ export async function openPageIn(
   });
   context.on('weberror', (error) => errors.push(error.error().message));
   return { page: await context.newPage(), context, errors };
+}
+
+/** A server and a browser for the tests of a file, which fail when a script of a page does or its policy refuses something. */
+export function serverAndBrowser() {
+  const folder = temporaryFolder();
+  const errors: string[][] = [];
+  let server: ServerProcess;
+  let browser: Browser;
+  beforeAll(async () => {
+    server = await startServer(MAIN, { DATA_DIR: folder.path });
+    browser = await launch();
+  });
+  afterEach(() => expect(errors.splice(0).flat()).toEqual([]));
+  afterAll(async () => {
+    await browser?.close();
+    await server?.kill();
+    folder[Symbol.dispose]();
+  });
+  return {
+    url: () => server.url,
+    /** @returns a page of its own browser profile */
+    async openPage(options?: Parameters<Browser['newContext']>[0]) {
+      const opened = await openPageIn(browser, options);
+      errors.push(opened.errors);
+      return opened;
+    },
+  };
 }
 
 export async function signInAt(page: Page, url: string, user: Pick<TestUser, 'email' | 'password'>): Promise<void> {

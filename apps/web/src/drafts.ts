@@ -1,0 +1,21 @@
+const PREFIX = 'duet.draft.';
+const keyOf = (userId: string, peerId: string) => `${PREFIX}${userId}.${peerId}`;
+
+/** What a user has begun to write to somebody, as long as this tab is open. */
+export const draftOf = (userId: string, peerId: string): string => sessionStorage.getItem(keyOf(userId, peerId)) ?? '';
+
+export function keepDraft(userId: string, peerId: string, text: string): void {
+  const key = keyOf(userId, peerId);
+  sessionStorage.removeItem(key);
+  if (text === '') return;
+  try {
+    sessionStorage.setItem(key, text);
+  } catch {
+    // Too long for the browser's storage, and by far for a message: it stays in the text box alone.
+  }
+}
+
+/** Whoever signs out leaves nothing for the next one. */
+export function forgetDrafts(): void {
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+}

@@ -1,0 +1,58 @@
+import { register } from '@duet/testkit';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
+import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
+
+describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
+  const { url, openPage } = serverAndBrowser();
+
+  const people = () => Promise.all([register(url(), 'anna'), register(url(), 'ben'), register(url(), 'carl')]);
+  const textBox = (page: Page) => page.getByRole('textbox', { name: 'Message' });
+
+  test('W15 what was written stays while one looks at another conversation, after a reload, and not for the next user', async () => {
+    const [anna, ben, carl] = await people();
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await textBox(page).fill('for Ben');
+    await openChat(page, carl.user.username);
+    expect(await textBox(page).inputValue()).toBe('');
+    await write(page, 'sent to Carl');
+    await openChat(page, ben.user.username);
+    expect(await textBox(page).inputValue()).toBe('for Ben');
+    await page.reload();
+    await openChat(page, carl.user.username);
+    expect(await textBox(page).inputValue()).toBe('');
+    await openChat(page, ben.user.username);
+    expect(await textBox(page).inputValue()).toBe('for Ben');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Email').waitFor();
+    expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain('for Ben');
+    await context.close();
+  });
+
+  test('W15 Escape keeps what is written, and keys that pick a word neither send nor leave', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    /** As Safari does, when an input method picks or drops a word. */
+    const compose = (key: string) =>
+      textBox(page).evaluate(
+        (element, key) =>
+          element.dispatchEvent(new KeyboardEvent('keydown', { key, keyCode: 229, bubbles: true, cancelable: true })),
+        key,
+      );
+    await compose('Escape');
+    await textBox(page).fill('half a word');
+    await compose('Enter');
+    expect(await textBox(page).inputValue()).toBe('half a word');
+    await page.keyboard.press('Escape');
+    expect(await textBox(page).inputValue()).toBe('half a word');
+    await page.keyboard.press('Enter');
+    await bubble(page, 'half a word').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
+});
