@@ -1,13 +1,13 @@
-import type { ChatMessage, Person } from '@duet/client';
-import { usePerson, useThread, useTyping } from '@duet/client/react';
-import { ActionIcon, Alert, Button, Loader, Menu, Text } from '@mantine/core';
+import type { Person } from '@duet/client';
+import { usePerson, useTyping } from '@duet/client/react';
+import { ActionIcon, Alert, Button, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
-import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Composer } from './composer.tsx';
-import { MessageBubble } from './message-bubble.tsx';
+import { Messages } from './messages.tsx';
 import { PersonAvatar } from './person.tsx';
-import { dayKey, dayName, lastSeenText } from './times.ts';
+import { lastSeenText } from './times.ts';
 
 interface ConversationProps {
   userId: string;
@@ -110,101 +110,4 @@ function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
       </Menu>
     </header>
   );
-}
-
-/** Nearer to the end than this, new messages pull the list along. */
-const NEAR_END = 120;
-const NEAR_START = 200;
-
-function Messages({ peer }: { peer: Person }) {
-  const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
-  const box = useRef<HTMLDivElement>(null);
-  const view = useRef({ atEnd: true, height: 0, first: '' });
-  const loadingOlder = useRef(false);
-  const first = messages[0]?.key ?? '';
-  const last = messages.at(-1)?.key ?? '';
-  // Own messages that are on their way stand last, whatever comes before them.
-  const lastOfPeer = messages.findLast(({ mine }) => !mine)?.key;
-
-  useLayoutEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const { atEnd, height, first: before } = view.current;
-    // Older messages push the rest down: stay on what the reader looks at.
-    if (before !== '' && before !== first && !atEnd) element.scrollTop += element.scrollHeight - height;
-    else if (atEnd || messages.at(-1)?.state === 'sending') element.scrollTop = element.scrollHeight;
-    view.current = { ...view.current, height: element.scrollHeight, first };
-  }, [first, last, messages.length]);
-
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there.
-    const observer = new ResizeObserver(() => {
-      if (view.current.atEnd) element.scrollTop = element.scrollHeight;
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [loading]);
-
-  useEffect(() => {
-    const read = () => document.visibilityState === 'visible' && markRead();
-    read();
-    document.addEventListener('visibilitychange', read);
-    return () => document.removeEventListener('visibilitychange', read);
-  }, [markRead, lastOfPeer]);
-
-  const onScroll = () => {
-    const element = box.current;
-    if (!element) return;
-    view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    view.current.height = element.scrollHeight;
-    if (element.scrollTop > NEAR_START || loadingOlder.current || !hasOlder) return;
-    loadingOlder.current = true;
-    loadOlder()
-      .catch(() => undefined)
-      .finally(() => {
-        loadingOlder.current = false;
-      });
-  };
-
-  if (loading) {
-    return (
-      <div className="messages waiting">
-        <Loader aria-label="Loading messages" />
-      </div>
-    );
-  }
-  return (
-    <div
-      className="messages"
-      ref={box}
-      onScroll={onScroll}
-      role="log"
-      aria-label="Messages"
-      aria-live="polite"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
-      tabIndex={0}
-    >
-      {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
-      {hasOlder && <Loader size="sm" m="sm auto" />}
-      {messages.map((message, i) => (
-        <Fragment key={message.key}>
-          <DayHeading message={message} before={messages[i - 1]} />
-          <MessageBubble
-            message={message}
-            startsGroup={messages[i - 1]?.mine !== message.mine}
-            endsGroup={messages[i + 1]?.mine !== message.mine}
-            onRetry={retry}
-            onDiscard={discard}
-          />
-        </Fragment>
-      ))}
-    </div>
-  );
-}
-
-function DayHeading({ message, before }: { message: ChatMessage; before: ChatMessage | undefined }) {
-  if (before && dayKey(before.createdAt) === dayKey(message.createdAt)) return null;
-  return <h2 className="day">{dayName(message.createdAt)}</h2>;
 }
