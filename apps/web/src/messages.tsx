@@ -1,23 +1,27 @@
 import type { ChatMessage, Person } from '@duet/client';
 import { useThread } from '@duet/client/react';
-import { Loader } from '@mantine/core';
-import { Fragment, useEffect, useLayoutEffect, useRef } from 'react';
+import { Button, Loader } from '@mantine/core';
+import { IconArrowDown } from '@tabler/icons-react';
+import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { MessageBubble } from './message-bubble.tsx';
 import { dayKey, dayName } from './times.ts';
 
-/** Nearer to the end than this, new messages pull the list along. */
-const NEAR_END = 120;
+/** Nearer to the end than this, the last message is in view, and new ones pull the list along. */
+const NEAR_END = 60;
 const NEAR_START = 200;
 
 export function Messages({ peer }: { peer: Person }) {
   const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
   const box = useRef<HTMLDivElement>(null);
   const view = useRef({ atEnd: true, height: 0, first: '' });
+  const [isAtEnd, setAtEnd] = useState(true);
+  /** The last message that was in view. */
+  const [seen, setSeen] = useState(0);
   const loadingOlder = useRef(false);
   const first = messages[0]?.key ?? '';
   const last = messages.at(-1)?.key ?? '';
-  // Own messages that are on their way stand last, whatever comes before them.
-  const lastOfPeer = messages.findLast(({ mine }) => !mine)?.key;
+  const lastSeq = messages.findLast(({ seq }) => seq !== undefined)?.seq ?? 0;
+  const lastOfPeer = messages.findLast(({ mine }) => !mine)?.seq ?? 0;
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -29,29 +33,37 @@ export function Messages({ peer }: { peer: Person }) {
     view.current = { ...view.current, height: element.scrollHeight, first };
   }, [first, last, messages.length]);
 
+  const measure = (element: HTMLDivElement) => {
+    view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
+    view.current.height = element.scrollHeight;
+    setAtEnd(view.current.atEnd);
+  };
+
   useEffect(() => {
     const element = box.current;
     if (!element) return;
     // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there.
     const observer = new ResizeObserver(() => {
       if (view.current.atEnd) element.scrollTop = element.scrollHeight;
+      measure(element);
     });
     observer.observe(element);
     return () => observer.disconnect();
   }, [loading]);
 
   useEffect(() => {
+    if (!isAtEnd) return;
+    setSeen(lastSeq);
     const read = () => document.visibilityState === 'visible' && markRead();
     read();
     document.addEventListener('visibilitychange', read);
     return () => document.removeEventListener('visibilitychange', read);
-  }, [markRead, lastOfPeer]);
+  }, [markRead, isAtEnd, lastSeq]);
 
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
-    view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    view.current.height = element.scrollHeight;
+    measure(element);
     if (element.scrollTop > NEAR_START || loadingOlder.current || !hasOlder) return;
     loadingOlder.current = true;
     loadOlder()
@@ -59,6 +71,14 @@ export function Messages({ peer }: { peer: Person }) {
       .finally(() => {
         loadingOlder.current = false;
       });
+  };
+
+  const goToEnd = () => {
+    const element = box.current;
+    if (!element) return;
+    element.scrollTop = element.scrollHeight;
+    // The button goes away.
+    element.focus({ preventScroll: true });
   };
 
   if (loading) {
@@ -69,30 +89,37 @@ export function Messages({ peer }: { peer: Person }) {
     );
   }
   return (
-    <div
-      className="messages"
-      ref={box}
-      onScroll={onScroll}
-      role="log"
-      aria-label="Messages"
-      aria-live="polite"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
-      tabIndex={0}
-    >
-      {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
-      {hasOlder && <Loader size="sm" m="sm auto" />}
-      {messages.map((message, i) => (
-        <Fragment key={message.key}>
-          <DayHeading message={message} before={messages[i - 1]} />
-          <MessageBubble
-            message={message}
-            startsGroup={messages[i - 1]?.mine !== message.mine}
-            endsGroup={messages[i + 1]?.mine !== message.mine}
-            onRetry={retry}
-            onDiscard={discard}
-          />
-        </Fragment>
-      ))}
+    <div className="thread">
+      <div
+        className="messages"
+        ref={box}
+        onScroll={onScroll}
+        role="log"
+        aria-label="Messages"
+        aria-live="polite"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
+        tabIndex={0}
+      >
+        {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
+        {hasOlder && <Loader size="sm" m="sm auto" />}
+        {messages.map((message, i) => (
+          <Fragment key={message.key}>
+            <DayHeading message={message} before={messages[i - 1]} />
+            <MessageBubble
+              message={message}
+              startsGroup={messages[i - 1]?.mine !== message.mine}
+              endsGroup={messages[i + 1]?.mine !== message.mine}
+              onRetry={retry}
+              onDiscard={discard}
+            />
+          </Fragment>
+        ))}
+      </div>
+      {!isAtEnd && lastOfPeer > seen && (
+        <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToEnd}>
+          New messages
+        </Button>
+      )}
     </div>
   );
 }

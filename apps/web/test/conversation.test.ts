@@ -1,4 +1,4 @@
-import { register } from '@duet/testkit';
+import { connect, next, register } from '@duet/testkit';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
@@ -7,6 +7,20 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
   const { url, openPage } = serverAndBrowser();
 
   const people = () => Promise.all([register(url(), 'anna'), register(url(), 'ben'), register(url(), 'carl')]);
+  /** Somebody writes so many lines to somebody else. */
+  async function writeLines(socket: Awaited<ReturnType<typeof connect>>, receiverId: string, count: number) {
+    for (let i = 1; i <= count; i++) await socket.emitWithAck('send_message', { receiverId, content: `line ${i}` });
+  }
+  /** The page has noticed it when this resolves. */
+  const scroll = (page: Page, to: 'start' | 'end') =>
+    page.getByRole('log').evaluate(
+      (element, to) =>
+        new Promise((resolve) => {
+          element.addEventListener('scroll', resolve, { once: true });
+          element.scrollTop = to === 'start' ? 0 : element.scrollHeight;
+        }),
+      to,
+    );
   const textBox = (page: Page) => page.getByRole('textbox', { name: 'Message' });
 
   test('W15 what was written stays while one looks at another conversation, after a reload, and not for the next user', async () => {
@@ -53,6 +67,33 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'half a word').waitFor();
     await page.keyboard.press('Escape');
     await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
+
+  test('W16 what comes while the reader has scrolled up is read when he gets there, by a button or by scrolling', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 30);
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await page.getByText('Chats', { exact: true }).click();
+    await bubble(page, 'line 30').waitFor();
+    const button = page.getByRole('button', { name: 'New messages' });
+    const unread = page.getByLabel('1 unread');
+    for (const go of [() => button.click(), () => scroll(page, 'end')]) {
+      await unread.waitFor({ state: 'detached' });
+      await scroll(page, 'start');
+      expect(await button.count()).toBe(0);
+      const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: 'news' });
+      await button.waitFor();
+      await unread.waitFor();
+      const read = next(his, 'message_read_receipt', ({ messageId }) => messageId === data.message._id);
+      await go();
+      await read;
+      await unread.waitFor({ state: 'detached' });
+      await button.waitFor({ state: 'detached' });
+    }
     await context.close();
   });
 });
