@@ -4,6 +4,7 @@ import { Button, Loader } from '@mantine/core';
 import { IconArrowDown } from '@tabler/icons-react';
 import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { MessageBubble } from './message-bubble.tsx';
+import { OlderMessages, useOlder } from './older-messages.tsx';
 import { dayKey, dayName } from './times.ts';
 
 /** Nearer to the end than this, the last message is in view, and new ones pull the list along. */
@@ -13,31 +14,38 @@ const NEAR_START = 200;
 export function Messages({ peer }: { peer: Person }) {
   const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
   const box = useRef<HTMLDivElement>(null);
-  const view = useRef({ atEnd: true, height: 0, first: '' });
+  const view = useRef({ atEnd: true, height: 0, first: '', last: '', count: 0 });
   const [isAtEnd, setAtEnd] = useState(true);
+  /** The first message when the start was last in view. */
+  const [startInView, setStartInView] = useState<string>();
   /** The last message that was in view. */
   const [seen, setSeen] = useState(0);
-  const loadingOlder = useRef(false);
   const first = messages[0]?.key ?? '';
   const last = messages.at(-1)?.key ?? '';
   const lastSeq = messages.findLast(({ seq }) => seq !== undefined)?.seq ?? 0;
   const lastOfPeer = messages.findLast(({ mine }) => !mine)?.seq ?? 0;
 
-  useLayoutEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const { atEnd, height, first: before } = view.current;
-    // Older messages push the rest down: stay on what the reader looks at.
-    if (before !== '' && before !== first && !atEnd) element.scrollTop += element.scrollHeight - height;
-    else if (atEnd || messages.at(-1)?.state === 'sending') element.scrollTop = element.scrollHeight;
-    view.current = { ...view.current, height: element.scrollHeight, first };
-  }, [first, last, messages.length]);
+  const older = useOlder({ peerId: peer.id, first, inView: startInView, hasOlder, loadOlder });
 
   const measure = (element: HTMLDivElement) => {
     view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
     view.current.height = element.scrollHeight;
     setAtEnd(view.current.atEnd);
+    setStartInView(element.scrollTop < NEAR_START ? view.current.first : undefined);
   };
+
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const before = view.current;
+    const from = messages.findIndex(({ key }) => key === before.first);
+    // Older messages push the rest down: stay on what the reader looks at, also where both ends are near.
+    if (from > 0) element.scrollTop += element.scrollHeight - before.height;
+    const hasNews = from < 0 || messages.length - from > before.count || last !== before.last;
+    if (hasNews && (before.atEnd || messages.at(-1)?.state === 'sending')) element.scrollTop = element.scrollHeight;
+    view.current = { ...before, first, last, count: messages.length };
+    measure(element);
+  });
 
   useEffect(() => {
     const element = box.current;
@@ -60,25 +68,18 @@ export function Messages({ peer }: { peer: Person }) {
     return () => document.removeEventListener('visibilitychange', read);
   }, [markRead, isAtEnd, lastSeq]);
 
-  const onScroll = () => {
-    const element = box.current;
-    if (!element) return;
-    measure(element);
-    if (element.scrollTop > NEAR_START || loadingOlder.current || !hasOlder) return;
-    loadingOlder.current = true;
-    loadOlder()
-      .catch(() => undefined)
-      .finally(() => {
-        loadingOlder.current = false;
-      });
-  };
-
   const goToEnd = () => {
     const element = box.current;
     if (!element) return;
     element.scrollTop = element.scrollHeight;
     // The button goes away.
     element.focus({ preventScroll: true });
+  };
+
+  const loadFromButton = () => {
+    // The button makes way for a sign that something happens.
+    box.current?.focus({ preventScroll: true });
+    older.load();
   };
 
   if (loading) {
@@ -93,7 +94,7 @@ export function Messages({ peer }: { peer: Person }) {
       <div
         className="messages"
         ref={box}
-        onScroll={onScroll}
+        onScroll={({ currentTarget }) => measure(currentTarget)}
         role="log"
         aria-label="Messages"
         aria-live="polite"
@@ -101,7 +102,7 @@ export function Messages({ peer }: { peer: Person }) {
         tabIndex={0}
       >
         {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
-        {hasOlder && <Loader size="sm" m="sm auto" />}
+        {hasOlder && <OlderMessages isLoading={older.isLoading} onLoad={loadFromButton} />}
         {messages.map((message, i) => (
           <Fragment key={message.key}>
             <DayHeading message={message} before={messages[i - 1]} />

@@ -1,4 +1,4 @@
-import { connect, next, register } from '@duet/testkit';
+import { connect, next, register, startTcpProxy } from '@duet/testkit';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
@@ -94,6 +94,79 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
       await unread.waitFor({ state: 'detached' });
       await button.waitFor({ state: 'detached' });
     }
+    await context.close();
+  });
+
+  test('W17 where the window holds more than a page the older ones come by themselves', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 90);
+    const { page, context } = await openPage({ viewport: { width: 1280, height: 6000 } });
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await bubble(page, 'line 1').waitFor();
+    expect(await page.locator('.older').count()).toBe(0);
+    await context.close();
+  });
+
+  test('W17 what could not be loaded is loaded by a button, or when the connection is back', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 90);
+    await using proxy = await startTcpProxy(url());
+    const { page, context } = await openPage();
+    await signInAt(page, proxy.url, anna);
+    await openChat(page, ben.user.username);
+    await bubble(page, 'line 90').waitFor();
+    const button = page.getByRole('button', { name: 'Load older messages' });
+    for (const [again, line] of [
+      [() => button.click(), 'line 50'],
+      [proxy.cut, 'line 10'],
+    ] as const) {
+      await page.route(/before=/, (route) => route.abort());
+      const failed = page.waitForEvent('requestfailed');
+      await scroll(page, 'start');
+      await failed;
+      await button.waitFor();
+      expect(await page.getByLabel('Loading older messages').count()).toBe(0);
+      await page.unroute(/before=/);
+      await again();
+      await bubble(page, line).waitFor();
+    }
+    await context.close();
+  });
+
+  test('W17 older messages move nobody, also where both ends of the list are near', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 60);
+    const { page, context } = await openPage();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route(/before=/, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    const oldest = bubble(page, 'line 21');
+    await oldest.waitFor();
+    const height = await page
+      .getByRole('log')
+      .evaluate((element) => window.innerHeight - element.clientHeight + element.scrollHeight - 30);
+    const asked = page.waitForRequest(/before=/);
+    await page.setViewportSize({ width: 1280, height });
+    // The list has followed the size of the window two frames later.
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await scroll(page, 'start');
+    await asked;
+    const place = () => oldest.evaluate((element) => Math.round(element.getBoundingClientRect().top));
+    const before = await place();
+    release();
+    await bubble(page, 'line 1').waitFor();
+    expect(await place()).toBe(before);
     await context.close();
   });
 });
