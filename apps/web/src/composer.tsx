@@ -1,7 +1,7 @@
 import { useChat } from '@duet/client/react';
 import { ActionIcon, Textarea } from '@mantine/core';
 import { IconSend2 } from '@tabler/icons-react';
-import { type KeyboardEvent, useEffect, useState } from 'react';
+import { type KeyboardEvent, type RefObject, useEffect, useState } from 'react';
 import { draftOf, keepDraft } from './drafts.ts';
 
 const MAX_CONTENT = 4_000;
@@ -12,10 +12,12 @@ const isComposing = ({ nativeEvent }: KeyboardEvent): boolean => nativeEvent.isC
 interface ComposerProps {
   userId: string;
   peerId: string;
+  /** Its text box. */
+  input: RefObject<HTMLTextAreaElement | null>;
   autoFocus: boolean;
 }
 
-export function Composer({ userId, peerId, autoFocus }: ComposerProps) {
+export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
   const chat = useChat();
   const [text, setText] = useState(() => draftOf(userId, peerId));
   const tooLong = [...text].length - MAX_CONTENT;
@@ -29,6 +31,7 @@ export function Composer({ userId, peerId, autoFocus }: ComposerProps) {
     if (!maySend) return;
     chat.send(peerId, text);
     change('');
+    input.current?.focus();
   };
   useEffect(() => () => chat.stopTyping(peerId), [chat, peerId]);
   const onKeyDown = (event: KeyboardEvent) => {
@@ -48,6 +51,7 @@ export function Composer({ userId, peerId, autoFocus }: ComposerProps) {
       }}
     >
       <Textarea
+        ref={input}
         aria-label="Message"
         placeholder="Write a message"
         autosize
@@ -66,7 +70,15 @@ export function Composer({ userId, peerId, autoFocus }: ComposerProps) {
         onBlur={() => chat.stopTyping(peerId)}
         onKeyDown={onKeyDown}
       />
-      <ActionIcon type="submit" size={42} radius="xl" aria-label="Send" disabled={!maySend}>
+      <ActionIcon
+        type="submit"
+        size={42}
+        radius="xl"
+        aria-label="Send"
+        disabled={!maySend}
+        // On a phone the keyboard stays as long as the text box has the focus.
+        onMouseDown={(event) => event.preventDefault()}
+      >
         <IconSend2 size={20} />
       </ActionIcon>
     </form>

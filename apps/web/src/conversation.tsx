@@ -2,7 +2,7 @@ import type { Person } from '@duet/client';
 import { usePerson, useTyping } from '@duet/client/react';
 import { ActionIcon, Alert, Button, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useCallback, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Composer } from './composer.tsx';
 import { Messages } from './messages.tsx';
@@ -23,6 +23,8 @@ export function Conversation({ userId, peer, onBack }: ConversationProps) {
   const blocks = useBlocks();
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
+  const input = useRef<HTMLTextAreaElement>(null);
+  const goOnWriting = useCallback(() => input.current?.focus(), []);
   // Who unblocks in the settings keeps the focus there.
   const [takesFocus, setTakesFocus] = useState(true);
   const turn = () => {
@@ -43,7 +45,7 @@ export function Conversation({ userId, peer, onBack }: ConversationProps) {
           {problem}
         </Alert>
       )}
-      <Messages peer={peer} />
+      <Messages peer={peer} onAnswered={goOnWriting} />
       {isBlocked ? (
         <div className="composer" role="status">
           <Text size="sm" c="dimmed" flex={1}>
@@ -54,7 +56,7 @@ export function Conversation({ userId, peer, onBack }: ConversationProps) {
           </Button>
         </div>
       ) : (
-        <Composer userId={userId} peerId={peer.id} autoFocus={takesFocus} />
+        <Composer userId={userId} peerId={peer.id} input={input} autoFocus={takesFocus} />
       )}
     </main>
   );

@@ -2,7 +2,7 @@ import type { ChatMessage, Person } from '@duet/client';
 import { useThread } from '@duet/client/react';
 import { Button, Loader } from '@mantine/core';
 import { IconArrowDown } from '@tabler/icons-react';
-import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { Fragment, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { MessageBubble } from './message-bubble.tsx';
 import { OlderMessages, useOlder } from './older-messages.tsx';
 import { dayKey, dayName } from './times.ts';
@@ -11,7 +11,13 @@ import { dayKey, dayName } from './times.ts';
 const NEAR_END = 60;
 const NEAR_START = 200;
 
-export function Messages({ peer }: { peer: Person }) {
+interface MessagesProps {
+  peer: Person;
+  /** The user has said what becomes of a message that failed; the buttons for that are gone. */
+  onAnswered: () => void;
+}
+
+export function Messages({ peer, onAnswered }: MessagesProps) {
   const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
   const box = useRef<HTMLDivElement>(null);
   const view = useRef({ atEnd: true, height: 0, first: '', last: '', count: 0 });
@@ -76,6 +82,20 @@ export function Messages({ peer }: { peer: Person }) {
     element.focus({ preventScroll: true });
   };
 
+  const onRetry = useCallback(
+    (key: string) => {
+      retry(key);
+      onAnswered();
+    },
+    [retry, onAnswered],
+  );
+  const onDiscard = useCallback(
+    (key: string) => {
+      discard(key);
+      onAnswered();
+    },
+    [discard, onAnswered],
+  );
   const loadFromButton = () => {
     // The button makes way for a sign that something happens.
     box.current?.focus({ preventScroll: true });
@@ -110,8 +130,8 @@ export function Messages({ peer }: { peer: Person }) {
               message={message}
               startsGroup={messages[i - 1]?.mine !== message.mine}
               endsGroup={messages[i + 1]?.mine !== message.mine}
-              onRetry={retry}
-              onDiscard={discard}
+              onRetry={onRetry}
+              onDiscard={onDiscard}
             />
           </Fragment>
         ))}

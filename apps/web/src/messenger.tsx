@@ -1,7 +1,7 @@
 import type { Person } from '@duet/client';
 import { useChatState, useConversations } from '@duet/client/react';
 import { Button } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
 import { Sidebar } from './sidebar.tsx';
@@ -12,10 +12,22 @@ interface MessengerProps {
   onRefused: () => void;
 }
 
+/** Whoever leaves a conversation goes on from its row, or from the list where there is none. */
+function useFocusOnRow(peerId: string | undefined) {
+  const before = useRef(peerId);
+  useEffect(() => {
+    const list = document.querySelector<HTMLElement>('.sidebar');
+    if (before.current && !peerId)
+      (list?.querySelector<HTMLElement>(`[data-person="${before.current}"]`) ?? list)?.focus();
+    before.current = peerId;
+  }, [peerId]);
+}
+
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onRefused }: MessengerProps) {
   const [peer, setPeer] = useState<Person>();
   const userId = useChatState(({ me }) => me?._id);
+  useFocusOnRow(peer?.id);
   const { unreadOf } = useBlocks();
   const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);
 

@@ -30,7 +30,7 @@ export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
   const tab = search ? 'people' : (chosen ?? (isEmpty ? 'people' : 'chats'));
 
   return (
-    <nav className="sidebar" aria-label="Chats and people">
+    <nav className="sidebar" aria-label="Chats and people" tabIndex={-1}>
       <header className="bar">
         <PersonAvatar id={me?._id ?? '0'} name={me?.username ?? ''} isOnline={false} size={36} />
         <Text fw={600} truncate flex={1}>
@@ -192,6 +192,7 @@ function Row({ person, selected, onSelect, time, children }: RowProps) {
     <li>
       <UnstyledButton
         className="row"
+        data-person={id}
         aria-current={selected}
         aria-label={`${username}, ${presenceText(isOnline)}`}
         onClick={() => onSelect(person)}

@@ -1,4 +1,4 @@
-import { connect, next, register, startTcpProxy } from '@duet/testkit';
+import { connect, next, register, rest, startTcpProxy } from '@duet/testkit';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
@@ -167,6 +167,44 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     release();
     await bubble(page, 'line 1').waitFor();
     expect(await place()).toBe(before);
+    await context.close();
+  });
+
+  test('W18 the focus stays in the text box, and goes to the row of whoever is left', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    const isWriting = () => textBox(page).evaluate((element) => element === document.activeElement);
+    await textBox(page).fill('by button');
+    await page.getByRole('button', { name: 'Send', exact: true }).hover();
+    await page.mouse.down();
+    expect(await isWriting()).toBe(true);
+    await page.mouse.up();
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    expect(await isWriting()).toBe(true);
+    await textBox(page).fill('by keyboard');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await bubble(page, 'by keyboard').waitFor();
+    expect(await isWriting()).toBe(true);
+
+    // Blocked on another device: what is written is refused.
+    await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
+    await write(page, 'refused');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await expect.poll(isWriting).toBe(true);
+    await page.getByRole('button', { name: 'Discard' }).click();
+    await bubble(page, 'refused').waitFor({ state: 'detached' });
+    expect(await isWriting()).toBe(true);
+
+    await page.getByText('Chats', { exact: true }).click();
+    const row = page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username });
+    await row.waitFor();
+    await textBox(page).focus();
+    await page.keyboard.press('Escape');
+    await page.getByText('Pick somebody').waitFor();
+    await expect.poll(() => row.evaluate((element) => element === document.activeElement)).toBe(true);
     await context.close();
   });
 });
