@@ -1,11 +1,13 @@
 import type { ChatMessage } from '@duet/client';
-import { Anchor } from '@mantine/core';
+import { Anchor, VisuallyHidden } from '@mantine/core';
 import { IconAlertCircle, IconCheck, IconChecks, IconClock } from '@tabler/icons-react';
 import { memo } from 'react';
 import { timeOfDay } from './times.ts';
 
 interface MessageBubbleProps {
   message: ChatMessage;
+  /** Who wrote it. */
+  author: string;
   startsGroup: boolean;
   endsGroup: boolean;
   onRetry: (key: string) => void;
@@ -27,6 +29,7 @@ export const textOf = ({ content, unreadable }: Pick<ChatMessage, 'content' | 'u
 
 export const MessageBubble = memo(function MessageBubble({
   message,
+  author,
   startsGroup,
   endsGroup,
   onRetry,
@@ -37,6 +40,7 @@ export const MessageBubble = memo(function MessageBubble({
   const classes = ['bubble', mine ? 'mine' : 'theirs', startsGroup && 'starts', endsGroup && 'ends'].filter(Boolean);
   return (
     <div className={classes.join(' ')} data-state={state}>
+      <VisuallyHidden>{author}:</VisuallyHidden>
       <p className="text" dir="auto">
         {textOf(message)}
       </p>

@@ -3,6 +3,7 @@ import { useThread } from '@duet/client/react';
 import { Button, Loader } from '@mantine/core';
 import { IconArrowDown } from '@tabler/icons-react';
 import { Fragment, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { Announcements } from './announcements.tsx';
 import { MessageBubble } from './message-bubble.tsx';
 import { OlderMessages, useOlder } from './older-messages.tsx';
 import { dayKey, dayName } from './times.ts';
@@ -117,7 +118,8 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
         onScroll={({ currentTarget }) => measure(currentTarget)}
         role="log"
         aria-label="Messages"
-        aria-live="polite"
+        // Older pages are no news: what is new is said below.
+        aria-live="off"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
         tabIndex={0}
       >
@@ -128,6 +130,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
             <DayHeading message={message} before={messages[i - 1]} />
             <MessageBubble
               message={message}
+              author={message.mine ? 'You' : peer.username}
               startsGroup={messages[i - 1]?.mine !== message.mine}
               endsGroup={messages[i + 1]?.mine !== message.mine}
               onRetry={onRetry}
@@ -136,6 +139,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
           </Fragment>
         ))}
       </div>
+      <Announcements peer={peer} />
       {!isAtEnd && lastOfPeer > seen && (
         <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToEnd}>
           New messages

@@ -1,6 +1,16 @@
 import type { Person } from '@duet/client';
 import { useChat, useChatState, useConversations } from '@duet/client/react';
-import { ActionIcon, Badge, SegmentedControl, Skeleton, Text, TextInput, Tooltip, UnstyledButton } from '@mantine/core';
+import {
+  ActionIcon,
+  Badge,
+  SegmentedControl,
+  Skeleton,
+  Text,
+  TextInput,
+  Tooltip,
+  UnstyledButton,
+  VisuallyHidden,
+} from '@mantine/core';
 import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
@@ -106,11 +116,12 @@ function Chats({ selected, onSelect }: ListProps) {
             onSelect={onSelect}
             time={shortTime(lastMessage.createdAt)}
           >
+            <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
             <Text size="sm" c={isTyping ? 'teal' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
               {preview}
             </Text>
             {unreadCount > 0 && (
-              <Badge circle={unreadCount < 10} color="indigo" aria-label={`${unreadCount} unread`}>
+              <Badge circle={unreadCount < 10} color="indigo" role="img" aria-label={`${unreadCount} unread`}>
                 {unreadCount}
               </Badge>
             )}
@@ -190,13 +201,7 @@ function Row({ person, selected, onSelect, time, children }: RowProps) {
   const { id, username, isOnline } = person;
   return (
     <li>
-      <UnstyledButton
-        className="row"
-        data-person={id}
-        aria-current={selected}
-        aria-label={`${username}, ${presenceText(isOnline)}`}
-        onClick={() => onSelect(person)}
-      >
+      <UnstyledButton className="row" data-person={id} aria-current={selected} onClick={() => onSelect(person)}>
         <PersonAvatar id={id} name={username} isOnline={isOnline} />
         <span className="row-text">
           <span className="row-line">
