@@ -91,7 +91,7 @@ function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
         </Text>
         <Text
           size="xs"
-          c={!isBlocked && (typing || isOnline) ? 'teal' : 'dimmed'}
+          c={!isBlocked && (typing || isOnline) ? 'var(--live)' : 'dimmed'}
           role="status"
           className="peer-status"
         >
@@ -105,7 +105,11 @@ function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item leftSection={<IconBan size={16} />} {...(isBlocked ? {} : { color: 'red' })} onClick={onTurn}>
+          <Menu.Item
+            leftSection={<IconBan size={16} />}
+            {...(isBlocked ? {} : { c: 'var(--mantine-color-error)' })}
+            onClick={onTurn}
+          >
             {isBlocked ? 'Unblock' : 'Block'}
           </Menu.Item>
         </Menu.Dropdown>

@@ -51,10 +51,24 @@ export const MessageBubble = memo(function MessageBubble({
       {state === 'failed' && (
         <span className="failed" role="alert">
           {problem}{' '}
-          <Anchor component="button" type="button" size="xs" onClick={() => onRetry(key)}>
+          <Anchor
+            component="button"
+            type="button"
+            size="xs"
+            c="inherit"
+            underline="always"
+            onClick={() => onRetry(key)}
+          >
             Try again
           </Anchor>{' '}
-          <Anchor component="button" type="button" size="xs" onClick={() => onDiscard(key)}>
+          <Anchor
+            component="button"
+            type="button"
+            size="xs"
+            c="inherit"
+            underline="always"
+            onClick={() => onDiscard(key)}
+          >
             Discard
           </Anchor>
         </span>

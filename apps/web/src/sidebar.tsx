@@ -117,7 +117,7 @@ function Chats({ selected, onSelect }: ListProps) {
             time={shortTime(lastMessage.createdAt)}
           >
             <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
-            <Text size="sm" c={isTyping ? 'teal' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
+            <Text size="sm" c={isTyping ? 'var(--live)' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
               {preview}
             </Text>
             {unreadCount > 0 && (

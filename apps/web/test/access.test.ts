@@ -1,4 +1,5 @@
-import { connect, register } from '@duet/testkit';
+import { connect, register, rest } from '@duet/testkit';
+import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
 
@@ -39,5 +40,111 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await say('fresh');
     await expect.poll(() => news.textContent()).toBe(`${name}: fresh`);
     await context.close();
+  });
+
+  /** What can be seen of the page with a contrast below 4.5 to 1. */
+  const faint = (page: Page): Promise<string[]> =>
+    page.evaluate(() => {
+      type Rgba = [number, number, number, number];
+      const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+      if (!pen) throw new Error('no canvas');
+      const parse = (color: string): Rgba => {
+        pen.clearRect(0, 0, 1, 1);
+        pen.fillStyle = color;
+        pen.fillRect(0, 0, 1, 1);
+        const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data as unknown as Rgba;
+        return [r, g, b, a / 255];
+      };
+      const over = ([r, g, b, a]: Rgba, [x, y, z]: Rgba): Rgba => [
+        r * a + x * (1 - a),
+        g * a + y * (1 - a),
+        b * a + z * (1 - a),
+        1,
+      ];
+      const ground = (element: Element | null): Rgba =>
+        element
+          ? over(parse(getComputedStyle(element).backgroundColor), ground(element.parentElement))
+          : [255, 255, 255, 1];
+      const opacity = (element: Element | null): number =>
+        element ? Number(getComputedStyle(element).opacity) * opacity(element.parentElement) : 1;
+      const luminance = (color: Rgba) => {
+        const [r, g, b] = color.slice(0, 3).map((value) => {
+          const part = value / 255;
+          return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        }) as [number, number, number];
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const contrast = (element: Element, color: string) => {
+        const [r, g, b, a] = parse(color);
+        const behind = ground(element);
+        const one = luminance(over([r, g, b, a * opacity(element)], behind)) + 0.05;
+        const other = luminance(behind) + 0.05;
+        return Math.max(one, other) / Math.min(one, other);
+      };
+      const found: [Element, string, string][] = [];
+      for (const element of document.querySelectorAll('body *')) {
+        if (!element.checkVisibility() || element.closest('[aria-hidden=true], :disabled, script, noscript')) continue;
+        const { color } = getComputedStyle(element);
+        const text = [...element.childNodes]
+          .filter((node) => node.nodeType === Node.TEXT_NODE)
+          .map((node) => node.textContent?.trim())
+          .join('');
+        if (text || element.matches('svg[role=img]')) found.push([element, text || 'mark', color]);
+        const { placeholder } = element as HTMLInputElement;
+        if (placeholder) found.push([element, placeholder, getComputedStyle(element, '::placeholder').color]);
+      }
+      return found
+        .filter(([element, , color]) => contrast(element, color) < 4.5)
+        .map(([element, text, color]) => `${text}: ${color} ${contrast(element, color).toFixed(2)}`);
+    });
+
+  test('W20 text can be read in light and in dark', async () => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const [anna, ben] = await people();
+      const carl = await register(url(), 'carl');
+      using his = await connect(url(), ben.token);
+      using carls = await connect(url(), carl.token);
+      const { page, context } = await openPage({ colorScheme, reducedMotion: 'reduce' });
+      await page.goto(url());
+      await page.getByRole('button', { name: 'Register' }).click();
+      await page.getByLabel('Email').fill('nobody');
+      await page.getByRole('button', { name: 'Create account' }).click();
+      await page.locator('[aria-invalid=true]').first().waitFor();
+      expect(await faint(page)).toEqual([]);
+
+      await signInAt(page, url(), anna);
+      await openChat(page, ben.user.username);
+      await write(page, 'mine');
+      await page.getByRole('img', { name: 'Sent' }).waitFor();
+      const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: 'theirs' });
+      const { body } = await rest(url(), `/messages/${anna.id}`, { token: ben.token });
+      await his.emitWithAck('message_read', { messageId: body.data.messages[0]._id, senderId: anna.id });
+      expect(data.message.content).toBe('theirs');
+      await page.getByRole('img', { name: 'Read' }).waitFor();
+      await carls.emitWithAck('send_message', { receiverId: anna.id, content: 'unread' });
+      await page.getByText('People', { exact: true }).click();
+      await page.getByRole('list', { name: 'People' }).getByText('online').first().waitFor();
+      expect(await faint(page)).toEqual([]);
+      await page.getByText('Chats', { exact: true }).click();
+      await page.getByLabel('1 unread').waitFor();
+      await page.locator('.peer-status', { hasText: 'online' }).waitFor();
+      expect(await faint(page)).toEqual([]);
+      his.emit('typing_start', { receiverId: anna.id });
+      await page.locator('.row', { hasText: 'typing…' }).waitFor();
+      expect(await faint(page)).toEqual([]);
+
+      await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
+      await write(page, 'refused');
+      await page.getByRole('button', { name: 'Discard' }).waitFor();
+      for (const state of ['offline', 'connecting', 'refused']) {
+        // As the banner looks in each of its states.
+        await page.locator('.banner').evaluate((element, state) => {
+          element.setAttribute('data-state', state);
+          element.textContent = state;
+        }, state);
+        expect(await faint(page)).toEqual([]);
+      }
+      await context.close();
+    }
   });
 });
