@@ -33,6 +33,9 @@ export function Messenger({ onSignOut, onRefused }: MessengerProps) {
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Duet` : 'Duet';
+    return () => {
+      document.title = 'Duet';
+    };
   }, [unread]);
 
   return (

@@ -5,9 +5,13 @@ import { useState } from 'react';
 import { deviceName } from './session.ts';
 
 interface Problem {
+  code: string;
   message: string;
   details?: { field: string; message: string }[];
 }
+
+/** In the order in which they are shown. */
+const FIELDS = ['username', 'email', 'password'] as const;
 
 interface SignInProps {
   api: Api;
@@ -31,11 +35,14 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
         : api.login({ email, password, device }));
       onSignedIn(given);
     } catch (error) {
-      const { message, details } = error as Problem;
+      const { code, message, details } = error as Problem;
       for (const { field, message: text } of details ?? [])
         form.setFieldError(field, `${text[0]?.toUpperCase()}${text.slice(1)}`);
       if (!details) setProblem(message);
       setBusy(false);
+      const bad = FIELDS.find((name) => details?.some(({ field }) => field === name));
+      // Of a wrong email and a wrong password the server does not say which it is.
+      form.getInputNode(bad ?? (code === 'INVALID_CREDENTIALS' ? 'password' : 'email'))?.focus();
     }
   });
 
@@ -60,7 +67,7 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
             {isNew && (
               <TextInput
                 label="Username"
-                autoComplete="username"
+                autoComplete="nickname"
                 required
                 withAsterisk={false}
                 {...form.getInputProps('username')}
@@ -69,7 +76,8 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
             <TextInput
               label="Email"
               type="email"
-              autoComplete="email"
+              // The name under which a password manager keeps the password, in both forms.
+              autoComplete="username"
               required
               withAsterisk={false}
               {...form.getInputProps('email')}

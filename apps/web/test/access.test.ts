@@ -147,4 +147,37 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
       await context.close();
     }
   });
+
+  test('W21 a refused form has the focus in its first bad field, and signing out leaves no count in the title', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await his.emitWithAck('send_message', { receiverId: anna.id, content: 'unread' });
+    const { page, context } = await openPage();
+    await page.goto(url());
+    const email = page.getByLabel('Email');
+    const password = page.getByLabel('Password', { exact: true });
+    const hasFocus = (field: typeof email) => field.evaluate((element) => element === document.activeElement);
+    expect(await email.getAttribute('autocomplete')).toBe('username');
+    await email.fill(anna.email);
+    await password.fill('something else');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').waitFor();
+    await expect.poll(() => hasFocus(password)).toBe(true);
+
+    await page.getByRole('button', { name: 'Register' }).click();
+    expect(await page.getByLabel('Username').getAttribute('autocomplete')).toBe('nickname');
+    expect(await email.getAttribute('autocomplete')).toBe('username');
+    await page.getByLabel('Username').fill('Somebody');
+    await email.fill('nonsense');
+    await password.fill('short');
+    await page.getByRole('button', { name: 'Create account' }).click();
+    await expect.poll(() => hasFocus(email)).toBe(true);
+
+    await signInAt(page, url(), anna);
+    await expect.poll(() => page.title()).toBe('(1) Duet');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await email.waitFor();
+    expect(await page.title()).toBe('Duet');
+    await context.close();
+  });
 });
