@@ -1,9 +1,9 @@
-import type { Person } from '@duet/client';
 import { useChatState, useConversations } from '@duet/client/react';
 import { Button } from '@mantine/core';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
+import { useOpenPeer } from './open-peer.ts';
 import { Sidebar } from './sidebar.tsx';
 
 interface MessengerProps {
@@ -25,7 +25,7 @@ function useFocusOnRow(peerId: string | undefined) {
 
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onRefused }: MessengerProps) {
-  const [peer, setPeer] = useState<Person>();
+  const { peer, open, close } = useOpenPeer();
   const userId = useChatState(({ me }) => me?._id);
   useFocusOnRow(peer?.id);
   const { unreadOf } = useBlocks();
@@ -41,9 +41,9 @@ export function Messenger({ onSignOut, onRefused }: MessengerProps) {
   return (
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
       <ConnectionBanner onRefused={onRefused} />
-      <Sidebar selected={peer?.id} onSelect={setPeer} onSignOut={onSignOut} />
+      <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} />
       {peer && userId ? (
-        <Conversation key={peer.id} userId={userId} peer={peer} onBack={() => setPeer(undefined)} />
+        <Conversation key={peer.id} userId={userId} peer={peer} onBack={close} />
       ) : (
         <main className="nobody">
           <img src="/icon.svg" alt="" width={72} height={72} />

@@ -180,4 +180,32 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     expect(await page.title()).toBe('Duet');
     await context.close();
   });
+
+  test("W22 the browser's Back and the arrow lead from a conversation to the list, however many were open", async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage({ viewport: { width: 360, height: 700 } });
+    await signInAt(page, url(), anna);
+    const list = page.getByRole('navigation', { name: 'Chats and people' });
+    const entries = await page.evaluate(() => history.length);
+    await openChat(page, ben.user.username);
+    await write(page, 'hello');
+    await bubble(page, 'hello').waitFor();
+    await page.goBack();
+    await list.waitFor();
+    // The focus is where the user left.
+    await expect.poll(() => page.locator('.row:focus').textContent()).toContain(ben.user.username);
+
+    await openChat(page, ben.user.username);
+    await page.getByRole('button', { name: 'Back to the list' }).dblclick();
+    await list.waitFor();
+    expect(await page.evaluate(() => history.state)).toBeNull();
+
+    await page.setViewportSize({ width: 1280, height: 700 });
+    await openChat(page, ben.user.username);
+    await openChat(page, ben.user.username);
+    expect(await page.evaluate(() => history.length)).toBe(entries + 1);
+    await page.goBack();
+    await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
 });
