@@ -170,7 +170,9 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   if (found.users.length === 0)
     return (
       <p className="empty">
-        {search ? 'Nobody of that name.' : 'Nobody else is here yet. Open a second browser window and register there.'}
+        {search
+          ? 'Nobody of that name.'
+          : 'Nobody else is here yet. Open a private window or another browser, and register there.'}
       </p>
     );
   return (

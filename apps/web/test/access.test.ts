@@ -208,4 +208,16 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await page.getByText('Pick somebody').waitFor();
     await context.close();
   });
+
+  test('W23 who is alone is told to register somebody else where he is not signed in himself', async () => {
+    const [anna] = await people();
+    const { page, context } = await openPage();
+    await page.route(/\/api\/auth\/users/, async (route) => {
+      const { data, ...envelope } = await (await route.fetch()).json();
+      await route.fulfill({ json: { ...envelope, data: { ...data, users: [] } } });
+    });
+    await signInAt(page, url(), anna);
+    await page.getByText('Open a private window or another browser').waitFor();
+    await context.close();
+  });
 });
