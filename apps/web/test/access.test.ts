@@ -29,10 +29,13 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     expect(await said('line 50')).toMatch(new RegExp(`^${name}:\\s*line 50`));
     const log = page.getByRole('log');
     await expect
-      .poll(async () => {
-        await log.evaluate((element) => element.scrollTo({ top: 0 }));
-        return bubble(page, 'line 1').count();
-      })
+      .poll(
+        async () => {
+          await log.evaluate((element) => element.scrollTo({ top: 0 }));
+          return bubble(page, 'line 1').count();
+        },
+        { timeout: 30_000 },
+      )
       .toBe(1);
     expect(await log.getAttribute('aria-live')).toBe('off');
     const news = page.getByRole('status', { name: 'New messages' });

@@ -221,10 +221,13 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     expect(await bubble(page, 'line 1').count()).toBe(0);
     const log = page.getByRole('log');
     await expect
-      .poll(async () => {
-        await log.evaluate((element) => element.scrollTo({ top: 0 }));
-        return bubble(page, 'line 1').count();
-      })
+      .poll(
+        async () => {
+          await log.evaluate((element) => element.scrollTo({ top: 0 }));
+          return bubble(page, 'line 1').count();
+        },
+        { timeout: 30_000 },
+      )
       .toBe(1);
     const texts = await page.locator('.bubble .text').allTextContents();
     expect(texts).toEqual(Array.from({ length: 120 }, (_, i) => `line ${i + 1}`));
