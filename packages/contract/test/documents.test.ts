@@ -8,11 +8,14 @@ import {
   errorTable,
   openApiDocument,
   routes,
+  SyncRequest,
   serverEvents,
   validate,
 } from '../src/index.ts';
 
 const file = (name: string) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
+/** Characters of a username. */
+const MAX_USERNAME = 50;
 const printed = (document: object) => `${JSON.stringify(document, null, 2)}\n`;
 
 describe('documents', () => {
@@ -42,6 +45,13 @@ describe('documents', () => {
   });
 });
 
+describe('what is to come', () => {
+  test('K2 no document forbids a field that an answer may have one day', () => {
+    for (const document of [openApiDocument(), asyncApiDocument()])
+      expect(JSON.stringify(document)).not.toContain('"additionalProperties":false');
+  });
+});
+
 describe('validation', () => {
   const { payload } = clientEvents.send_message;
   const id = 'a'.repeat(24);
@@ -66,6 +76,24 @@ describe('validation', () => {
     expect(() => validate(payload, input)).toThrow(
       expect.objectContaining({ code: 'VALIDATION_ERROR', message: 'receiverId must be 24 hex digits' }),
     );
+  });
+
+  test('K4 nor a key that is not one of ours', () => {
+    const input = { conversations: { 'SECRET-INPUT': { lastSeq: 1 } } };
+    expect(() => validate(SyncRequest, input)).toThrow(
+      expect.objectContaining({
+        message: 'conversations must have ids as keys',
+        details: [{ field: 'conversations', message: 'must have ids as keys' }],
+      }),
+    );
+  });
+
+  test('K3 the cursor behind the longest name is one', () => {
+    // One character that is eighteen when names are compared.
+    const key = 'ﷺ'.repeat(MAX_USERNAME).normalize('NFKC');
+    const cursor = Buffer.from(key).toString('base64url');
+    expect(cursor.length).toBeGreaterThan(1_024);
+    expect(validate(routes.users.query, { cursor })).toMatchObject({ cursor });
   });
 
   test('K5 every code has a status, a retry class and a sentence', () => {
