@@ -50,29 +50,18 @@ export const MessageBubble = memo(function MessageBubble({
       </span>
       {state === 'failed' && (
         <span className="failed" role="alert">
-          {problem}{' '}
-          <Anchor
-            component="button"
-            type="button"
-            size="xs"
-            c="inherit"
-            underline="always"
-            onClick={() => onRetry(key)}
-          >
-            Try again
-          </Anchor>{' '}
-          <Anchor
-            component="button"
-            type="button"
-            size="xs"
-            c="inherit"
-            underline="always"
-            onClick={() => onDiscard(key)}
-          >
-            Discard
-          </Anchor>
+          {problem} <TextButton onClick={() => onRetry(key)}>Try again</TextButton>{' '}
+          <TextButton onClick={() => onDiscard(key)}>Discard</TextButton>
         </span>
       )}
     </div>
   );
 });
+
+function TextButton({ onClick, children }: { onClick: () => void; children: string }) {
+  return (
+    <Anchor component="button" type="button" size="xs" c="inherit" underline="always" onClick={onClick}>
+      {children}
+    </Anchor>
+  );
+}

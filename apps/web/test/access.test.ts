@@ -1,7 +1,7 @@
 import { connect, register, rest } from '@duet/testkit';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
+import { bubble, hasBrowser, openChat, scrollUpTo, serverAndBrowser, signInAt, write } from './browser.ts';
 
 describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => {
   const { url, openPage } = serverAndBrowser();
@@ -28,15 +28,7 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     expect(await said('mine')).toMatch(/^You:\s*mine/);
     expect(await said('line 50')).toMatch(new RegExp(`^${name}:\\s*line 50`));
     const log = page.getByRole('log');
-    await expect
-      .poll(
-        async () => {
-          await log.evaluate((element) => element.scrollTo({ top: 0 }));
-          return bubble(page, 'line 1').count();
-        },
-        { timeout: 30_000 },
-      )
-      .toBe(1);
+    await scrollUpTo(page, 'line 1');
     expect(await log.getAttribute('aria-live')).toBe('off');
     const news = page.getByRole('status', { name: 'New messages' });
     expect(await news.textContent()).toBe('');

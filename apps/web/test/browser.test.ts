@@ -12,7 +12,7 @@ import {
 } from '@duet/testkit';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { bubble, hasBrowser, launch, MAIN, openChat, openPageIn, signInAt, write } from './browser.ts';
+import { bubble, hasBrowser, launch, MAIN, openChat, openPageIn, scrollUpTo, signInAt, write } from './browser.ts';
 
 const TEXT_CLIENT = new URL('../public/text-client.html', import.meta.url).href;
 
@@ -219,16 +219,7 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await openChat(page, ben.user.username);
     await bubble(page, 'line 120').waitFor();
     expect(await bubble(page, 'line 1').count()).toBe(0);
-    const log = page.getByRole('log');
-    await expect
-      .poll(
-        async () => {
-          await log.evaluate((element) => element.scrollTo({ top: 0 }));
-          return bubble(page, 'line 1').count();
-        },
-        { timeout: 30_000 },
-      )
-      .toBe(1);
+    await scrollUpTo(page, 'line 1');
     const texts = await page.locator('.bubble .text').allTextContents();
     expect(texts).toEqual(Array.from({ length: 120 }, (_, i) => `line ${i + 1}`));
     await context.close();

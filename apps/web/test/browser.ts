@@ -107,3 +107,12 @@ export async function write(page: Page, text: string): Promise<void> {
 }
 
 export const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
+
+/** Scrolls up, page by page, until a message is there. */
+export async function scrollUpTo(page: Page, text: string): Promise<void> {
+  const look = async () => {
+    await page.getByRole('log').evaluate((element) => element.scrollTo({ top: 0 }));
+    return bubble(page, text).count();
+  };
+  await expect.poll(look, { timeout: 30_000 }).toBe(1);
+}

@@ -89,7 +89,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
           const { lost, came } = await register(connections);
           await unregister([...untold].map(([socket, user]) => ({ user, socket })));
           if (lost || wasBehind) came.push(...(await registerAll()), ...takeUnnamed());
-          if (lost || wasBehind || heldSince === undefined) heldSince = clock.elapsed();
+          if (lost || heldSince === undefined) heldSince = clock.elapsed();
           return [...new Set(came)];
         } catch (error) {
           behind = true;

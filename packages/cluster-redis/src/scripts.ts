@@ -68,8 +68,8 @@ end
 return answer`;
 
 /**
- * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too. A dead node's name goes last, so that whoever goes on after a
- * crash finds what is left. @returns user and time by turns
+ * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too. A dead
+ * node's name goes last, so that whoever goes on after a crash finds what is left. @returns user and time by turns
  */
 const REAP = `${NOW}
 local ends = 'resigned'

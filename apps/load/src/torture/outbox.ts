@@ -1,8 +1,8 @@
-import { errorTable, type Message } from '@duet/contract';
+import type { Message } from '@duet/contract';
 import type { Socket } from 'socket.io-client';
 import type { History, Row } from './history.ts';
 import { pause, type Random } from './random.ts';
-import { checksum, type Person } from './wire.ts';
+import { checksum, isForGood, type Person, retryOf } from './wire.ts';
 
 /** Longer than a node waits for its store. */
 const ACK_WITHIN_MS = 6_000;
@@ -33,13 +33,14 @@ export interface OutboxDeps {
  */
 export function createOutbox({ proc, run, socket, connected, history, random, acknowledged }: OutboxDeps) {
   const waiting = new Map<number, Letter>();
+  const tempIdOf = (tag: number) => `${run}-${tag}`;
 
   /** @returns how long to wait before the next try; undefined when none is needed */
   async function attempt({ to, tag, content }: Letter): Promise<number | undefined> {
     const pending = history.invoke(proc, 'send', { to: to.index, tag, crc: checksum(content) });
     let ack: Ack;
     try {
-      const payload = { receiverId: to.id, content, tempId: `${run}-${tag}` };
+      const payload = { receiverId: to.id, content, tempId: tempIdOf(tag) };
       ack = (await socket.timeout(ACK_WITHIN_MS).emitWithAck('send_message', payload)) as Ack;
     } catch {
       pending.info('no answer');
@@ -50,10 +51,9 @@ export function createOutbox({ proc, run, socket, connected, history, random, ac
       return undefined;
     }
     const { code, retryAfterMs = 0 } = ack.error;
-    const { retry } = errorTable[code as keyof typeof errorTable] ?? { retry: 'same' };
-    if (retry === 'same') pending.info(code);
+    if (retryOf(code) === 'same') pending.info(code);
     else pending.fail(code);
-    return retry === 'never' || retry === 'reauth' ? undefined : retryAfterMs;
+    return isForGood(code) ? undefined : retryAfterMs;
   }
 
   return {
@@ -69,7 +69,7 @@ export function createOutbox({ proc, run, socket, connected, history, random, ac
       waiting.delete(letter.tag);
     },
     /** Whether this device has asked for it, and waits for the answer. */
-    hasAsked: ({ tempId }: Message): boolean => waiting.has(Number(tempId?.slice(run.length + 1))),
+    hasAsked: ({ tempId }: Message): boolean => [...waiting.keys()].some((tag) => tempIdOf(tag) === tempId),
     /** How many messages have no answer yet. */
     size: () => waiting.size,
   };

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { Message } from '@duet/contract';
+import { errorTable, type Message } from '@duet/contract';
 import type { Row } from './history.ts';
 import type { Random } from './random.ts';
 
@@ -26,6 +26,12 @@ export function textOf(tag: number, random: Random, length = 0): string {
   const words = Array.from({ length: 1 + random.below(8) }, () => random.pick(WORDS));
   return `m${tag} ${words.join(' ')}`.padEnd(length, ' …');
 }
+
+/** What a client does about a failure with this code; one that it does not know may have been stored. */
+export const retryOf = (code: string) => errorTable[code as keyof typeof errorTable]?.retry ?? 'same';
+
+/** Whether a client does not send again what was refused with this code. */
+export const isForGood = (code: string): boolean => ['never', 'reauth'].includes(retryOf(code));
 
 export const checksum = (text: string): number => crc32(text);
 

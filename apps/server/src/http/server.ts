@@ -35,19 +35,21 @@ export function createHttpServer({ readWithinMs = READ_WITHIN_MS } = {}): Connec
   });
   http.setTimeout(readWithinMs);
   let underWay = 0;
-  let none = Promise.withResolvers<void>();
+  let onAnswered: (() => void) | undefined;
   http.on('request', (_, res) => {
     underWay += 1;
     res.once('close', () => {
       underWay -= 1;
-      if (underWay > 0) return;
-      none.resolve();
-      none = Promise.withResolvers();
+      if (underWay === 0) onAnswered?.();
     });
   });
   return {
     http,
-    answered: () => (underWay === 0 ? Promise.resolve() : none.promise),
+    answered: () =>
+      new Promise((resolve) => {
+        onAnswered = resolve;
+        if (underWay === 0) resolve();
+      }),
     end() {
       http.closeAllConnections();
       for (const socket of upgraded) socket.destroy();

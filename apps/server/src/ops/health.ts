@@ -8,7 +8,10 @@ export interface Dependency {
 }
 
 export interface Health {
-  /** `/health`: the process runs. `/ready`: it can serve; else 503 with what it waits for. `/metrics`: for Prometheus, who comes by no proxy. */
+  /**
+   * `/health`: the process runs. `/ready`: it can serve; else 503 with what it waits for. `/metrics`: for Prometheus, who
+   * comes by no proxy.
+   */
   router: Router;
   /** From now on not ready: the node drains. */
   drain(): void;

@@ -1,5 +1,5 @@
-import { errorTable } from '@duet/contract';
 import type { Operations } from '../history.ts';
+import { isForGood } from '../wire.ts';
 import { type Accuse, type Check, type Roster, shownBy } from './roster.ts';
 
 const P99_BELOW_MS = 2_000;
@@ -38,12 +38,6 @@ interface Sent {
   at: number;
   to: number;
   acknowledgedAt?: number;
-}
-
-/** Whether a client does not send again what was refused with this code. */
-function isForGood(code: string): boolean {
-  const retry = errorTable[code as keyof typeof errorTable]?.retry;
-  return retry === 'never' || retry === 'reauth';
 }
 
 /** I11: after the faults messages go through in time again, none is stuck, and nothing of the clients is left behind. */
