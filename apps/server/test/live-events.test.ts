@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRedisCluster } from '@duet/cluster-redis';
-import { type BackingService, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
+import {
+  type BackingService,
+  createManualClock,
+  eventually,
+  eventuallyWorks,
+  hasRedis,
+  startRedis,
+} from '@duet/testkit';
 import { io as connect } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDoor } from '../src/socket/door.ts';
@@ -21,14 +28,7 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
   async function startNode(prefix: string) {
     const clock = createManualClock();
     const cluster = createRedisCluster({ url: redis.url, prefix, clock });
-    await eventually(
-      () =>
-        cluster.ready().then(
-          () => true,
-          () => false,
-        ),
-      'the cluster is ready',
-    );
+    await eventuallyWorks(() => cluster.ready(), 'the cluster is ready');
     const http = createServer();
     const io = createSocketServer(http, {
       adapter: cluster.socketAdapter,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type BackingService, eventually, hasRedis, startRedis } from '@duet/testkit';
+import { type BackingService, eventually, eventuallyWorks, hasRedis, startRedis } from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createChannels } from '../src/channels.ts';
@@ -20,15 +20,7 @@ describe.skipIf(!hasRedis())('channels', () => {
     const received: string[] = [];
     sub.on('smessage', (_, message) => received.push(message));
     const channels = createChannels(pub, sub);
-    const ready = () =>
-      eventually(
-        () =>
-          connections.ready().then(
-            () => true,
-            () => false,
-          ),
-        'the node is ready',
-      );
+    const ready = () => eventuallyWorks(() => connections.ready(), 'the node is ready');
     await ready();
     return { ...channels, received, ready, pub, sub, [Symbol.dispose]: connections.close };
   }

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { BEAT_MS, type Cluster, LEASE_MS, PRESENCE_GRACE_MS } from '@duet/core';
-import { type BackingService, clusterSuite, createManualClock, eventually, hasRedis, startRedis } from '@duet/testkit';
+import {
+  type BackingService,
+  clusterSuite,
+  createManualClock,
+  eventually,
+  eventuallyWorks,
+  hasRedis,
+  startRedis,
+} from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRedisCluster } from '../src/index.ts';
@@ -22,15 +30,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     return { clock, prefix, all, close: () => Promise.all(all.map((node) => node.close())) };
   }
 
-  const isReady = (node: Cluster) =>
-    eventually(
-      () =>
-        node.ready().then(
-          () => true,
-          () => false,
-        ),
-      'the node is ready',
-    );
+  const isReady = (node: Cluster) => eventuallyWorks(() => node.ready(), 'the node is ready');
 
   /** As FLUSHALL, for one cluster. */
   async function forget(prefix: string) {
@@ -247,14 +247,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await expect(node.fence()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     silent.process?.resume();
     expect(gaps).toBe(0);
-    await eventually(
-      () =>
-        node.fence().then(
-          () => true,
-          () => false,
-        ),
-      'it answers again',
-    );
+    await eventuallyWorks(() => node.fence(), 'it answers again');
     expect(gaps).toBe(1);
     await close();
   });

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { type Appended, conversationOf, type Draft, nextEntry } from '@duet/core';
-import { type BackingService, databaseOf, eventually, hasMongo, startMongo, storeSuite, storesOn } from '@duet/testkit';
+import {
+  type BackingService,
+  databaseOf,
+  eventually,
+  eventuallyWorks,
+  hasMongo,
+  startMongo,
+  storeSuite,
+  storesOn,
+} from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConversations, createReceipts } from '../src/conversations.ts';
 import { createDataKeys } from '../src/data-keys.ts';
@@ -245,14 +254,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await expect(store.ready()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(store.messages.append([draft(1)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await late.process.start();
-    await eventually(
-      () =>
-        store.ready().then(
-          () => true,
-          () => false,
-        ),
-      'the store is ready',
-    );
+    await eventuallyWorks(() => store.ready(), 'the store is ready');
     expect(await store.messages.append([draft(1)])).toMatchObject([{ fresh: true }]);
     await store.close();
   });
@@ -297,14 +299,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     // A client waits 10 s for its acknowledgement; the answers are there before.
     expect(performance.now() - asked).toBeLessThan(20_000);
     silent.process.resume();
-    await eventually(
-      () =>
-        store.ready().then(
-          () => true,
-          () => false,
-        ),
-      'it answers again',
-    );
+    await eventuallyWorks(() => store.ready(), 'it answers again');
     await store.messages.append([draft(2)]);
     expect((await store.messages.page({ conversation, limit: 10 })).map(({ tempId }) => tempId)).toEqual([
       draft(1).tempId,
@@ -327,14 +322,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await fragile.process.kill();
     await underWay;
     await fragile.process.start();
-    await eventually(
-      () =>
-        messages.append([draft(2)]).then(
-          () => true,
-          () => false,
-        ),
-      'it hears again',
-    );
+    await eventuallyWorks(() => messages.append([draft(2)]), 'it hears again');
     expect((await messages.page({ conversation, limit: 10 })).map(({ seq }) => seq)).toEqual([1, 2]);
     await database.close();
   });

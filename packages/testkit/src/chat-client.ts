@@ -120,6 +120,16 @@ export async function eventually(condition: () => Promise<boolean> | boolean, wh
   }
 }
 
+/** Tries again until `work` does not reject. Bounded as `eventually`. */
+export function eventuallyWorks(work: () => Promise<unknown>, what: string): Promise<void> {
+  const works = () =>
+    work().then(
+      () => true,
+      () => false,
+    );
+  return eventually(works, what);
+}
+
 /** Everything of one event that a socket has received, in order of arrival. */
 export function collect<N extends ServerEventName>(socket: Socket, name: N): ServerEvent<N>[] {
   const received: ServerEvent<N>[] = [];
