@@ -120,7 +120,7 @@ describe('presence', () => {
     core.presence.close();
     await cluster.presence.drop(a, 's1');
     await clock.advance(PRESENCE_GRACE_MS + 1);
-    await cluster.presence.reap();
+    await cluster.presence.reap([]);
     await clock.advance(5_000);
     expect(await isOnline()).toBe(false);
   });
@@ -247,6 +247,36 @@ describe('presence', () => {
     expect(await store.users.get([a])).toHaveLength(1);
   });
 
+  test('P5 the end of somebody counts as told when those whom it concerns know, and the store too', async () => {
+    const { core, person, store, clock, cluster } = setup;
+    const a = await person('a1');
+    const told: string[][] = [];
+    const { reap } = cluster.presence;
+    cluster.presence.reap = (users) => {
+      told.push(users);
+      return reap(users);
+    };
+    await core.presence.connected(a, 's1');
+    await settled();
+    await core.presence.disconnected(a, 's1');
+    const { seen } = store.users;
+    store.users.seen = () => Promise.reject(new Error('away'));
+    await clock.advance(PRESENCE_GRACE_MS + 3_000);
+    await settled();
+    expect(told.length).toBeGreaterThan(10);
+    expect(told.flat()).toEqual([]);
+    store.users.seen = seen;
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(1_000);
+      await settled();
+    }
+    expect(told.flat()).toEqual([a]);
+    expect(statuses()).toEqual([
+      ['everyone', true],
+      ['everyone', false],
+    ]);
+  });
+
   test('P5 when somebody was last seen is stored as soon as the store answers', async () => {
     const { core, person, store, clock } = setup;
     const a = await person('a1');
@@ -283,7 +313,7 @@ describe('presence', () => {
     expect(beats).toHaveLength(3);
     await core.presence.disconnected(b, 's2');
     await clock.advance(PRESENCE_GRACE_MS);
-    expect(await cluster.presence.reap()).toMatchObject([{ user: b }]);
+    expect(await cluster.presence.reap([])).toMatchObject([{ user: b }]);
   });
 });
 

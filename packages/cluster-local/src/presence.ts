@@ -4,7 +4,7 @@ import { type Clock, PRESENCE_GRACE_MS, type Presence } from '@duet/core';
 export interface PresenceTable {
   /** The Presence port as one node (a process) uses it. */
   forNode(node: string): Presence;
-  /** Forgets every socket of a node that has died; the graces of its users begin. */
+  /** Forgets every socket of a node that has died; the graces of its users begin, and what it had to tell others tell. */
   dropNode(node: string): void;
 }
 
@@ -20,6 +20,10 @@ export function createPresenceTable(clock: Clock): PresenceTable {
   const people = new Map<string, Person>();
   /** Those whose grace runs, in the order in which they left. */
   const leaving = new Set<string>();
+  /** Whose end a node is about to tell. */
+  const handed = new Map<string, { node: string; at: number }>();
+  /** Those whose end was to be told by a node that has died. */
+  let orphaned: { user: string; at: number }[] = [];
 
   function add(node: string, user: string, socket: string): boolean {
     let person = people.get(user);
@@ -41,8 +45,10 @@ export function createPresenceTable(clock: Clock): PresenceTable {
     leaving.add(user);
   }
 
-  function reap(): { user: string; at: number }[] {
-    const gone: { user: string; at: number }[] = [];
+  function reap(node: string, told: string[]): { user: string; at: number }[] {
+    for (const user of told) if (handed.get(user)?.node === node) handed.delete(user);
+    const gone = orphaned.filter(({ user }) => !people.has(user));
+    orphaned = [];
     for (const user of leaving) {
       const { at, elapsed } = people.get(user)?.left ?? { at: 0, elapsed: 0 };
       if (clock.elapsed() - elapsed < PRESENCE_GRACE_MS) break;
@@ -50,6 +56,7 @@ export function createPresenceTable(clock: Clock): PresenceTable {
       people.delete(user);
       gone.push({ user, at });
     }
+    for (const { user, at } of gone) handed.set(user, { node, at });
     return gone;
   }
 
@@ -58,11 +65,14 @@ export function createPresenceTable(clock: Clock): PresenceTable {
       beat: async (sockets) => sockets.filter(({ user, socket }) => add(node, user, socket)).map(({ user }) => user),
       drop: async (user, socket) => remove(user, socket),
       online: async (users) => new Set(users.filter((user) => people.has(user))),
-      reap: async () => reap(),
+      reap: async (told) => reap(node, told),
     }),
     dropNode(node) {
       for (const [user, person] of people) {
         for (const [socket, holder] of person.sockets) if (holder === node) remove(user, socket);
+      }
+      for (const [user, { node: teller, at }] of handed) {
+        if (teller === node && handed.delete(user)) orphaned.push({ user, at });
       }
     },
   };

@@ -48,7 +48,7 @@ export function createWorkerCluster(): WorkerCluster {
       beat: (sockets) => ask('beat', sockets),
       drop: (user, socket) => ask('drop', user, socket),
       online: (users) => ask('online', users),
-      reap: () => ask('reap'),
+      reap: (told) => ask('reap', told),
     },
     limiter: { take: (key, rule, cost) => ask('take', key, rule, cost) },
     metrics: () => ask('metrics'),

@@ -27,6 +27,8 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
   const left = new Map<string, number>();
   /** Whether Redis may know less than this node. */
   let behind = false;
+  /** Whether an answer of `reap` may have got lost. */
+  let unheard = false;
   /** Users of beats without an answer: Redis may know them already, and will not name them again. */
   const unnamed = new Set<string>();
   /** Since when this node has held its lease without a break, by the clock's `elapsed`. */
@@ -118,11 +120,14 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
       }
       return found;
     },
-    reap: () =>
+    reap: (told) =>
       answer(async () => {
         // When Redis was out of reach of all, their leases have run out together: by now whoever lives has renewed his.
         const mayJudge = heldSince !== undefined && clock.elapsed() - heldSince >= LEASE_MS;
-        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, mayJudge ? 1 : 0)) as string[];
+        const again = unheard ? 1 : 0;
+        unheard = true;
+        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, mayJudge ? 1 : 0, node, again, ...told)) as string[];
+        unheard = false;
         return Array.from({ length: gone.length / 2 }, (_, i) => ({
           user: gone[2 * i] as string,
           at: Math.floor(Number(gone[2 * i + 1])),

@@ -10,6 +10,7 @@ import type { Redis } from 'ioredis';
  *   node:<node>   set of "user socket"
  *   user:<user>   hash: socket -> node; there while the user has a socket
  *   leaving       sorted set: user -> when the last socket went; there while the grace runs
+ *   handed:<node> sorted set: user -> when the last socket went; there until the node has told of it
  *   limit:<key>   when the bucket will be full again
  */
 const NOW = `
@@ -19,6 +20,24 @@ if now == 0 then
   now = time[1] * 1000 + time[2] / 1000
 end
 local prefix = ARGV[2]
+`;
+
+/** The end of sockets: of one, and of what a node has left; with a user's last one the grace begins, at `at`. */
+const ENDS = `${NOW}
+local function end_socket(user, socket, at)
+  if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
+    and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
+    redis.call('ZADD', prefix .. 'leaving', at, user)
+  end
+end
+local function take_apart(node, most, at)
+  local members = redis.call('SPOP', prefix .. 'node:' .. node, most)
+  for _, member in ipairs(members) do
+    local user, socket = string.match(member, '^(%S+) (%S+)$')
+    end_socket(user, socket, at)
+  end
+  return #members
+end
 `;
 
 /** ARGV: now, prefix, node, lease in ms, then user and socket by turns. @returns whether the lease was lost, then users who were offline */
@@ -40,14 +59,10 @@ end
 return answer`;
 
 /** ARGV: now, prefix, node, then user and socket by turns. */
-const DROP = `${NOW}
+const DROP = `${ENDS}
 for i = 4, #ARGV, 2 do
-  local user, socket = ARGV[i], ARGV[i + 1]
-  redis.call('SREM', prefix .. 'node:' .. ARGV[3], user .. ' ' .. socket)
-  if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
-    and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
-    redis.call('ZADD', prefix .. 'leaving', now, user)
-  end
+  redis.call('SREM', prefix .. 'node:' .. ARGV[3], ARGV[i] .. ' ' .. ARGV[i + 1])
+  end_socket(ARGV[i], ARGV[i + 1], now)
 end`;
 
 /** Begins the grace of users whose end Redis has forgotten. ARGV: now, prefix, users */
@@ -68,10 +83,24 @@ end
 return answer`;
 
 /**
- * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too. A dead
- * node's name goes last, so that whoever goes on after a crash finds what is left. @returns user and time by turns
+ * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too, the node
+ * that asks, 1 when the answer before may not have reached it, then users of whom it has told. A dead node's name goes
+ * last, so that whoever goes on after a crash finds what is left. @returns user and time by turns
  */
-const REAP = `${NOW}
+const REAP = `${ENDS}
+local handed = prefix .. 'handed:' .. ARGV[6]
+for i = 8, #ARGV do redis.call('ZREM', handed, ARGV[i]) end
+local function end_of(user, at)
+  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then redis.call('ZADD', prefix .. 'leaving', 'NX', at, user) end
+end
+local function hand_back(from)
+  local users = redis.call('ZRANGE', from, 0, -1, 'WITHSCORES')
+  for i = 1, #users, 2 do
+    redis.call('ZREM', from, users[i])
+    end_of(users[i], users[i + 1])
+  end
+end
+if ARGV[7] == '1' then hand_back(handed) end
 local ends = 'resigned'
 local over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
 if #over == 0 and ARGV[5] == '1' then
@@ -79,21 +108,18 @@ if #over == 0 and ARGV[5] == '1' then
   over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
 end
 for _, node in ipairs(over) do
-  local ended = redis.call('ZSCORE', prefix .. ends, node)
-  for _, member in ipairs(redis.call('SPOP', prefix .. 'node:' .. node, ARGV[4])) do
-    local user, socket = string.match(member, '^(%S+) (%S+)$')
-    if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
-      and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
-      redis.call('ZADD', prefix .. 'leaving', ended, user)
-    end
-  end
+  take_apart(node, ARGV[4], redis.call('ZSCORE', prefix .. ends, node))
   if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then
+    hand_back(prefix .. 'handed:' .. node)
     redis.call('ZREM', prefix .. 'nodes', node)
     redis.call('ZREM', prefix .. 'resigned', node)
   end
 end
 local gone = redis.call('ZRANGEBYSCORE', prefix .. 'leaving', '-inf', now - ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
-for i = 1, #gone, 2 do redis.call('ZREM', prefix .. 'leaving', gone[i]) end
+for i = 1, #gone, 2 do
+  redis.call('ZREM', prefix .. 'leaving', gone[i])
+  redis.call('ZADD', handed, gone[i + 1], gone[i])
+end
 return gone`;
 
 /** Ends this node's lease now: the others reap what is left of it. ARGV: now, prefix, node */
@@ -124,7 +150,15 @@ if wait > unit * 0.001 then return { 0, left(before), math.ceil(wait) } end
 if cost > 0 then redis.call('SET', key, string.format('%.17g', after), 'PX', math.ceil(after - now)) end
 return { 1, left(cost > 0 and after or before), 0 }`;
 
-const scripts = { beat: BEAT, drop: DROP, remind: REMIND, online: ONLINE, reap: REAP, resign: RESIGN, take: TAKE };
+const scripts = {
+  beat: BEAT,
+  drop: DROP,
+  remind: REMIND,
+  online: ONLINE,
+  reap: REAP,
+  resign: RESIGN,
+  take: TAKE,
+};
 export type ScriptName = keyof typeof scripts;
 export type Run = (name: ScriptName, ...args: (string | number)[]) => Promise<unknown>;
 

@@ -138,7 +138,7 @@ describe.skipIf(!available(lackOf('Redis 7', program, 'install redis-server')))(
     await two.presence.beat([{ user: 'v', socket: 't' }]);
     expect(await two.presence.online(['u', 'v'])).toEqual(new Set(['u', 'v']));
     await one.presence.drop('u', 's');
-    await one.presence.reap();
+    await one.presence.reap([]);
     expect(await one.limiter.take('k', { limit: 1, windowMs: 1_000 })).toMatchObject({ ok: true });
     expect(await two.limiter.take('k', { limit: 1, windowMs: 1_000 })).toMatchObject({ ok: false });
     await live();
@@ -146,7 +146,7 @@ describe.skipIf(!available(lackOf('Redis 7', program, 'install redis-server')))(
     expect(await view.nodes()).toHaveLength(2);
     await view.close();
     await two.close();
-    await one.presence.reap();
+    await one.presence.reap([]);
     await close();
     expect(await refusals()).toEqual([]);
 

@@ -315,8 +315,12 @@ export interface Presence {
   drop(user: string, socket: string): Promise<void>;
   /** @returns those of `users` who are online; none when that cannot be known now: presence never fails a message */
   online(users: string[]): Promise<Set<string>>;
-  /** Finds users whose grace ran out and those of dead nodes; each is returned once in the whole cluster. */
-  reap(): Promise<{ user: string; at: number }[]>;
+  /**
+   * Finds users whose grace ran out and those of dead nodes. Each is returned to one node of the cluster; when that dies
+   * before it has said that it `told` of him, or its answer got lost, he is returned again.
+   * @param told those of earlier answers whose end need not be told any more
+   */
+  reap(told: string[]): Promise<{ user: string; at: number }[]>;
 }
 
 export interface LimitRule {

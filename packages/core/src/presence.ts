@@ -115,8 +115,21 @@ export function createPresenceRules(deps: PresenceDeps) {
     for (const user of await deps.port.beat(sockets)) note(user, true, deps.clock.now());
   }
 
+  /** Whose end the port has named, until it knows that it has been told. */
+  const named = new Set<string>();
+
+  /** Whether the end of a user is still to be told, or to be stored. */
+  const isDue = (user: string) => untold.get(user)?.isOnline === false || unseen.has(user);
+
   async function reap(): Promise<void> {
-    for (const { user, at } of await deps.port.reap()) note(user, false, at);
+    const told = [...named].filter((user) => !isDue(user));
+    const gone = await deps.port.reap(told);
+    for (const user of told) named.delete(user);
+    for (const { user, at } of gone) {
+      const known = named.has(user) && untold.get(user)?.lastSeen === iso(at);
+      named.add(user);
+      if (!known) note(user, false, at);
+    }
     await tellAll();
   }
 

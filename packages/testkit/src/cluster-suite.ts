@@ -25,7 +25,7 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
     afterEach(() => under.close());
 
     const reapAll = async () =>
-      (await Promise.all([presence(0).reap(), presence(1).reap()])).flat().map(({ user }) => user);
+      (await Promise.all([presence(0).reap([]), presence(1).reap([])])).flat().map(({ user }) => user);
     const isOnline = async (user: string) =>
       (await Promise.all([0, 1].map((i) => presence(i as 0 | 1).online([user])))).map((set) => set.has(user));
 
@@ -90,11 +90,34 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
         const found: string[] = [];
         for (let waited = 0; waited < 30_000; waited += 5_000) {
           await presence(1).beat([]);
-          found.push(...(await presence(1).reap()).map(({ user }) => user));
+          found.push(...(await presence(1).reap([])).map(({ user }) => user));
           await under.advance(5_000);
         }
         expect(found).toEqual(['u']);
         expect(await presence(1).online(['u', 'v'])).toEqual(new Set(['v']));
+      });
+    });
+
+    describe('presence, when a node dies that has to tell of an end', () => {
+      test('[Q8] another one is given those of whom it has not told', async () => {
+        await presence(0).beat(['u', 'v', 'w'].map((user) => ({ user, socket: user })));
+        for (const user of ['u', 'v', 'w']) await presence(0).drop(user, user);
+        await under.advance(PRESENCE_GRACE_MS + 1);
+        await presence(0).beat([]);
+        await presence(1).beat([]);
+        expect((await presence(0).reap([])).map(({ user }) => user).sort()).toEqual(['u', 'v', 'w']);
+        expect(await presence(0).reap(['u'])).toEqual([]);
+        expect(await presence(1).reap([])).toEqual([]);
+        expect(await presence(1).beat([{ user: 'w', socket: 'again' }])).toEqual(['w']);
+        await under.kill(0);
+        const found: string[] = [];
+        for (let waited = 0; waited < 30_000; waited += 5_000) {
+          await presence(1).beat([]);
+          found.push(...(await presence(1).reap([])).map(({ user }) => user));
+          await under.advance(5_000);
+        }
+        expect(found).toEqual(['v']);
+        expect(await presence(1).online(['u', 'v', 'w'])).toEqual(new Set(['w']));
       });
     });
 
