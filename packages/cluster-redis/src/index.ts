@@ -62,6 +62,7 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
     }
     wasReady = true;
   });
+  state.on('ready', presence.doubt);
   // A connection to a Redis that has vanished without a word looks fine until it is asked.
   const stopProbing = clock.every(BEAT_MS, () => {
     if (sub.status === 'ready') void fence().catch(() => sub.disconnect(true));

@@ -18,14 +18,14 @@ const flat = (connections: Connection[]): string[] => connections.flatMap(({ use
  * Presence by lease: this node's entries in Redis count while its lease lives. Redis may forget everything; what is
  * remembered here puts it right at the next beat.
  */
-export function createPresence(run: Run, clock: Clock): Presence & { resign(): Promise<void> } {
+export function createPresence(run: Run, clock: Clock): Presence & { doubt(): void; resign(): Promise<void> } {
   // New for each start of the process: a node that comes back is another one, and never inherits what it left.
   const node = randomUUID();
   const sockets = new Map<string, string>();
   /** Sockets that went while Redis could not be told. */
   const untold = new Map<string, string>();
   const left = new Map<string, number>();
-  /** Whether Redis may know less than this node. */
+  /** Whether Redis may know less than this node, or something older. */
   let behind = false;
   /** Whether an answer of `reap` may have got lost. */
   let unheard = false;
@@ -46,8 +46,9 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
     return { lost: lost === 1, came };
   }
 
-  /** Tells Redis all that it should know of this node. */
+  /** Tells Redis all that it should know of this node, and nothing else: a replica may remember sockets that have gone. */
   async function registerAll(): Promise<string[]> {
+    while (((await run('shed', node, BATCH)) as number) > 0);
     const came: string[] = [];
     for (const batch of batches([...sockets.keys()])) {
       // Asked now: a socket that went while earlier batches were under way would never be dropped again.
@@ -133,6 +134,10 @@ export function createPresence(run: Run, clock: Clock): Presence & { resign(): P
           at: Math.floor(Number(gone[2 * i + 1])),
         }));
       }),
+    /** The Redis behind the connection may be another one, which knows less or something older. */
+    doubt() {
+      behind = true;
+    },
     async resign() {
       // Without an answer the lease runs out by itself.
       await run('resign', node).catch(() => {});

@@ -65,6 +65,10 @@ for i = 4, #ARGV, 2 do
   end_socket(ARGV[i], ARGV[i + 1], now)
 end`;
 
+/** Ends the sockets of a node, as many as it may. ARGV: now, prefix, node, the most to do at once. @returns how many */
+const SHED = `${ENDS}
+return take_apart(ARGV[3], ARGV[4], now)`;
+
 /** Begins the grace of users whose end Redis has forgotten. ARGV: now, prefix, users */
 const REMIND = `${NOW}
 for i = 3, #ARGV do
@@ -153,6 +157,7 @@ return { 1, left(cost > 0 and after or before), 0 }`;
 const scripts = {
   beat: BEAT,
   drop: DROP,
+  shed: SHED,
   remind: REMIND,
   online: ONLINE,
   reap: REAP,

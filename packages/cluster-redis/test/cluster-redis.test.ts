@@ -124,6 +124,31 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
+  test('B1 sockets that have gone do not come back with a Redis that remembers them', async () => {
+    await using old = await startRedis();
+    const { all, clock, close } = await nodes(2, old.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const gone = Array.from({ length: 1_200 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
+    await one.presence.beat([...gone, { user: 'stays', socket: 's' }]);
+    const redis = new Redis(old.url);
+    await redis.save();
+    await redis.quit();
+    for (const { user, socket } of gone) await one.presence.drop(user, socket);
+    await old.process?.kill();
+    await old.process?.start();
+    await Promise.all(all.map(isReady));
+    expect(await other.presence.online(['u0', 'u1199', 'stays'])).toEqual(new Set(['u0', 'u1199', 'stays']));
+    expect(await one.presence.beat([])).toEqual([]);
+    await clock.advance(PRESENCE_GRACE_MS + 1);
+    await one.presence.beat([]);
+    expect(await other.presence.online(['stays'])).toEqual(new Set(['stays']));
+    const reaped = [];
+    for (let i = 0; i < 4; i++) reaped.push(...(await other.presence.reap([])).map(({ user }) => user));
+    expect(new Set(reaped)).toEqual(new Set(gone.map(({ user }) => user)));
+    expect(reaped).toHaveLength(gone.length);
+    await close();
+  });
+
   test('B3 a node that stops is reaped at once, the grace of its users begins then', async () => {
     const { all, clock, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];
