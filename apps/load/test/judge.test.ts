@@ -4,6 +4,7 @@ import { INVARIANTS, type Invariant, judge } from '../src/torture/judge/index.ts
 
 const ANNE = '0.0';
 const BEN = '1.0';
+const BEN_TOO = '1.1';
 const CRC = 1;
 const row = (seq: number, from: number, tag = seq - 1): Row => [`id-${tag}`, seq, tag, from, CRC, 0];
 
@@ -64,6 +65,23 @@ function tell(changes: Partial<Story> = {}): Line[] {
   }
   history.invoke('', 'presence', { node: 'node0' }).ok([0, 1]);
   return lines.map((line, i) => ({ ...line, t: i }));
+}
+
+/** Anne writes to Ben in the probe, and these devices hear of it. */
+function probed(heardBy: string[], before: (history: History) => void = () => {}): Line[] {
+  return tell({
+    ...everywhere([...messages, row(5, 0)]),
+    unread: [1, 4],
+    meanwhile(history) {
+      history.info(BEN_TOO, 'connect', { transport: 'websocket' });
+      history.info('', 'phase', 'probe');
+      before(history);
+      send(history, ANNE, { to: 1, answer: row(5, 0) });
+      for (const proc of heardBy) history.info(proc, 'live', { peer: 0, row: row(5, 0) });
+      history.info('', 'phase', 'end');
+      for (const proc of [BEN, BEN_TOO]) history.info(proc, 'disconnect', { reason: 'io client disconnect' });
+    },
+  });
 }
 
 const both = (rows: Row[]): [Row[], Row[]] => [rows, rows];
@@ -218,6 +236,8 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
     'a socket that is left behind',
     () => tell({ meanwhile: (history) => history.info('', 'leftover', { node: 'node0', sockets: 1 }) }),
   ],
+  ['I13', 'a message that a device does not hear of', () => probed([BEN])],
+  ['I13', 'a message that a device hears of twice', () => probed([BEN, BEN_TOO, BEN_TOO])],
 ];
 
 describe('the judge', () => {
@@ -264,6 +284,14 @@ describe('the judge', () => {
       },
     });
     expect(judge(lines)).toMatchObject({ violations: {}, figures: { refused: 2 } });
+  });
+
+  test('T1 whoever hears of a message once, or knows that he may have missed it, was told live', () => {
+    expect(judge(probed([BEN_TOO, BEN])).violations).toEqual({});
+    for (const knows of ['resync', 'disconnect'] as const) {
+      const lines = probed([BEN], (history) => history.info(BEN_TOO, knows, { reason: 'transport close' } as never));
+      expect(judge(lines).violations).toEqual({});
+    }
   });
 
   test('T1 a tag that was taken and never sent breaks no promise', () => {

@@ -37,6 +37,7 @@ const bugs: [bug: string, breaks: Invariant, chosen: Fault[]][] = [
   ['receipt-goes-back', 'I8', []],
   ['presence-never-expired', 'I9', []],
   ['told-to-another', 'I10', []],
+  ['not-told-live', 'I13', []],
 ];
 
 describe('the judge is judged', () => {

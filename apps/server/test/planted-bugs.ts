@@ -154,6 +154,18 @@ const toldToAnother: Tamper = (parts) => {
   });
 };
 
+/** Every seventh message is taken for a repeat: it is stored, and nobody hears of it before he asks. */
+const notToldLive: Tamper = (parts) => {
+  let count = 0;
+  return withMessages(parts, {
+    append: async (drafts) =>
+      (await parts.store.messages.append(drafts)).map(({ entry, fresh }) => ({
+        entry,
+        fresh: fresh && ++count % 7 !== 0,
+      })),
+  });
+};
+
 /** Bugs that a judge of this server has to find, each at a port. */
 export const planted = {
   'ack-before-commit': ackBeforeCommit,
@@ -164,4 +176,5 @@ export const planted = {
   'sync-skips-one': syncSkipsOne,
   'receipt-goes-back': receiptGoesBack,
   'told-to-another': toldToAnother,
+  'not-told-live': notToldLive,
 } satisfies Record<string, Tamper>;

@@ -55,7 +55,7 @@ export interface Happenings {
   model: { peer: number; rows: [id: string, tag: number][] };
   /** Whoever has no connection, or has messages without an answer, long after the load has stopped. */
   unsettled: { connected: boolean; waiting: number };
-  /** `load`, `healed`, `drained`, `final`, `end`. */
+  /** `healed`: the faults are over; `quiet`: the load too; `probe`: what is sent from here on is heard live; `end`. */
   phase: string;
   fault: { name: string; what: string };
   /** At the end, when every client has gone. */

@@ -23,7 +23,7 @@ export function print(report: Report): void {
     ]),
     failed(report)
       ? `  ${name} FAILED, seed ${seed}; history in ${file}`
-      : '  every promise was kept (I1 to I11; there are no attachments for I12 yet)',
+      : '  every promise was kept (I1 to I13; there are no attachments for I12 yet)',
   ];
   console.log(lines.join('\n'));
 }

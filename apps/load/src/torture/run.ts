@@ -6,9 +6,10 @@ import { awaitPresence, type FinalDeps, readEverything } from './final.ts';
 import { createHistory, createHistoryFile, type History, readHistory } from './history.ts';
 import { judge, type Verdict } from './judge/index.ts';
 import { type Load, startLoad } from './load.ts';
-import { createRandom, pause } from './random.ts';
+import { atMost, createRandom, pause } from './random.ts';
 import type { Subject } from './start.ts';
 import { createTally, type Tally } from './tally.ts';
+import type { Person } from './wire.ts';
 
 const WARM_UP_MS = 1_500;
 const HEAL_WITHIN_MS = 30_000;
@@ -16,6 +17,8 @@ const GOOD_P99_MS = 1_500;
 const DRAIN_WITHIN_MS = 90_000;
 /** And what was lost last must be connected again by then. */
 const SETTLED_WITHIN_MS = 30_000;
+/** Live events come at once; a line may be slow. */
+const HEARD_WITHIN_MS = 10_000;
 const PRESENCE_WITHIN_MS = 36_000;
 /** A node has more than one try to answer. */
 const LAST_LOOK_MS = 20_000;
@@ -100,6 +103,18 @@ async function settle(load: Load, history: History): Promise<void> {
     history.info(device.name, 'unsettled', { connected: device.socket.connected, waiting: device.waiting() });
 }
 
+/** Everybody writes to everybody whom they know, and it is waited for that all devices hear of it. */
+async function probe(load: Load, { tally, history }: { tally: Tally; history: History }): Promise<void> {
+  history.info('', 'phase', 'probe');
+  const devices = load.talkers();
+  const devicesOf = (person: Person) => devices.filter((device) => device.person === person).length;
+  const letters = devices.flatMap((device) => load.peersOf(device.person).map((to) => ({ device, to })));
+  await atMost(DRAIN_WITHIN_MS, Promise.all(letters.map(({ device, to }) => device.send(to))));
+  const wanted = letters.reduce((sum, { device, to }) => sum + devicesOf(device.person) - 1 + devicesOf(to), 0);
+  for (const end = performance.now() + HEARD_WITHIN_MS; tally.heard() < wanted && performance.now() < end; )
+    await pause(100);
+}
+
 /** Waits until the nodes have noticed that everybody has gone. */
 async function leave(load: Load, { nodes, history }: FinalDeps): Promise<void> {
   load[Symbol.dispose]();
@@ -159,6 +174,7 @@ async function record(subject: Subject, options: RunOptions, write: Parameters<t
     history.info('', 'phase', 'quiet');
     await load.stop(DRAIN_WITHIN_MS);
     await settle(load, history);
+    await probe(load, { tally, history });
     await awaitPresence(final, Math.max(LAST_LOOK_MS, PRESENCE_WITHIN_MS - (performance.now() - healedAt)));
     await readEverything(final).catch((error) => failures.push(String(error)));
     history.info('', 'phase', 'end');

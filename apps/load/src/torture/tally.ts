@@ -13,6 +13,8 @@ export interface Tally {
   /** Answers with this code, to whatever was asked. */
   coded(code: string): number;
   resyncs(): number;
+  /** How often messages of the probe were heard live. */
+  heard(): number;
   /** p99 of what was acknowledged in the last 2 s, in ms; undefined when that is too little to say. */
   recentP99(now: number): number | undefined;
 }
@@ -24,14 +26,22 @@ export function createTally(): Tally {
   let acknowledged = 0;
   let disconnects = 0;
   let resyncs = 0;
+  /** The messages of the probe, by tag; none before it begins. */
+  let probe: Set<number> | undefined;
+  let heard = 0;
   return {
     see(line) {
       if (line.f === 'disconnect') disconnects++;
       if (line.f === 'resync') resyncs++;
+      if (line.f === 'phase' && line.val === 'probe') probe = new Set();
+      if (line.f === 'live' && probe?.has(line.val.row[2])) heard++;
       const code = line.f === 'refused' ? line.val.code : line.type === 'fail' || line.type === 'info' ? line.val : '';
       if (typeof code === 'string') codes.set(code, (codes.get(code) ?? 0) + 1);
       if (line.f !== 'send') return;
-      if (line.type === 'invoke') begun.set(line.i, line.t);
+      if (line.type === 'invoke') {
+        begun.set(line.i, line.t);
+        probe?.add(line.args.tag);
+      }
       if (line.type === 'ok') {
         acknowledged++;
         recent.push({ t: line.t, took: line.t - (begun.get(line.i) ?? line.t) });
@@ -43,6 +53,7 @@ export function createTally(): Tally {
     disconnects: () => disconnects,
     coded: (code) => codes.get(code) ?? 0,
     resyncs: () => resyncs,
+    heard: () => heard,
     recentP99(now) {
       recent = recent.filter(({ t }) => t > now - RECENT_MS);
       return recent.length < ENOUGH

@@ -1,4 +1,5 @@
 import type { Line } from '../history.ts';
+import { heardLive } from './live.ts';
 import { alive, type Figures } from './liveness.ts';
 import {
   liveAndSyncAreTheStore,
@@ -26,6 +27,7 @@ export const INVARIANTS = {
   I9: 'presence is right again',
   I10: 'nobody sees what is not theirs',
   I11: 'all goes on, nothing is stuck',
+  I13: 'when all is well everybody hears live, once',
 } as const;
 export type Invariant = keyof typeof INVARIANTS;
 
@@ -68,6 +70,7 @@ export function judge(history: Iterable<Line>): Verdict {
     presence,
     ownConversationsOnly(deps('I10')),
     liveness,
+    heardLive(deps('I13')),
   ];
   for (const line of history) {
     const event = read(line);
