@@ -9,6 +9,10 @@ import { keptFile } from './kept-file.ts';
 import { readKeyRing } from './key-ring.ts';
 
 const SECRET_BYTES = 32;
+/** bcrypt makes 2^10 rounds, OWASP's least: about 60 ms on a small core. */
+export const PASSWORD_COST = 10;
+/** The least that there is: tests make accounts by the thousand. */
+const TEST_PASSWORD_COST = 4;
 const CLUSTER_DRAIN_SECONDS = 10;
 /** Secrets that stand in tutorials and sample files, in any case. */
 const SAMPLE_SECRET = /^(your|my|the)?[-_ ]?(super[-_ ]?)?(secret|jwt|change[-_ ]?me|example|sample|default|password)/i;
@@ -112,6 +116,8 @@ const seals = (env: { ENCRYPTION?: boolean | undefined; NODE_ENV: string }): boo
 /** What a node is told from outside, checked and with defaults filled in. */
 export interface Config {
   production: boolean;
+  /** Of new passwords' hashes: bcrypt makes 2^cost rounds. */
+  passwordCost: number;
   port: number;
   store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string };
   cluster: { kind: 'local' } | { kind: 'redis'; url: string; prefix: string };
@@ -163,6 +169,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   const jwtExpiresIn = secondsOf(env.JWT_EXPIRES_IN);
   return {
     production: env.NODE_ENV === 'production',
+    passwordCost: env.NODE_ENV === 'test' ? TEST_PASSWORD_COST : PASSWORD_COST,
     port: env.PORT,
     store:
       env.MONGODB_URI !== undefined && isMongo(env)

@@ -10,7 +10,7 @@ import { createHostTokens } from './auth/host-tokens.ts';
 import { createPasswords } from './auth/passwords.ts';
 import { createTokens } from './auth/tokens.ts';
 import { systemClock } from './clock.ts';
-import type { Config } from './config.ts';
+import { type Config, PASSWORD_COST } from './config.ts';
 import { createApp } from './http/app.ts';
 import { bindRoutes } from './http/bind-routes.ts';
 import { createRouteHandlers } from './http/handlers.ts';
@@ -143,7 +143,12 @@ function observeSealing(metrics: Metrics, log: Log) {
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
   const door = createDoor(clock);
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
-  const passwords = createPasswords((err) => log.error({ err }, 'a thread for passwords has failed'));
+  if (config.passwordCost < PASSWORD_COST)
+    log.warn('NODE_ENV is test: passwords of real people would be hashed too cheaply');
+  const passwords = createPasswords({
+    cost: config.passwordCost,
+    failed: (err) => log.error({ err }, 'a thread for passwords has failed'),
+  });
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;
   const limiter = limits ?? { take: () => ({ ok: true, remaining: 1, retryAfterMs: 0 }) };
   const { maxConnections, trustProxy: proxies } = config;

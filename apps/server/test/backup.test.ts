@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect, register, rest, startServer, temporaryFolder } from '@duet/testkit';
+import { BARE_ENVIRONMENT, connect, register, rest, startServer, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { MAIN } from './shapes.ts';
 import { history, startTraffic } from './traffic.ts';
@@ -12,7 +12,7 @@ const DUET = fileURLToPath(new URL('../src/duet.ts', import.meta.url));
 
 /** `npm run duet -- ...` as its script runs it. */
 async function duet(dataDir: string, ...args: string[]): Promise<{ code: number; said: string }> {
-  const env = { PATH: process.env.PATH, DATA_DIR: dataDir };
+  const env = { ...BARE_ENVIRONMENT, DATA_DIR: dataDir };
   const child = spawn(process.execPath, [DUET, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));

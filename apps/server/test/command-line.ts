@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import {
+  BARE_ENVIRONMENT,
   connect,
   hasMongo,
   hasRedis,
@@ -25,7 +26,7 @@ export interface Said {
 
 /** `npm run duet -- ...` as its script runs it. */
 export async function duet(environment: Record<string, string>, ...args: string[]): Promise<Said> {
-  const env = { PATH: process.env.PATH, ...environment };
+  const env = { ...BARE_ENVIRONMENT, ...environment };
   const child = spawn(process.execPath, [DUET, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, error] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));

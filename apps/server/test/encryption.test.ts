@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { connect, eventually, register, rest, startServer, temporaryFolder } from '@duet/testkit';
+import { BARE_ENVIRONMENT, connect, eventually, register, rest, startServer, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { type ConfigError, readConfig } from '../src/config.ts';
 import { duet } from './command-line.ts';
@@ -17,7 +17,7 @@ const line = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
 const contents = (messages: { content: string }[]) => messages.map(({ content }) => content);
 
 function run(main: string, args: string[], environment: Record<string, string>) {
-  const env = { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'warn', ...environment };
+  const env = { ...BARE_ENVIRONMENT, PORT: '0', LOG_LEVEL: 'warn', ...environment };
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { env, encoding: 'utf8' });
   return { status, said: stdout + stderr };
 }

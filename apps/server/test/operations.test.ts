@@ -53,6 +53,12 @@ describe('configuration', () => {
     expect(error.message).not.toContain('SECRET-VALUE');
   });
 
+  test('O2 passwords are hashed cheaply for tests alone', () => {
+    const costOf = (NODE_ENV: string | undefined) =>
+      readConfig({ NODE_ENV, JWT_SECRET: SECRET, ENCRYPTION: 'off' }).passwordCost;
+    expect([undefined, 'development', 'production', 'test'].map(costOf)).toEqual([10, 10, 10, 4]);
+  });
+
   test.each([
     [undefined, /JWT_SECRET is required in production/],
     ['short', /JWT_SECRET must have at least 32 bytes/],

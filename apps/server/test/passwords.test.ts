@@ -18,7 +18,7 @@ const neverFails = (error: unknown): never => {
 };
 
 test('A16 of more passwords than can be looked at in time the last are turned away at once, and the first served', async () => {
-  const passwords = createPasswords(neverFails);
+  const passwords = createPasswords({ cost: 10, failed: neverFails });
   const first = passwords.hash('password123');
   const turnedAway: number[] = [];
   for (let i = 0; i < TOO_MANY; i++) passwords.verify('password123', undefined).catch(() => turnedAway.push(i));
@@ -36,7 +36,11 @@ test('A17 threads that cannot be started cost logins an answer that says to try 
   writeFileSync(file, 'throw new Error("it cannot be loaded");');
   const failures = new EventEmitter();
   const failed = once(failures, 'failed');
-  const passwords = createPasswords((error) => failures.emit('failed', error), pathToFileURL(file));
+  const passwords = createPasswords({
+    cost: 10,
+    failed: (error) => failures.emit('failed', error),
+    worker: pathToFileURL(file),
+  });
   expect(await failed).toMatchObject([{ message: 'it cannot be loaded' }]);
   const answers = await Promise.allSettled([1, 2, 3].map(() => passwords.hash('password123')));
   for (const answer of answers)
@@ -48,7 +52,7 @@ test('A17 threads that cannot be started cost logins an answer that says to try 
 });
 
 test('A17 where a thread may not be slowed down passwords are hashed all the same', () => {
-  const hash = `import(${JSON.stringify(WORKER)}).then((it) => console.log(it.default({ password: 'password123' })))`;
+  const hash = `import(${JSON.stringify(WORKER)}).then((it) => console.log(it.default({ password: 'password123', cost: 10 })))`;
   const confined = ['--permission', `--allow-fs-read=${REPOSITORY}*`, '-e', hash];
   const { stdout, stderr } = spawnSync(process.execPath, confined, { encoding: 'utf8' });
   expect(stdout).toMatch(/^\$2b\$10\$/);

@@ -2,19 +2,14 @@ import { readlinkSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { compareSync, hashSync } from 'bcryptjs';
 
-/** 2^10 rounds, OWASP's least for bcrypt: about 60 ms on a small core. */
-const COST = 10;
-
-/** With a hash: is it this password's? Without: make one. */
-export interface HashTask {
-  password: string;
-  hash?: string;
-}
+/** With a hash: is it this password's? With a cost: make one of 2^cost rounds. */
+export type HashTask = { password: string } & ({ hash: string } | { cost: number });
 
 yieldToMessages();
 
-export default function work({ password, hash }: HashTask): string | boolean {
-  return hash === undefined ? hashSync(password, COST) : compareSync(password, hash);
+export default function work(task: HashTask): string | boolean {
+  const { password } = task;
+  return 'hash' in task ? compareSync(password, task.hash) : hashSync(password, task.cost);
 }
 
 /** On Linux a thread may be given a lower priority of its own; elsewhere the scheduler has to do. */

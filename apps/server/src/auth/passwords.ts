@@ -5,23 +5,33 @@ import { Piscina } from 'piscina';
 import type { HashTask } from './passwords-worker.ts';
 
 /** A hash of nobody's password, of the same cost as real ones: comparing with it takes as long as comparing with them. */
-const NOBODY = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8.C1VgPXqQ4bqBDnMWRJ3pm/3zWq4.';
+const nobodys = (cost: number) =>
+  `$2b$${String(cost).padStart(2, '0')}$CwTycUXWue0Thq9StjUM0uJ8.C1VgPXqQ4bqBDnMWRJ3pm/3zWq4.`;
 const MAX_BYTES = 72;
 /** About eight seconds of its work on a small core: clients give up after fifteen. */
 const MAX_WAITING_PER_THREAD = 128;
 
 const WORKER = new URL('./passwords-worker.ts', import.meta.url);
 
+export interface PasswordsDeps {
+  cost: number;
+  failed: (error: unknown) => void;
+  worker?: URL;
+}
+
 /**
  * bcrypt in worker threads. The event loop never hashes, the threads run at low priority, and the queue is bounded, so
  * a flood of logins slows logins down and nothing else.
+ * @param cost new hashes are made in 2^cost rounds
  * @param failed a thread has ended, or could not be started: for want of memory or of descriptors
  * @param worker what runs in the threads
  */
-export function createPasswords(
-  failed: (error: unknown) => void,
+export function createPasswords({
+  cost,
+  failed,
   worker = WORKER,
-): Passwords & { close(): Promise<void> } {
+}: PasswordsDeps): Passwords & { close(): Promise<void> } {
+  const nobody = nobodys(cost);
   const maxThreads = Math.max(1, availableParallelism() - 1);
   const pool = new Piscina<HashTask, string | boolean>({
     filename: worker.href,
@@ -59,11 +69,11 @@ export function createPasswords(
   }
 
   return {
-    hash: (password) => run<string>({ password }),
+    hash: (password) => run<string>({ password, cost }),
     async verify(password, hash) {
       // bcrypt ignores what follows the 72nd byte: two passwords that begin alike would be one.
       const tooLong = Buffer.byteLength(password) > MAX_BYTES;
-      const equal = await run<boolean>({ password, hash: hash ?? NOBODY });
+      const equal = await run<boolean>({ password, hash: hash ?? nobody });
       return equal && !tooLong && hash !== undefined;
     },
     close: () => pool.close({ force: true }),
