@@ -51,6 +51,16 @@ describe('hostile input', () => {
   const isValid = (name: string, schema: z.ZodType | undefined) =>
     emptyPayloads.includes(name) && schema?.safeParse({}).success === true;
 
+  test('X14 nobody makes a node compress its client again and again', async () => {
+    const { port } = new URL(server.url);
+    for (const file of ['socket.io.min.js', 'socket.io.js.map']) {
+      const { status, headers } = await fetch(`http://127.0.0.1:${port}/socket.io/${file}`, {
+        headers: { 'accept-encoding': 'br, gzip, deflate' },
+      });
+      expect({ status, encoding: headers.get('content-encoding') }).toEqual({ status: 200, encoding: null });
+    }
+  });
+
   const bodies = (Object.entries(routes) as [string, RouteRow][]).filter(([, route]) => route.body);
   test.each(bodies)('X1 %s refuses every hostile body with a code of the table', async (_, route) => {
     for (const [name, payload] of Object.entries(hostilePayloads)) {

@@ -30,6 +30,9 @@ export interface SocketServerOptions {
   floods?: FloodGuard | undefined;
 }
 
+/** The library's client and its source maps, for pages that do not bring their own. */
+const CLIENT_FILES = '/socket.io/socket.io';
+
 const ignore = () => {};
 /**
  * Node takes its own listener off a connection that is to become a websocket, and the library puts one on when it is
@@ -71,6 +74,11 @@ export function createSocketServer(http: HttpServer, options: SocketServerOption
       });
     },
   } as Partial<ServerOptions>);
+  // The library compresses its client anew, and as well as it can, for everybody who downloads it: half a second of CPU
+  // for a request that nobody is asked to sign in for.
+  http.prependListener('request', (req: IncomingMessage) => {
+    if (req.url?.startsWith(CLIENT_FILES)) delete req.headers['accept-encoding'];
+  });
   floods?.watch(io);
   return io;
 }
