@@ -126,6 +126,9 @@ const options = {
 } as const;
 type Values = { [K in keyof typeof options]?: (typeof options)[K]['type'] extends 'boolean' ? boolean : string };
 
+// The database, its log and backups are for this user alone.
+process.umask(0o077);
+
 try {
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
   process.exitCode = await run(positionals, values);

@@ -59,6 +59,9 @@ function stopOnSignal(close: () => (() => Promise<void>) | undefined, withinMs: 
   process.on('disconnect', stop);
 }
 
+// The database, its log and backups are for this user alone.
+process.umask(0o077);
+
 try {
   const config = readConfig(process.env);
   if (process.argv.includes('--check-config')) {

@@ -19,12 +19,14 @@ import {
 } from '@duet/testkit';
 import jwt from 'jsonwebtoken';
 import { describe, expect, test } from 'vitest';
+import { table } from '../src/admin/text.ts';
 import { createTokens } from '../src/auth/tokens.ts';
 import { systemClock } from '../src/clock.ts';
 import { ConfigError, readConfig } from '../src/config.ts';
 import { createHttpServer } from '../src/http/server.ts';
 import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
+import { duet } from './command-line.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
@@ -153,6 +155,23 @@ describe('configuration', () => {
     });
     expect(second).toMatchObject({ status: 1, stderr: expect.stringMatching(/Port \d+ is taken/) });
     await server.kill();
+  });
+
+  test('O34 the database, its log and its backups are for their owner alone', async () => {
+    using folder = temporaryFolder();
+    const DATA_DIR = join(folder.path, 'data');
+    const server = await startServer(MAIN, { DATA_DIR });
+    await register(server.url);
+    const copy = join(folder.path, 'copy.db');
+    expect(await duet({ DATA_DIR }, 'backup', copy)).toMatchObject({ code: 0 });
+    const files = ['', 'duet.db', 'duet.db-wal', 'jwt-secret'].map((name) => join(DATA_DIR, name));
+    expect([...files, copy].filter((file) => (statSync(file).mode & 0o077) !== 0)).toEqual([]);
+    await server.kill();
+  });
+
+  test('O35 what people have called themselves or their devices moves no cursor and begins no row', () => {
+    const text = table(['device'], [{ device: '\u001b[2K\u001b[1Agone\nadmin' }, { device: 'é ü 漢' }]);
+    expect(text).toBe('device\n\uFFFD[2K\uFFFD[1Agone\uFFFDadmin\né ü 漢');
   });
 
   test('O5 a folder that cannot be used is said in plain words, with workers too', () => {

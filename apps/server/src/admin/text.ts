@@ -1,5 +1,9 @@
+/** What people have named themselves or their devices must not move the cursor of a terminal, or begin a new row. */
+const printable = (cell: string): string => cell.replace(/\p{Cc}/gu, '\uFFFD');
+
 /** Rows as columns. */
-export function columns(rows: string[][]): string {
+export function columns(given: string[][]): string {
+  const rows = given.map((row) => row.map(printable));
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows
     .map((row) =>
