@@ -50,7 +50,8 @@ const firstSeen = (where: string) => `(
 
 /** Pages of what a viewer sees where something is hidden: a step for each entry, and one for all that is hidden between two. */
 function preparePagesOfShown(db: DatabaseSync) {
-  // CROSS JOIN: in this order, or the planner looks at every entry for the sake of ORDER BY.
+  // Places alone until the page is known: what is left out is not read. CROSS JOIN: in this order, or the planner looks
+  // at every entry for the sake of ORDER BY.
   const prepare = (seen: typeof lastSeen, [from, next]: [string, string], direction: 'DESC' | 'ASC') =>
     db.prepare(`
       WITH RECURSIVE place(seq) AS (
@@ -59,9 +60,10 @@ function preparePagesOfShown(db: DatabaseSync) {
         SELECT ${seen(next)} FROM place WHERE place.seq > 0
         LIMIT :limit + :skip
       )
-      SELECT messages.* FROM place CROSS JOIN messages ON conversation = :conversation AND messages.seq = place.seq
-      WHERE messages.seq < :before
-      ORDER BY messages.seq ${direction} LIMIT :limit OFFSET :skip`);
+      SELECT messages.* FROM (
+        SELECT seq FROM place WHERE seq > 0 AND seq < :before ORDER BY seq ${direction} LIMIT :limit OFFSET :skip
+      ) AS page CROSS JOIN messages ON conversation = :conversation AND messages.seq = page.seq
+      ORDER BY messages.seq ${direction}`);
   return {
     newest: prepare(lastSeen, ['seq < :before', 'seq < place.seq'], 'DESC'),
     oldest: prepare(firstSeen, ['seq > :after', 'seq > place.seq'], 'ASC'),
