@@ -143,6 +143,11 @@ export function privacyTests(url: UrlOf): void {
       expect((await b.emitWithAck('send_message', message)).data.message._id).toBe(ack.data.message._id);
       expect(await b.emitWithAck('typing_start', { receiverId: anna.id })).toMatchObject({ ok: true });
       await send(b, anna, 'hello?');
+      const receipts = [collect(a, 'message_read_receipt'), collect(a, 'message_delivered_receipt')];
+      const { messages } = await bens.history(anna);
+      const received = { messageId: messages[0]._id, senderId: anna.id };
+      expect(await b.emitWithAck('message_delivered', { receipts: [received] })).toMatchObject({ ok: true });
+      expect(await b.emitWithAck('message_read', received)).toMatchObject({ ok: true });
       expect(await bens.texts(anna)).toEqual(['hello', 'hi', 'are you there?', 'hello?']);
       expect((await bens.conversations())[0]).toMatchObject({ lastMessage: { content: 'hello?' } });
 
@@ -160,6 +165,7 @@ export function privacyTests(url: UrlOf): void {
       await send(c, anna, 'mark');
       await mark;
       expect(heard.map((events) => events.length)).toEqual([1, 0, 0]);
+      expect(receipts.map((events) => events.length)).toEqual([0, 0]);
       // Not even by its id, which can be guessed.
       const guess = { messageId: ack.data.message._id, senderId: ben.id };
       expect(await a.emitWithAck('message_read', guess)).toMatchObject({ error: { code: 'NOT_FOUND' } });
@@ -205,10 +211,14 @@ export function privacyTests(url: UrlOf): void {
     test('A12 who has blocked cannot write to him; taken back, all goes on, and what came meanwhile stays away', async () => {
       using people = await acquainted(url);
       const { anna, ben, a, b, annas, bens } = people;
+      const readAll = () => rest(url(1), `/messages/read/${ben.id}`, { method: 'PUT', token: anna.token });
+      success('markRead', await readAll());
       success('block', await block(url(1), anna, ben));
       const refused = await a.emitWithAck('send_message', { receiverId: ben.id, content: 'and another thing' });
       expect(refused).toMatchObject({ ok: false, error: { code: 'FORBIDDEN' } });
       await send(b, anna, 'unheard');
+      const [read, unread] = (await bens.history(anna)).messages.slice(1);
+      expect([read.isRead, unread.isRead, unread.isDelivered]).toEqual([true, false, undefined]);
       const { blocks } = success('blocks', await rest(url(1), '/blocks', { token: anna.token }));
       expect(blocks).toMatchObject([{ user: { _id: ben.id }, createdAt: expect.any(String) }]);
       expect(success('blocks', await rest(url(1), '/blocks', { token: ben.token })).blocks).toEqual([]);
@@ -221,10 +231,18 @@ export function privacyTests(url: UrlOf): void {
       await send(a, ben, 'well');
       expect(await annas.texts(ben)).toEqual(['hello', 'hi', 'heard', 'well']);
       expect(await bens.texts(anna)).toEqual(['hello', 'hi', 'unheard', 'heard', 'well']);
-      expect(await annas.unread()).toBe(2);
+      expect(await annas.unread()).toBe(1);
       expect(await annas.sync({ [ben.id]: 2 })).toMatchObject([
         { messages: [{ seq: 4 }, { seq: 5 }], lastSeq: 5, complete: true },
       ]);
+      success('markRead', await readAll());
+      // Nothing tells him which of them she could not see.
+      const his = (await bens.history(anna)).messages.slice(2, 4);
+      const { readAt } = his[1];
+      expect(his).toMatchObject(
+        ['unheard', 'heard'].map((content) => ({ content, isRead: true, isDelivered: true, readAt })),
+      );
+      expect(readAt).toEqual(expect.any(String));
     });
 
     test('A12 nobody blocks himself or nobody, and nobody changes the blocks of others', async () => {

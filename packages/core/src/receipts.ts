@@ -1,6 +1,6 @@
 import { type ClientEventAnswer, DuetError, type ServerEvent } from '@duet/contract';
-import type { AccessRules } from './access.ts';
-import { ordinal, seqOf } from './conversation.ts';
+import type { Access, AccessRules } from './access.ts';
+import { ordinal, sentBy, seqOf } from './conversation.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Caller } from './messages.ts';
 import type {
@@ -31,21 +31,41 @@ type ReadReceipt = ServerEvent<'message_read_receipt'>;
 /** A message that the caller says to have got from somebody. */
 type Received = { messageId: string; senderId: string };
 
-/** A message to the caller; receipts for those of somebody whom he has blocked are answered and leave no trace. */
-type ReceivedEntry = { entry: Entry; isIgnored: boolean };
+/**
+ * A message to the caller. Receipts for those of somebody whom he has blocked are answered and leave no trace; of those
+ * for somebody who has blocked him nobody is told.
+ */
+type ReceivedEntry = { entry: Entry; isIgnored: boolean; isUntold: boolean };
+
+const messageNotFound = () => new DuetError('NOT_FOUND', { message: 'Message not found' });
 
 /**
  * Receipts are watermarks: a receipt for a message is one for every earlier message of its sender, and nothing goes
  * back. (tinode/chat#869 tells why single receipts cannot be kept.)
  */
 export function createReceipts(deps: ReceiptDeps) {
-  /** @throws DuetError NOT_FOUND when the caller has received no such message from that sender */
-  async function received(caller: Caller, { messageId, senderId }: Received): Promise<ReceivedEntry> {
-    const { conversation, hasBlocked } = await deps.access.with(caller.user, senderId, 'senderId');
-    const seq = seqOf(conversation.id, messageId);
-    const [entry] = seq === undefined ? [] : await deps.messages.get([{ conversation: conversation.id, seq }]);
-    if (entry?.sender !== senderId || entry.hidden) throw new DuetError('NOT_FOUND', { message: 'Message not found' });
-    return { entry, isIgnored: hasBlocked };
+  /**
+   * Whatever there are of them, senders are looked up once each, and messages all together.
+   * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
+   */
+  async function received(caller: Caller, all: Received[]): Promise<ReceivedEntry[]> {
+    const senders = new Map<string, Access>();
+    for (const senderId of new Set(all.map((each) => each.senderId)))
+      senders.set(senderId, await deps.access.with(caller.user, senderId, 'senderId'));
+    const places = new Map<string, { conversation: string; seq: number }>();
+    for (const { messageId, senderId } of all) {
+      const conversation = (senders.get(senderId) as Access).conversation.id;
+      const seq = seqOf(conversation, messageId);
+      if (seq === undefined) throw messageNotFound();
+      places.set(messageId, { conversation, seq });
+    }
+    const entries = new Map((await deps.messages.get([...places.values()])).map((entry) => [entry.id, entry]));
+    return all.map(({ messageId, senderId }) => {
+      const entry = entries.get(messageId);
+      if (entry?.sender !== senderId || entry.hidden) throw messageNotFound();
+      const { hasBlocked, isBlocked } = senders.get(senderId) as Access;
+      return { entry, isIgnored: hasBlocked, isUntold: isBlocked };
+    });
   }
 
   /** @returns what has become of the receipt, and when these messages were marked: now, or before */
@@ -70,22 +90,38 @@ export function createReceipts(deps: ReceiptDeps) {
     seq: entry.seq,
   });
 
-  async function tellSender(entry: Entry, at: number): Promise<ReadReceipt> {
+  async function tellSender(entry: Entry, at: number, isUntold: boolean): Promise<ReadReceipt> {
     const payload = readReceipt(entry, at);
+    if (isUntold) return payload;
     const sight = (await deps.sights.forViewer(entry.sender, [entry.receiver]))(entry.receiver);
     if (sight.readReceipts) deps.fanout.toUser(entry.sender, { name: 'message_read_receipt', payload });
     return payload;
   }
 
-  /** The newest message of the peer up to a place: old clients mark that one, newer ones all before it. */
-  async function lastOf({ user: viewer, peer, conversation, lastSeq: seq }: InboxRow): Promise<Entry | undefined> {
-    for (let before = seq + 1; before > 1; ) {
-      const entries = await deps.messages.page({ conversation, viewer, before, limit: 100 });
-      const last = entries.findLast((entry) => entry.sender === peer);
-      if (last) return last;
-      before = entries[0]?.seq ?? 0;
+  /** The first entry up to a place by which the peer has sent so many. Every entry knows that number, so it is halved. */
+  async function firstWith({ peer, conversation, peerSent }: InboxRow, last: number): Promise<Entry | undefined> {
+    let found: Entry | undefined;
+    for (let [low, high] = [1, last]; low <= high; ) {
+      const seq = low + Math.floor((high - low) / 2);
+      const [entry] = await deps.messages.get([{ conversation, seq }]);
+      if (!entry) return undefined;
+      if (sentBy(peer, entry) < peerSent) {
+        low = seq + 1;
+      } else {
+        found = entry;
+        high = seq - 1;
+      }
     }
-    return undefined;
+    return found;
+  }
+
+  /** The newest message of the peer: old clients mark that one, newer ones all before it. */
+  async function lastOf(row: InboxRow): Promise<Entry | undefined> {
+    const { user: viewer, peer, conversation, lastSeq } = row;
+    const entries = await deps.messages.page({ conversation, viewer, before: lastSeq + 1, limit: 100 });
+    const last = entries.findLast((entry) => entry.sender === peer);
+    // Whoever goes on writing without reading must not make his reading expensive.
+    return last ?? firstWith(row, (entries[0]?.seq ?? 1) - 1);
   }
 
   return {
@@ -94,11 +130,11 @@ export function createReceipts(deps: ReceiptDeps) {
      * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
      */
     async read(caller: Caller, input: Received): Promise<ReadReceipt> {
-      const { entry, isIgnored } = await received(caller, input);
+      const [{ entry, isIgnored, isUntold }] = (await received(caller, [input])) as [ReceivedEntry];
       if (isIgnored) return readReceipt(entry, deps.clock.now());
       const { advanced, at } = await mark('read', entry);
       if (advanced && advanced.moved > 0) tellReader(advanced.row, caller);
-      return tellSender(entry, at);
+      return tellSender(entry, at, isUntold);
     },
 
     /**
@@ -106,20 +142,26 @@ export function createReceipts(deps: ReceiptDeps) {
      * @throws DuetError NOT_FOUND when one of them is not a message to the caller: then nothing is marked
      */
     async delivered(caller: Caller, input: { receipts: Received[] }): Promise<ClientEventAnswer<'message_delivered'>> {
-      const entries = await Promise.all(input.receipts.map((each) => received(caller, each)));
-      const now = { advanced: undefined, at: deps.clock.now() };
-      const marked = await Promise.all(
-        entries.map(({ entry, isIgnored }) => (isIgnored ? now : mark('delivered', entry))),
-      );
-      const receipts = marked.map(({ advanced, at }, i) => {
-        const { entry } = entries[i] as ReceivedEntry;
-        const payload = { messageId: entry.id, receiverId: entry.receiver, deliveredAt: iso(at), seq: entry.seq };
-        // What another device has told already is no news.
-        if (advanced && advanced.moved > 0)
-          deps.fanout.toUser(entry.sender, { name: 'message_delivered_receipt', payload });
-        return payload;
+      const all = await received(caller, input.receipts);
+      // The newest of each sender: it stands for those before it.
+      const newest = new Map<string, ReceivedEntry>();
+      for (const each of all.toSorted((a, b) => a.entry.seq - b.entry.seq)) newest.set(each.entry.sender, each);
+      const at = new Map<string, string>();
+      const receiptFor = ({ id, sender, receiver, seq }: Entry) => ({
+        messageId: id,
+        receiverId: receiver,
+        deliveredAt: at.get(sender) as string,
+        seq,
       });
-      return { receipts };
+      async function markNewest({ entry, isIgnored, isUntold }: ReceivedEntry): Promise<void> {
+        const marked = isIgnored ? { advanced: undefined, at: deps.clock.now() } : await mark('delivered', entry);
+        at.set(entry.sender, iso(marked.at));
+        // What another device has told already is no news.
+        if (isUntold || !marked.advanced || marked.advanced.moved === 0) return;
+        deps.fanout.toUser(entry.sender, { name: 'message_delivered_receipt', payload: receiptFor(entry) });
+      }
+      await Promise.all([...newest.values()].map(markNewest));
+      return { receipts: all.map(({ entry }) => receiptFor(entry)) };
     },
 
     /**
@@ -128,7 +170,7 @@ export function createReceipts(deps: ReceiptDeps) {
      * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access)
      */
     async readAll(caller: Caller, peerId: string): Promise<{ modifiedCount: number }> {
-      const { conversation, hasBlocked } = await deps.access.with(caller.user, peerId, 'userId');
+      const { conversation, hasBlocked, isBlocked } = await deps.access.with(caller.user, peerId, 'userId');
       if (hasBlocked) return { modifiedCount: 0 };
       const [mine] = await deps.conversations.get([{ user: caller.user, conversation: conversation.id }]);
       if (!mine || mine.peerSent === mine.read.n) return { modifiedCount: 0 };
@@ -137,7 +179,7 @@ export function createReceipts(deps: ReceiptDeps) {
       const { advanced, at } = await mark('read', last);
       if (!advanced || advanced.moved === 0) return { modifiedCount: 0 };
       tellReader(advanced.row, caller);
-      await tellSender(last, at);
+      await tellSender(last, at, isBlocked);
       return { modifiedCount: advanced.moved };
     },
 

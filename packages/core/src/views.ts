@@ -1,6 +1,6 @@
 import type { Message, Participant, User, Watermarks } from '@duet/contract';
 import { ordinal, UNMARKED } from './conversation.ts';
-import type { Entry, InboxRow, Marks, SessionRecord, UserRecord } from './ports.ts';
+import type { Entry, InboxRow, Marks, SessionRecord, UserRecord, Watermark } from './ports.ts';
 
 /** Times on the wire. */
 export const iso = (ms: number): string => new Date(ms).toISOString();
@@ -69,10 +69,19 @@ export interface MessageViewer {
   receiver: Marks | undefined;
 }
 
+/**
+ * Whether a mark takes an entry in. One that is hidden from its receiver counts for nobody and goes by its place: unread
+ * for ever between messages that were read, it would tell its sender that he had been blocked.
+ */
+const markedIn =
+  (entry: Entry) =>
+  ({ n, seq }: Watermark): boolean =>
+    entry.hidden ? entry.seq <= seq : ordinal(entry) <= n;
+
 /** A log entry as the wire shows it to one of its two users. */
 export function messageView(entry: Entry, { viewer, people, receiver }: MessageViewer): Message {
-  const n = ordinal(entry);
-  const isRead = receiver !== undefined && !entry.hidden && n <= receiver.read.n;
+  const isMarked = markedIn(entry);
+  const isRead = receiver !== undefined && isMarked(receiver.read);
   const person = (id: string): Participant => people.get(id) ?? { _id: id, username: '', isOnline: false };
   const message: Message = {
     _id: entry.id,
@@ -86,12 +95,14 @@ export function messageView(entry: Entry, { viewer, people, receiver }: MessageV
   };
   if (entry.unreadable) message.unreadable = true;
   if (viewer === entry.sender) message.tempId = entry.tempId;
-  if (receiver === undefined || entry.hidden) return message;
+  if (receiver === undefined) return message;
   const { read, delivered } = receiver;
-  const isDelivered = n <= delivered.n;
+  const isDelivered = isMarked(delivered);
+  // The last of those that a mark took in: when the ones before were marked is not known any more.
+  const isAmongLast = ({ from }: Watermark) => ordinal(entry) + (entry.hidden ? 1 : 0) > from;
   if (isRead || isDelivered) message.isDelivered = true;
-  if (isDelivered && n > delivered.from) message.deliveredAt = iso(delivered.at);
-  if (isRead && n > read.from) message.readAt = iso(read.at);
+  if (isDelivered && isAmongLast(delivered)) message.deliveredAt = iso(delivered.at);
+  if (isRead && isAmongLast(read)) message.readAt = iso(read.at);
   return message;
 }
 
