@@ -317,8 +317,58 @@ describe('presence', () => {
   });
 });
 
+describe('receipts', () => {
+  /** A wrote once, then b so many times; how often the store has been asked for messages since. */
+  async function written(byB: number) {
+    const setup = setUp();
+    const [a, b] = [await setup.person('a1'), await setup.person('b1')];
+    const send = (user: string, receiverId: string) =>
+      setup.core.messages.send({ user }, { receiverId, content: 'x', messageType: 'text' });
+    const { message } = await send(a, b);
+    for (let i = 0; i < byB; i++) await send(b, a);
+    let asked = 0;
+    const { messages } = setup.store;
+    const { get, page } = messages;
+    messages.get = (places) => {
+      asked += 1;
+      return get(places);
+    };
+    messages.page = (query) => {
+      asked += 1;
+      return page(query);
+    };
+    return {
+      ...setup,
+      ...{ a, b, message },
+      asked: () => asked,
+      async [Symbol.asyncDispose]() {
+        setup.core.presence.close();
+        await setup.store.close();
+      },
+    };
+  }
+
+  test('R9 a hundred receipts for one sender cost what one costs, and tell him once', async () => {
+    await using chat = await written(0);
+    const receipt = { messageId: chat.message._id, senderId: chat.a };
+    const { receipts } = await chat.core.receipts.delivered({ user: chat.b }, { receipts: Array(100).fill(receipt) });
+    expect(receipts).toHaveLength(100);
+    expect(chat.asked()).toBe(1);
+    expect(chat.told.filter(({ name }) => name === 'message_delivered_receipt')).toHaveLength(1);
+  });
+
+  test('R9 however much somebody writes without reading, it is found quickly what he has read', async () => {
+    await using chat = await written(3_000);
+    expect(await chat.core.receipts.readAll({ user: chat.b }, chat.a)).toEqual({ modifiedCount: 1 });
+    expect(chat.asked()).toBeLessThan(20);
+    const receipt = chat.told.find(({ name }) => name === 'message_read_receipt');
+    expect(receipt?.payload).toMatchObject({ messageId: chat.message._id, readerId: chat.b });
+  });
+});
+
 describe('accounts', () => {
   const password = 'password123';
+  const here = { agent: 'test', network: '127.0.0.1' };
 
   /** Somebody on two devices, and a store that once does not end sessions. */
   async function onTwoDevices() {
@@ -330,7 +380,7 @@ describe('accounts', () => {
     const { accounts } = setup.core;
     const user = await setup.person('a1');
     const login = async (device: string) => {
-      const { token } = await accounts.login({ email: 'a1@example.org', password, device }, 'test');
+      const { token } = await accounts.login({ email: 'a1@example.org', password, device }, here);
       return { token, caller: await accounts.authenticate(token) };
     };
     return {
@@ -390,6 +440,18 @@ describe('accounts', () => {
     expect(await setup.store.sessions.list(setup.user)).toEqual([]);
   });
 
+  test('I13 who is signed in on too many devices is signed out where he was the longest ago', async () => {
+    await using setup = await onTwoDevices();
+    const { accounts, sessions } = setup.core;
+    await setup.clock.advance(1_000);
+    const { token } = await sessions.begin(setup.user, 'the first of the new ones');
+    for (let i = 0; i < 999; i++) await sessions.begin(setup.user, 'another');
+    expect(await accounts.authenticate(token)).toMatchObject({ user: setup.user });
+    for (const old of [setup.mine, setup.lost])
+      await expect(accounts.authenticate(old.token)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+    expect((await sessions.list({ user: setup.user })).sessions).toHaveLength(1_000);
+  });
+
   test('O19 who is disabled while he changes his password stays so', async () => {
     await using setup = await onTwoDevices();
     const { accounts } = setup.core;
@@ -406,11 +468,11 @@ describe('accounts', () => {
     });
     expect(await admin.show(setup.user)).toMatchObject({ state: 'disabled' });
     for (const each of [password, 'another password']) {
-      const login = accounts.login({ email: 'a1@example.org', password: each }, 'test');
+      const login = accounts.login({ email: 'a1@example.org', password: each }, here);
       await expect(login).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS' });
     }
     expect(await admin.enable(setup.user)).toMatchObject({ state: 'active' });
-    await accounts.login({ email: 'a1@example.org', password }, 'test');
+    await accounts.login({ email: 'a1@example.org', password }, here);
   });
 
   test('I25 what a user of the host is signed in by ends, also when the first try to end it failed half-way', async () => {

@@ -257,6 +257,71 @@ describe('addresses', () => {
   });
 });
 
+describe('what is tried', () => {
+  const wrong = { password: 'password124' };
+
+  test('L12 who guesses a password keeps the owner out of his account nowhere but in his own network', async () => {
+    await using server = await startLimited({ TRUST_PROXY: '1' });
+    const owner = await register(server.url);
+    const login = (from: string, password: string) =>
+      rest(server.url, '/auth/login', { headers: { 'x-forwarded-for': from }, body: { email: owner.email, password } });
+    const guesses = await Promise.all(Array.from({ length: 12 }, () => login('198.51.100.1', wrong.password)));
+    expect(guesses.map(({ status }) => status).sort()).toEqual([...Array(10).fill(401), 429, 429]);
+    expect((await login('203.0.113.1', 'password123')).status).toBe(200);
+    const body = { currentPassword: 'password123', newPassword: 'password125' };
+    expect((await rest(server.url, '/auth/password', { method: 'PUT', token: owner.token, body })).status).toBe(200);
+  });
+
+  test('L12 from everywhere together an account is tried a hundred times', async () => {
+    await using server = await startLimited({ TRUST_PROXY: '1' });
+    const owner = await register(server.url);
+    const answers = await Promise.all(
+      Array.from({ length: 120 }, (_, i) =>
+        rest(server.url, '/auth/login', {
+          headers: { 'x-forwarded-for': `198.51.100.${i}` },
+          body: { email: owner.email, ...wrong },
+        }),
+      ),
+    );
+    const refused = answers.filter(({ status }) => status === 429).length;
+    expect(refused).toBeGreaterThan(10);
+    expect(refused).toBeLessThanOrEqual(20);
+  });
+
+  test('L13 what is told to many, or reads all of a user, is asked for less often', async () => {
+    await using server = await startLimited();
+    const [{ token }, other] = await Promise.all([register(server.url), register(server.url)]);
+    const refusedOf = async (times: number, path: string, how: object) => {
+      const answers = await Promise.all(Array.from({ length: times }, () => rest(server.url, path, { token, ...how })));
+      return answers.filter(({ status }) => status === 429).length;
+    };
+    expect(await refusedOf(30, '/auth/me/privacy', { method: 'PUT', body: { typing: false } })).toBe(0);
+    expect(await refusedOf(30, `/users/${other.id}/block`, { method: 'POST' })).toBeGreaterThan(0);
+    expect(await refusedOf(120, '/messages/unread/count', {})).toBeGreaterThan(0);
+  });
+
+  test('L14 receipts for messages of several people count for each of them', async () => {
+    await using server = await startLimited();
+    const [me, ...peers] = await Promise.all(Array.from({ length: 5 }, () => register(server.url)));
+    const { token, id: receiverId } = me as (typeof peers)[0];
+    const receipts = await Promise.all(
+      peers.map(async (peer) => {
+        using socket = await connect(server.url, peer.token, websocket);
+        const { data } = await socket.emitWithAck('send_message', { receiverId, content: 'hello' });
+        return { messageId: data.message._id, senderId: peer.id };
+      }),
+    );
+    using socket = await connect(server.url, token, websocket);
+    const refusedOf = async (payload: object) => {
+      const all = Array.from({ length: 150 }, () => socket.emitWithAck('message_delivered', payload));
+      return (await Promise.all(all)).filter(({ error }) => error?.code === 'RATE_LIMITED').length;
+    };
+    const one = receipts[0] as (typeof receipts)[0];
+    expect(await refusedOf({ receipts: Array(100).fill(one) })).toBe(0);
+    expect(await refusedOf({ receipts })).toBeGreaterThan(0);
+  });
+});
+
 describe('time', () => {
   test('L2 after so many wrong passwords the owner waits as long as he is told, and no longer', async () => {
     const clock = createManualClock();

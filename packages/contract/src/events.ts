@@ -77,6 +77,8 @@ export interface ClientEventRow {
   /** The server event that carries `data` to the sending socket as well: always, or for want of a callback. */
   echo?: { event: ServerEventName; when: 'always' | 'unacknowledged' };
   limit: LimitName;
+  /** How many units of the limit it costs; without it one. */
+  cost?: (payload: never) => number;
   /** Its answer may be megabytes: a user gets one at a time. */
   long?: boolean;
 }
@@ -124,6 +126,8 @@ export const clientEvents = {
     }),
     data: z.object({ receipts: z.array(serverEvents.message_delivered_receipt.payload) }),
     limit: 'receipt',
+    cost: ({ receipts }: { receipts: { senderId: string }[] }) =>
+      new Set(receipts.map(({ senderId }) => senderId)).size,
   },
   sync: {
     summary: 'What has happened since: the messages and watermarks that this client does not know',

@@ -20,6 +20,8 @@ const KEEP_ENDS_MS = 24 * 3_600_000;
 /** As long as somebody may be on his way in. */
 const RECENT_MS = 60_000;
 const MAX_RECENT = 100_000;
+/** Devices on which somebody can be signed in: their list is read whole. */
+const MAX_SESSIONS = 1_000;
 
 export interface SessionDeps {
   sessions: SessionStore;
@@ -133,8 +135,18 @@ export function createSessions(deps: SessionDeps) {
   };
   const stops = [clock.every(POLL_MS, () => void poll()), clock.every(PURGE_MS, purge)];
 
+  async function endBeyondMost(user: string): Promise<void> {
+    const all = await store.list(user);
+    if (all.length <= MAX_SESSIONS) return;
+    all.sort((one, other) => other.lastUsedAt - one.lastUsedAt);
+    await endAll(
+      user,
+      all.slice(MAX_SESSIONS).map(({ id }) => id),
+    );
+  }
+
   return {
-    /** Signs a user in on a device. */
+    /** Signs a user in on a device; who is signed in on too many is signed out where he has been away the longest. */
     async begin(user: string, device: string): Promise<SignedIn & { session: string }> {
       const secret = deps.newSecret();
       const now = clock.now();
@@ -150,6 +162,7 @@ export function createSessions(deps: SessionDeps) {
         rotatedAt: 0,
       };
       await store.create(session);
+      await endBeyondMost(user);
       return { ...answer(session, secret), session: session.id };
     },
 

@@ -2,7 +2,8 @@ import type { RouteData, RouteInput, RouteName } from '@duet/contract';
 import type { Caller, Core } from '@duet/core';
 
 /** Who calls, and what the User-Agent header says of the device. */
-export type RestCaller = Caller & { agent: string };
+/** With what the request says of its program, and the network that it comes from. */
+export type RestCaller = Caller & { agent: string; network: string };
 type Handler<N extends RouteName> = (input: RouteInput<N>, caller: RestCaller) => Promise<RouteData<N>>;
 export type RouteHandlers = { [N in RouteName]: Handler<N> };
 
@@ -11,7 +12,7 @@ export function createRouteHandlers(core: Core): RouteHandlers {
   const { accounts, sessions, privacy, messages, receipts, conversations, sync } = core;
   return {
     register: ({ body }, { agent }) => accounts.register(body, agent),
-    login: ({ body }, { agent }) => accounts.login(body, agent),
+    login: ({ body }, from) => accounts.login(body, from),
     refresh: ({ body }) => sessions.refresh(body),
     logout: (_, caller) => accounts.logout(caller),
     sessions: (_, caller) => sessions.list(caller),

@@ -60,9 +60,9 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
     return error.code;
   }
 
-  async function take(name: ClientEventName, user: string): Promise<void> {
+  async function take(name: ClientEventName, user: string, cost = 1): Promise<void> {
     const bucket = clientEvents[name].limit;
-    const taken = await limiter?.take(`${bucket}:${user}`, limits[bucket]);
+    const taken = await limiter?.take(`${bucket}:${user}`, limits[bucket], cost);
     if (taken && !taken.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: taken.retryAfterMs });
   }
 
@@ -83,7 +83,7 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
     name: ClientEventName,
     pass: ((name: ClientEventName) => Promise<void>) | undefined,
   ) {
-    const { payload: schema, echo, long = false }: ClientEventRow = clientEvents[name];
+    const { payload: schema, echo, cost, long = false }: ClientEventRow = clientEvents[name];
     const run = handlers[name] as Run;
     const caller: Caller = { user: socket.data.user, socket: socket.id };
     async function answer(valid: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
@@ -97,6 +97,9 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
         const { payload, acknowledge } = split(args);
         if (pass) await pass(name);
         const valid = validate(schema, payload);
+        // The first unit has been taken: what came is counted whether it is valid or not.
+        const more = (cost?.(valid as never) ?? 1) - 1;
+        if (more > 0) await take(name, caller.user, more);
         if (long) await backlog.inTurn(caller.user, () => answer(valid, acknowledge), socket.conn);
         else await answer(valid, acknowledge);
         served(socket, name, valid);
