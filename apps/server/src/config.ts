@@ -60,7 +60,7 @@ const Environment = z
     DATA_DIR: z.string().min(1).default('./data'),
     JWT_SECRET: z.string().optional(),
     JWT_SECRET_FILE: z.string().optional(),
-    ENCRYPTION: flag.optional(),
+    ENCRYPTION: z.union([z.literal('only'), flag], 'must be on, off or only').optional(),
     KEY_RING_FILE: z.string().optional(),
     KEY_RING_COMMAND: z.string().optional(),
     JWT_SECRET_PREVIOUS: z.string().optional(),
@@ -110,8 +110,8 @@ const Environment = z
   });
 
 /** Whether messages are encrypted at rest. */
-const seals = (env: { ENCRYPTION?: boolean | undefined; NODE_ENV: string }): boolean =>
-  env.ENCRYPTION ?? env.NODE_ENV === 'production';
+const seals = (env: { ENCRYPTION?: boolean | 'only' | undefined; NODE_ENV: string }): boolean =>
+  Boolean(env.ENCRYPTION ?? env.NODE_ENV === 'production');
 
 /** What a node is told from outside, checked and with defaults filled in. */
 export interface Config {
@@ -122,8 +122,8 @@ export interface Config {
   store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string };
   cluster: { kind: 'local' } | { kind: 'redis'; url: string; prefix: string };
   workers: number;
-  /** Whether messages are sealed at rest, and the keys for those that are. */
-  encryption: { seals: boolean; ring: KeyRing };
+  /** Whether messages are sealed at rest, whether any others are shown, and the keys for those that are. */
+  encryption: { seals: boolean; sealedOnly: boolean; ring: KeyRing };
   jwtSecret: string;
   /** What has signed until it was replaced. */
   jwtSecretPrevious: string | undefined;
@@ -180,7 +180,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
         ? { kind: 'redis', url: env.REDIS_URL, prefix: env.REDIS_PREFIX }
         : { kind: 'local' },
     workers: env.WORKERS,
-    encryption: { seals: seals(env), ring: keyRingOf(env) },
+    encryption: { seals: seals(env), sealedOnly: env.ENCRYPTION === 'only', ring: keyRingOf(env) },
     jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
     jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
     jwtExpiresIn,

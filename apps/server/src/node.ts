@@ -90,10 +90,11 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   http.on('request', (req, res) => app(req, res));
   if (!worker) await listen(http, config.port);
 
-  const { ring, seals } = config.encryption;
+  const { ring, seals, sealedOnly } = config.encryption;
   const store = createSealedStore(measuredStore(options.store ?? (await loadStore(config.store)), metrics), {
     ring,
     seals,
+    sealedOnly,
     clock,
     observe: observeSealing(metrics, log),
   });

@@ -61,6 +61,11 @@ describe('encryption at rest, as it is run', () => {
     expect(readFileSync(file, 'utf8')).toMatch(/^first:[\w+/]{43}=\n$/);
     const again = readConfig({ NODE_ENV: 'production', JWT_SECRET, DATA_DIR });
     expect(again.encryption.ring.names).toEqual(encryption.ring.names);
+    const only = readConfig({ JWT_SECRET, DATA_DIR, ENCRYPTION: 'only' }).encryption;
+    expect([encryption, only].map(({ seals, sealedOnly }) => [seals, sealedOnly])).toEqual([
+      [true, false],
+      [true, true],
+    ]);
     // Switched off, what was encrypted can still be read.
     const off = readConfig({ JWT_SECRET, DATA_DIR, ENCRYPTION: 'off' }).encryption;
     expect(off).toMatchObject({ seals: false, ring: { names: encryption.ring.names } });

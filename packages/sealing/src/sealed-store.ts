@@ -11,7 +11,7 @@ import {
 import { createBox } from './box.ts';
 import { createDataKeys, type DataKeys } from './data-keys.ts';
 import type { KeyRing } from './key-ring.ts';
-import { isOfAnotherKey, isSealed, opened, plain, sealed, unsealed } from './text.ts';
+import { isOfAnotherKey, isSealed, type Opened, opened, plain, sealed, unsealed } from './text.ts';
 
 /** A message whose content cannot be had any more. */
 export interface Unreadable {
@@ -24,6 +24,8 @@ export interface SealedStoreDeps {
   ring: KeyRing;
   /** Whether what is stored from now on is sealed. What was sealed before is opened either way. */
   seals: boolean;
+  /** Whether a content that is not sealed counts as one that cannot be had: whoever writes to the database could make it up. */
+  sealedOnly?: boolean;
   clock: Clock;
   observe: {
     unreadable: (messages: Unreadable[]) => void;
@@ -40,7 +42,10 @@ const conversationsOf = (drafts: Draft[]): string[] => [...new Set(drafts.map(({
  * (One data key for each conversation, wrapped by a key outside of the database, is the envelope encryption of key
  * management services. Here it also means that deleting one key deletes one conversation.)
  */
-export function createSealedStore(store: Store, { ring, seals, clock, observe }: SealedStoreDeps): Store {
+export function createSealedStore(
+  store: Store,
+  { ring, seals, sealedOnly = false, clock, observe }: SealedStoreDeps,
+): Store {
   const box = createBox();
   const keys = createDataKeys({ store: store.dataKeys, ring, box, clock, damaged: observe.damagedKey });
 
@@ -67,7 +72,7 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
       dataKeys = await keys.get(conversations);
     }
     const unreadable: Unreadable[] = [];
-    const result = entries.map((entry) => openOne(entry, dataKeys, unreadable));
+    const result = entries.map((entry) => openOne(entry, { keys: dataKeys, sealedOnly, unreadable }));
     if (unreadable.length > 0) observe.unreadable(unreadable);
     return result;
   }
@@ -126,10 +131,23 @@ export function createSealedStore(store: Store, { ring, seals, clock, observe }:
   };
 }
 
-function openOne(entry: Entry, keys: DataKeys, unreadable: Unreadable[]): Entry {
-  if (!isSealed(entry.content)) return { ...entry, content: unsealed(entry.content) };
-  const result = opened(entry, keys.get(entry.conversation));
+interface Opening {
+  keys: DataKeys;
+  sealedOnly: boolean;
+  /** Gets what does not open. */
+  unreadable: Unreadable[];
+}
+
+function openOne(entry: Entry, { keys, sealedOnly, unreadable }: Opening): Entry {
+  const result = contentOf(entry, keys, sealedOnly);
   if ('content' in result) return { ...entry, content: result.content };
   unreadable.push({ conversation: entry.conversation, seq: entry.seq, why: result.why });
   return { ...entry, content: '', unreadable: true };
+}
+
+function contentOf(entry: Entry, keys: DataKeys, sealedOnly: boolean): Opened {
+  if (isSealed(entry.content)) return opened(entry, keys.get(entry.conversation));
+  // What was deleted is empty.
+  if (sealedOnly && entry.content !== '') return { why: 'it is not encrypted' };
+  return { content: unsealed(entry.content) };
 }

@@ -42,7 +42,9 @@ const keyOf = (content: string): string => content.slice(SEALED.length, HEAD);
 export const isOfAnotherKey = ({ content }: Draft, dataKey: DataKey | undefined): boolean =>
   dataKey !== undefined && content.startsWith(SEALED) && keyOf(content) !== dataKey.id;
 
-export type Opened = { content: string } | { why: 'its key is gone' | 'it is damaged' | 'a newer version wrote it' };
+export type Opened =
+  | { content: string }
+  | { why: 'its key is gone' | 'it is damaged' | 'a newer version wrote it' | 'it is not encrypted' };
 
 /** Opens the content of a stored message. */
 export function opened(entry: Draft, dataKey: DataKey | undefined): Opened {

@@ -38,9 +38,9 @@ describe('encryption at rest', () => {
     return store;
   }
   /** A node's store on the same database. */
-  function node(ring: KeyRing = ringOf('a'), seals = true) {
+  function node(ring: KeyRing = ringOf('a'), seals = true, sealedOnly = false) {
     const { said, clock, observe } = watched();
-    return { store: createSealedStore(below(), { ring, seals, clock, observe }), said, clock };
+    return { store: createSealedStore(below(), { ring, seals, sealedOnly, clock, observe }), said, clock };
   }
   const all = (store: Store, of = conversation) => store.messages.page({ conversation: of, limit: 1_000 });
   /** Somebody who writes to the file. */
@@ -180,6 +180,24 @@ describe('encryption at rest', () => {
       { fresh: false, entry: { content: draft(3).content } },
     ]);
     expect(await store.messages.append([draft(4)])).toMatchObject([{ fresh: true, entry: { seq: 4 } }]);
+  });
+
+  test('E20 where all is encrypted nobody makes up a message who can write to the database and has no key', async () => {
+    await node(ringOf('a'), false).store.messages.append([draft(1)]);
+    await node().store.messages.append([2, 3].map((n) => draft(n)));
+    tamper("UPDATE messages SET content = 'pay to another account' WHERE seq = 2");
+    tamper("UPDATE messages SET content = '' WHERE seq = 3");
+    expect(contents(await all(node().store))).toEqual([draft(1).content, 'pay to another account', '']);
+    const { store, said } = node(ringOf('a'), true, true);
+    expect((await all(store)).map(({ content, unreadable }) => [content, unreadable])).toEqual([
+      ['', true],
+      ['', true],
+      ['', undefined],
+    ]);
+    expect(said.unreadable.map(({ seq }) => seq)).toEqual([1, 2]);
+    expect(await store.messages.append([draft(4)])).toMatchObject([
+      { fresh: true, entry: { content: draft(4).content } },
+    ]);
   });
 
   test('E13 two rows whose contents were exchanged are both unreadable', async () => {
