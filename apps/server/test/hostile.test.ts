@@ -144,6 +144,15 @@ describe('hostile input', () => {
     },
   );
 
+  test('X3 an event without a payload is a request without fields, as in REST', async () => {
+    using socket = await connect(server.url, mallory.token, { transports: ['websocket'] });
+    expect(await socket.emitWithAck('sync')).toMatchObject({ ok: true, data: { conversations: [] } });
+    const synced = next(socket, 'synced');
+    socket.emit('sync');
+    expect(await synced).toMatchObject({ conversations: [] });
+    expect(await socket.emitWithAck('send_message')).toMatchObject({ error: { code: 'VALIDATION_ERROR' } });
+  });
+
   test('X3 a message_read that is refused has nobody looked up, for a socket that follows its conversations too', async () => {
     const [ann, ben] = await Promise.all([register(server.url), register(server.url)]);
     const follows = { auth: { token: ben.token, conversations: true }, transports: ['websocket'] };

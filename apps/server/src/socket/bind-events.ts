@@ -96,7 +96,8 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
       try {
         const { payload, acknowledge } = split(args);
         if (pass) await pass(name);
-        const valid = validate(schema, payload);
+        // Nothing is a request without fields, as it is in REST.
+        const valid = validate(schema, payload === undefined ? {} : payload);
         // The first unit has been taken: what came is counted whether it is valid or not.
         const more = (cost?.(valid as never) ?? 1) - 1;
         if (more > 0) await take(name, caller.user, more);
