@@ -21,8 +21,8 @@ const HELP = `npm run duet -- COMMAND [--json]
 ${adminHelp}
 
 It reads the environment variables of the servers, and works beside them: DATA_DIR names the folder of the database
-(./data), or MONGODB_URI and REDIS_URL where everything is. --json prints for machines. It ends with 0; with 1 when it
-could not do it; with 2 when it did, and what it looked at is not well.`;
+(./data), or MONGODB_URI and REDIS_URL where everything is. --json prints for machines.
+Exit codes: 0, done. 1, it could not be done; the reason is printed. 2, done, but what it looked at is not in order.`;
 
 /** The embedded database. @throws Error when messages are elsewhere */
 function embedded({ store }: Config): string {
@@ -34,7 +34,7 @@ function showProgress(part: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${Math.round(part * 100)} %`);
 }
 
-/** `wrong`: it was done, and something is not well. */
+/** `wrong`: it was done, and something is not in order. */
 type Command = (config: Config, file: string) => Promise<{ said: string; wrong?: boolean }>;
 
 /** @throws Error that names the keys which `whose`, in this database file, need and the ring lacks */
