@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from '@duet/testkit';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { readConfig } from '../src/config.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -11,7 +13,14 @@ interface Service {
   volumes?: string[];
   labels?: Record<string, string>;
   restart?: string;
+  environment?: Record<string, string>;
 }
+
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const composeFile = () =>
+  parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+    services: Record<string, Service>;
+  };
 
 /** All files that stand at a path or below it, in an order that is always the same. */
 function filesAt(path: string): string[] {
@@ -34,11 +43,35 @@ function nameOfFiles({ volumes = [] }: Service): string | undefined {
 
 test('O33 a container is made anew when a file that is mounted into it has changed', () => {
   // Compose compares what the file says of a service, and not what its mounts hold.
-  const { services } = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
-    services: Record<string, Service>;
-  };
+  const { services } = composeFile();
   const running = Object.entries(services).filter(([, { restart }]) => restart !== 'no');
   const wanted = running.map(([name, service]) => [name, nameOfFiles(service)]);
   expect(wanted.filter(([, files]) => files !== undefined).length).toBeGreaterThan(3);
   expect(running.map(([name, { labels }]) => [name, labels?.['duet.files']])).toEqual(wanted);
+});
+
+test('O29 docker compose hands no container a secret from the environment', () => {
+  const secrets = ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL', 'KEY_RING_COMMAND'];
+  const given = Object.values(composeFile().services).flatMap(({ environment = {} }) => Object.keys(environment));
+  expect(given).toContain('JWT_SECRET_PREVIOUS_FILE');
+  expect(given.filter((name) => secrets.includes(name))).toEqual([]);
+});
+
+test('O35 the README names what docker-compose.yml takes from the environment', () => {
+  const taken = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8').matchAll(/\$\{(\w+):-/g);
+  const [, list = ''] = /`\.env`, and nothing else is passed on:\n\n((?:- .*\n)+)/.exec(README) ?? [];
+  const named = list.matchAll(/`([A-Z_]{2,})`/g);
+  const namesOf = (matches: Iterable<RegExpMatchArray>) => [...new Set([...matches].map(([, name]) => name))].sort();
+  expect(namesOf(named)).toEqual(namesOf(taken));
+});
+
+test('O35 what is empty in docker-compose.yml means the default', () => {
+  using folder = temporaryFolder();
+  const { environment = {} } = composeFile().services.duet as Service;
+  const taken = Object.keys(environment).filter((name) => environment[name]?.startsWith('$'));
+  expect(taken.length).toBeGreaterThan(10);
+  const empty = Object.fromEntries(taken.map((name) => [name, '']));
+  const options = { DATA_DIR: folder.path, JWT_SECRET: '0'.repeat(64) };
+  const told = (environment: Record<string, string>) => JSON.stringify(readConfig(environment));
+  expect(told({ ...options, ...empty })).toBe(told(options));
 });
