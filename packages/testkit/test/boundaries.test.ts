@@ -148,4 +148,10 @@ describe('the house', () => {
     expect(idsOf(named)).toEqual(idsOf(promised));
     expect(promised).toHaveLength(idsOf(promised).length);
   });
+
+  test('H5 below each heading of docs/rules.md stands one table', () => {
+    const [, ...sections] = readFileSync(join(root, 'docs/rules.md'), 'utf8').split(/^## /m);
+    const tables = sections.map((text) => [text.split('\n')[0], text.match(/^\| --- \|/gm)?.length ?? 0]);
+    expect(tables.filter(([, count]) => count !== 1)).toEqual([]);
+  });
 });
