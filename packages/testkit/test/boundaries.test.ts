@@ -40,7 +40,7 @@ const boundaries: Boundary[] = [
   },
   {
     folder: 'packages/testkit',
-    mayImport: [...contract, '@duet/core', '@duet/client', 'socket.io-client', 'testcontainers', 'vitest'],
+    mayImport: [...contract, '@duet/core', 'socket.io-client', 'testcontainers', 'vitest'],
     builtins: 'all',
   },
   {
@@ -89,7 +89,6 @@ const boundaries: Boundary[] = [
   {
     folder: 'apps/load',
     mayImport: [
-      '@duet/client',
       '@duet/contract',
       '@duet/testkit/client',
       '@duet/testkit/cluster',
