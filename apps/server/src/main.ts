@@ -37,7 +37,7 @@ function greet(config: Config, port: number, log: Log): void {
     REST API      ${address}/api/docs
     Messages in   ${config.store.kind === 'sqlite' ? config.store.file : 'MongoDB'}
 
-  Open the web client in two browser windows and chat. Ctrl+C stops it.
+  Open the web client, and again in a private window or another browser, and chat. Ctrl+C stops it.
 `);
 }
 
@@ -64,10 +64,6 @@ process.umask(0o077);
 
 try {
   const config = readConfig(process.env);
-  if (process.argv.includes('--check-config')) {
-    console.log('The configuration is valid.');
-    process.exit(0);
-  }
   const log = logOf(config);
   let node: Awaited<ReturnType<typeof start>> | undefined;
   // Before the start, which may wait for other services as long as it takes.

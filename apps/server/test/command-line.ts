@@ -16,7 +16,7 @@ import {
 import { expect } from 'vitest';
 import { MAIN } from './shapes.ts';
 
-const DUET = fileURLToPath(new URL('../src/duet.ts', import.meta.url));
+export const DUET = fileURLToPath(new URL('../src/duet.ts', import.meta.url));
 
 export interface Said {
   code: number;

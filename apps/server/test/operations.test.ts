@@ -26,7 +26,7 @@ import { ConfigError, readConfig } from '../src/config.ts';
 import { createHttpServer } from '../src/http/server.ts';
 import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
-import { duet } from './command-line.ts';
+import { DUET, duet } from './command-line.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
@@ -108,10 +108,10 @@ describe('configuration', () => {
     expect(() => readConfig({ JWT_SECRET_FILE: file })).toThrow(/JWT_SECRET_FILE is empty/);
   });
 
-  test('O4 --check-config says what is wrong and exits with 1, or 0', () => {
+  test('O4 check-config says what is wrong and exits with 1, or 0', () => {
     using folder = temporaryFolder();
     const check = (env: Record<string, string>) =>
-      spawnSync(process.execPath, [MAIN, '--check-config'], {
+      spawnSync(process.execPath, [DUET, 'check-config'], {
         env: { DATA_DIR: folder.path, ...env },
         encoding: 'utf8',
       });
