@@ -6,6 +6,7 @@ import {
   asyncApiDocument,
   clientEvents,
   errorTable,
+  limits,
   openApiDocument,
   routes,
   SyncRequest,
@@ -21,6 +22,16 @@ const printed = (document: object) => `${JSON.stringify(document, null, 2)}\n`;
 describe('documents', () => {
   test('K1 docs/openapi.json is what the tables say; else run `npm run docs`', () => {
     expect(file('openapi.json')).toBe(printed(openApiDocument()));
+  });
+
+  test('K1 the README’s table of limits is that of the contract', () => {
+    const spanOf = (ms: number) => (ms < 60_000 ? `${ms / 1_000} s` : `${ms / 60_000} min`);
+    const rows = file('../README.md').matchAll(/^\| `(\w+)` *\| ([\d,]+ in \d+ \w+) *\| (\w+) *\|/gm);
+    const written = [...rows].map(([, name, often, by]) => `${name}: ${often}, by ${by}`);
+    const right = Object.entries(limits).map(
+      ([name, { limit, windowMs, by }]) => `${name}: ${limit.toLocaleString('en')} in ${spanOf(windowMs)}, by ${by}`,
+    );
+    expect(written).toEqual(right);
   });
 
   test('K1 docs/asyncapi.json is what the tables say; else run `npm run docs`', () => {
