@@ -1,5 +1,6 @@
 // `npm run duet -- COMMAND`: what operators do beside running nodes.
 import { parseArgs } from 'node:util';
+import { DuetError } from '@duet/contract';
 import { rotateKeys } from '@duet/sealing';
 import { loadBackups, loadStore } from './adapters.ts';
 import { adminCommands, findAdminCommand } from './admin/commands.ts';
@@ -84,6 +85,13 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   },
 };
 
+/** Of what is taken, the field; of anything else its sentence. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const details = error instanceof DuetError && error.code === 'CONFLICT' ? error.details : undefined;
+  return details?.map(({ field, message }) => `${field} ${message}`).join('\n') ?? error.message;
+}
+
 const WRONG = 2;
 const LIMIT = 100;
 
@@ -134,6 +142,6 @@ try {
   process.exitCode = await run(positionals, values);
 } catch (error) {
   const what = error instanceof ConfigError ? 'The configuration is not valid:\n' : '';
-  console.error(what + (error instanceof Error ? error.message : String(error)));
+  console.error(what + wordsOf(error));
   process.exitCode = 1;
 }

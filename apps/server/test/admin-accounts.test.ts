@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect, register, rest } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { beside, type Shape, shapes } from './command-line.ts';
@@ -30,6 +31,41 @@ describe.each(shapes)('the command line beside servers on $name', ({ start }) =>
     const kept = await history(on.url, { ...bob, token: body.data.token }, alice);
     expect(kept.map(({ content }) => content)).toEqual(['for later']);
     expect(back.connected).toBe(true);
+  });
+
+  test('O34 an operator makes an account, which signs in with the password that was printed', async () => {
+    const [username, email] = [`Eve ${randomUUID().slice(0, 8)}`, `${randomUUID()}@Example.org`];
+    const made = await json('users', 'create', username, email);
+    expect(made).toMatchObject({ username, email, state: 'active', password: expect.stringMatching(/^[\w-]{16}$/) });
+    const { status, body } = await login(made);
+    expect(status).toBe(200);
+    expect(body.data.user).toMatchObject({ _id: made.id, username, email });
+    const [alice] = await pair();
+    await write(alice, made, 'welcome');
+    for (const [name, mail, why] of [
+      [username.toUpperCase(), 'other@example.org', /username/],
+      ['Other', email.toLowerCase(), /email/],
+      ['Other', 'no address', /email/],
+    ] as const)
+      expect(await run('users', 'create', name, mail)).toMatchObject({ code: 1, error: expect.stringMatching(why) });
+  });
+
+  test('O34 an operator gives a new password: the old one and all sessions are over, and disabled stays disabled', async () => {
+    const bob = await register(on.url, 'bob');
+    using socket = await connect(on.url, bob.token);
+    const out = new Promise((resolve) => socket.once('disconnect', resolve));
+    const { password } = await json('users', 'password', bob.email);
+    await out;
+    expect((await rest(on.url, '/auth/me', { token: bob.token })).status).toBe(401);
+    expect(await login(bob)).toMatchObject({ status: 401, body: { code: 'INVALID_CREDENTIALS' } });
+    expect(await login({ ...bob, password })).toMatchObject({ status: 200 });
+    await json('users', 'disable', bob.id);
+    const { password: next, state } = await json('users', 'password', bob.id);
+    expect(state).toBe('disabled');
+    expect(await login({ ...bob, password: next })).toMatchObject({ status: 401 });
+    await json('users', 'enable', bob.id);
+    expect(await login({ ...bob, password: next })).toMatchObject({ status: 200 });
+    expect(await run('users', 'password', 'nobody')).toMatchObject({ code: 1, error: 'There is no user nobody\n' });
   });
 
   test('O20 a deleted user is gone, his name and email are free, and his peer keeps the conversation', async () => {

@@ -81,13 +81,14 @@ export function beside(on: () => Shape) {
       return JSON.parse(out);
     },
     pair: (): Promise<[TestUser, TestUser]> => Promise.all([register(on().url, 'alice'), register(on().url, 'bob')]),
-    async write(from: TestUser, to: TestUser, ...texts: string[]): Promise<void> {
+    async write(from: TestUser, to: Pick<TestUser, 'id'>, ...texts: string[]): Promise<void> {
       using socket = await connect(on().url, from.token);
       for (const content of texts) {
         const ack = await socket.emitWithAck('send_message', { receiverId: to.id, content });
         expect(ack).toMatchObject({ ok: true });
       }
     },
-    login: ({ email, password }: TestUser) => rest(on().url, '/auth/login', { body: { email, password } }),
+    login: ({ email, password }: Pick<TestUser, 'email' | 'password'>) =>
+      rest(on().url, '/auth/login', { body: { email, password } }),
   };
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createLocalCluster } from '@duet/cluster-local';
 import { DuetError, type ServerEvent, type ServerEventName } from '@duet/contract';
 import {
@@ -72,6 +73,7 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
   return { clock, store, cluster, core, told, failures, person };
 }
 
+const newAccounts = { newId: randomUUID, newPassword: randomUUID, hash: async (password: string) => password };
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('presence', () => {
@@ -455,7 +457,7 @@ describe('accounts', () => {
   test('O19 who is disabled while he changes his password stays so', async () => {
     await using setup = await onTwoDevices();
     const { accounts } = setup.core;
-    const admin = createUserAdmin({ store: setup.store, clock: setup.clock, pause: async () => {} });
+    const admin = createUserAdmin({ ...newAccounts, store: setup.store, clock: setup.clock, pause: async () => {} });
     const { update } = setup.store.users;
     setup.store.users.update = async (...change) => {
       setup.store.users.update = update;
@@ -478,7 +480,7 @@ describe('accounts', () => {
   test('I25 what a user of the host is signed in by ends, also when the first try to end it failed half-way', async () => {
     await using setup = await onTwoDevices();
     const { sessions } = setup.store;
-    const admin = createUserAdmin({ store: setup.store, clock: setup.clock, pause: async () => {} });
+    const admin = createUserAdmin({ ...newAccounts, store: setup.store, clock: setup.clock, pause: async () => {} });
     const { cursor } = await sessions.ended(undefined);
     const { list } = sessions;
     sessions.list = () => Promise.reject(new DuetError('UNAVAILABLE'));

@@ -60,6 +60,15 @@ describe.each(shapes)('users of the host application on $name', ({ start }) => {
     expect(success('me', await me(bob.after())).user._id).toBe(bob.id);
   });
 
+  test.concurrent('O34 a user of the host application is given no password, disabled or not', async () => {
+    using ivy = await somebody('ivy');
+    const refused = { code: 1, error: expect.stringMatching(/host application/) };
+    expect(await run('users', 'password', ivy.id)).toMatchObject(refused);
+    success('me', await me(ivy.before));
+    await json('users', 'disable', ivy.id);
+    expect(await run('users', 'password', ivy.id)).toMatchObject(refused);
+  });
+
   test.concurrent('I25 who is deleted does not come back, by no token', async () => {
     using eve = await somebody('eve');
     expect(await json('users', 'delete', eve.id, '--yes')).toMatchObject({ state: 'deleted' });

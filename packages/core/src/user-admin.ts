@@ -1,4 +1,4 @@
-import { DuetError } from '@duet/contract';
+import { DuetError, routes, validate } from '@duet/contract';
 import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { hostSessionOf, tokensAfter } from './host-users.ts';
 import { normalise } from './names.ts';
@@ -43,10 +43,14 @@ export interface UserAdminDeps {
   store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'dataKeys' | 'admin'>;
   clock: Pick<Clock, 'now'>;
   pause: (ms: number) => Promise<void>;
+  newId: () => string;
+  /** One that nobody guesses. */
+  newPassword: () => string;
+  hash: (password: string) => Promise<string>;
 }
 
 /** What operators do with people, beside running nodes. */
-export function createUserAdmin({ store, clock, pause }: UserAdminDeps) {
+export function createUserAdmin({ store, clock, pause, newId, newPassword, hash }: UserAdminDeps) {
   const { users, sessions, privacy, conversations, messages, dataKeys, admin } = store;
 
   async function byName(name: string): Promise<UserRecord | undefined> {
@@ -165,6 +169,49 @@ export function createUserAdmin({ store, clock, pause }: UserAdminDeps) {
       for await (const _ of rowsOf(user.id)) count += 1;
       const [signedIn, unread] = await Promise.all([sessions.list(user.id), conversations.unread(user.id)]);
       return { ...summaryOf(user), conversations: count, unread, sessions: signedIn.length };
+    },
+
+    /**
+     * Makes an account, also where registration is closed.
+     * @returns its password as well, which is kept nowhere
+     * @throws DuetError VALIDATION_ERROR; CONFLICT that names the field whose value is taken
+     */
+    async create(names: { username: string; email: string }): Promise<UserSummary & { password: string }> {
+      const password = newPassword();
+      const { username, email } = validate(routes.register.body, { ...names, password });
+      const now = clock.now();
+      const user: UserRecord = {
+        id: newId(),
+        username,
+        usernameKey: normalise(username),
+        email,
+        emailKey: normalise(email),
+        passwordHash: await hash(password),
+        tokensAfter: 0,
+        createdAt: now,
+        lastSeen: now,
+      };
+      await users.create(user);
+      return { ...summaryOf(user), password };
+    },
+
+    /**
+     * Gives an account a new password and ends its sessions. One that is disabled stays so.
+     * @returns the password, which is kept nowhere
+     * @throws DuetError FORBIDDEN for a user of the host application, who has none; NOT_FOUND
+     */
+    async password(who: string): Promise<UserSummary & { password: string }> {
+      const password = newPassword();
+      const passwordHash = await hash(password);
+      const user = await changeHash(who, (found) => {
+        if (unlocked(found) === '')
+          throw new DuetError('FORBIDDEN', {
+            message: `The host application signs ${who} in: there is no password here`,
+          });
+        return isDisabled(found) ? locked({ passwordHash }) : passwordHash;
+      });
+      await endSessions(user);
+      return { ...summaryOf(user), password };
     },
 
     /** Nobody signs in to the account, and who is signed in is out; all that it has stays. */

@@ -51,7 +51,8 @@ function suite(name: string, database: (name: string) => Store): void {
     async function node(of: string) {
       const { said, clock, observe } = watched();
       const store = createSealedStore(await raw(of), { ring: ringOf('a'), seals: true, clock, observe });
-      return { store, said, clock, users: createUserAdmin({ store, clock, pause: async () => {} }) };
+      const accounts = { newId: randomUUID, newPassword: randomUUID, hash: async (password: string) => password };
+      return { store, said, clock, users: createUserAdmin({ ...accounts, store, clock, pause: async () => {} }) };
     }
     const all = (store: Store, conversation: string) => store.messages.page({ conversation, limit: 100 });
     const contents = (entries: Entry[]) => entries.map(({ content }) => content);

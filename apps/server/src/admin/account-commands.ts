@@ -3,6 +3,22 @@ import { table } from './text.ts';
 
 /** What operators do to accounts. */
 export const accountCommands: Record<string, AdminCommand> = {
+  'users create': {
+    args: 'NAME EMAIL',
+    does: 'makes an account, also with REGISTRATION=off; prints its password, once',
+    run: on(async ({ users }, [username = '', email = '']) => {
+      const made = await users.create({ username, email });
+      return { json: made, text: `${made.username} (${made.id}) signs in with ${made.email} and ${made.password}` };
+    }),
+  },
+  'users password': {
+    args: 'USER',
+    does: 'gives a new password and prints it, once; who is signed in is out within 10 s',
+    run: on(async ({ users }, [who = '']) => {
+      const changed = await users.password(who);
+      return { json: changed, text: `${changed.username} signs in with ${changed.email} and ${changed.password}` };
+    }),
+  },
   'users disable': {
     args: 'USER',
     does: 'nobody signs in any more, and who is signed in is out within 10 s; all that it has stays',

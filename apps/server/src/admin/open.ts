@@ -1,11 +1,16 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ClusterView, createInboxAdmin, createUserAdmin, type Store } from '@duet/core';
 import { createSealedStore } from '@duet/sealing';
+import { hash } from 'bcryptjs';
 import { loadRedisView, loadStore } from '../adapters.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createLocalView } from './local-view.ts';
+
+/** 16 characters that nobody guesses. */
+const PASSWORD_BYTES = 12;
 
 /** What commands work with. */
 export interface Admin {
@@ -36,7 +41,14 @@ export async function withAdmin<T>(config: Config, work: (admin: Admin) => Promi
   const observe = { unreadable: () => {}, damagedKey: () => {} };
   const sealing = { ...config.encryption, clock: systemClock, observe };
   const store = createSealedStore(await loadStore(config.store), sealing);
-  const users = createUserAdmin({ store, clock: systemClock, pause });
+  const users = createUserAdmin({
+    store,
+    clock: systemClock,
+    pause,
+    newId: () => randomBytes(12).toString('hex'),
+    newPassword: () => randomBytes(PASSWORD_BYTES).toString('base64url'),
+    hash: (password) => hash(password, config.passwordCost),
+  });
   const inbox = createInboxAdmin({ admin: store.admin, clock: systemClock, pause });
   return withStore(store, () => work({ store, users, inbox }));
 }
