@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import type { LimitName } from './limits.ts';
-import { Content, Conversation, Id, MAX_PAGE, Message, MessageType, Privacy, Seq, TempId } from './model.ts';
+import { Content, Conversation, Id, MAX_PAGE, Message, MessageType, Privacy, Seq, TempId, Timestamp } from './model.ts';
 import { Synced, SyncRequest } from './sync.ts';
-
-const Timestamp = z.iso.datetime();
 
 /** Events that the server emits: name -> payload. */
 export const serverEvents = {

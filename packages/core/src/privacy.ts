@@ -10,7 +10,7 @@ import { iso, personSeen, userView } from './views.ts';
 /** After so long a block that was made at another node is known here. */
 const KEEP_MS = 1_500;
 const MAX_KEPT = 50_000;
-export const MAX_BLOCKED = 1_000;
+const MAX_BLOCKED = 1_000;
 
 /** What a user keeps from others. */
 export interface Kept {
@@ -260,4 +260,3 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
     },
   };
 }
-export type PrivacyRules = ReturnType<typeof createPrivacy>;

@@ -20,7 +20,7 @@ export interface FinalDeps {
 }
 
 /** Who is shown online by each node. @returns whether each showed those who are */
-export async function askPresence({ run, history, load, watcher, nodes }: FinalDeps): Promise<boolean> {
+async function askPresence({ run, history, load, watcher, nodes }: FinalDeps): Promise<boolean> {
   const right = await Promise.all(
     [...nodes].map(async ([node, url]) => {
       const pending = history.invoke('', 'presence', { node });
