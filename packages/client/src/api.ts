@@ -120,6 +120,7 @@ export function createApi({ url, getToken = () => undefined }: ApiOptions): Api 
   return apiWith(url, createTokens(getToken));
 }
 
+/** The same with tokens that others use as well, as a chat does: one refresh is then for all. */
 export function apiWith(url: string, tokens: Tokens): Api {
   async function call<T>(what: Request): Promise<T> {
     try {

@@ -59,6 +59,7 @@ export const emptyLog: Log = {
 export const lastSeqOf = ({ messages }: Log): number => messages.at(-1)?.seq ?? 0;
 const firstSeqOf = ({ messages }: Log): number => messages[0]?.seq ?? 1;
 
+/** A message that waits on the device, as it is shown: on its way, or failed with what the server said. */
 export function fromOutbox({ tempId, content, messageType, createdAt, problem }: Outgoing): ChatMessage {
   const base = { key: tempId, seq: undefined, id: undefined, mine: true, content, messageType, createdAt };
   return problem === undefined ? { ...base, state: 'sending' } : { ...base, state: 'failed', problem };
@@ -205,6 +206,7 @@ export type Standing = Pick<SyncedConversation, 'messages' | 'lastSeq' | 'unread
   after?: number | undefined;
 };
 
+/** A list or a sync says how the conversation stands. Its unread count is old, and ignored, if its read mark is. */
 export function addStanding(log: Log, peerId: string, standing: Standing): Log {
   const { messages, lastSeq, unreadCount, watermarks, reset, after } = standing;
   const base = reset ? cleared(log) : log;
@@ -213,6 +215,7 @@ export function addStanding(log: Log, peerId: string, standing: Standing): Log {
   return addStretch({ ...base, ...count, marks: highest(base.marks, watermarks) }, peerId, { messages, after });
 }
 
+/** Watermarks as far as they are higher than those that are known. */
 export const raise = (log: Log, marks: Partial<Watermarks>): Log =>
   settled({ ...log, marks: highest(log.marks, marks) });
 
@@ -239,6 +242,7 @@ export function addOutgoing(log: Log, message: ChatMessage): Log {
   return { ...log, outgoing };
 }
 
+/** Nothing of that key is on its way any more: it was given up, or is known to be stored. */
 export function dropOutgoing(log: Log, key: string): Log {
   return { ...log, outgoing: log.outgoing.filter((message) => message.key !== key) };
 }

@@ -33,6 +33,7 @@ type Failures = [bucket: string, rule: LimitRule][];
 const encodeCursor = (key: string): string => Buffer.from(key).toString('base64url');
 const decodeCursor = (cursor: string): string => Buffer.from(cursor, 'base64url').toString();
 
+/** Accounts, and the one way in. */
 export function createAccounts(deps: AccountDeps) {
   const hostUsers = createHostUsers(deps);
 

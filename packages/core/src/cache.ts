@@ -8,6 +8,7 @@ export interface Cache<V> {
   clear(): void;
 }
 
+/** An empty one. The oldest entry is the one that was set first. */
 export function createCache<V>(options: { max: number; ttlMs: number; clock: Clock }): Cache<V> {
   const entries = new Map<string, { value: V; until: number }>();
   return {

@@ -22,6 +22,7 @@ function decodeCursor(cursor: string): { lastAt: number; conversation: string } 
   return { lastAt: Number(lastAt), conversation };
 }
 
+/** Conversations as a list shows them to one of their two people. */
 export function createConversations(deps: ConversationDeps) {
   /** What a page of rows needs beside itself, read in one go whatever its length. */
   async function around(rows: InboxRow[]) {

@@ -39,6 +39,7 @@ export interface MessageDeps {
 const UNSURE_MS = 10 * 60_000;
 const MAX_UNSURE = 10_000;
 
+/** Sending messages, and reading what was sent. */
 export function createMessages(deps: MessageDeps) {
   /** Sends that failed although they may have been stored: if their repeat finds them, nobody has been told yet. */
   const unsure = createCache<true>({ max: MAX_UNSURE, ttlMs: UNSURE_MS, clock: deps.clock });

@@ -23,6 +23,7 @@ export interface People {
 /** Of a person what does not change by the minute. */
 type Name = Pick<Participant, 'username' | 'isDeleted'>;
 
+/** Names are kept for a minute, presence for a second; what is asked in one turn of the event loop is asked at once. */
 export function createPeople(deps: { users: UserStore; presence: Presence; clock: Clock }): People {
   const names = createCache<Name>({ max: MAX_PEOPLE, ttlMs: NAME_TTL_MS, clock: deps.clock });
   /** Whole people, because every message looks two of them up. */

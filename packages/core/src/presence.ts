@@ -30,6 +30,7 @@ export interface PresenceDeps {
 
 type Connection = { user: string; socket: string };
 
+/** Who is online, and who is told when that changes. Renews the node's lease, and finds who has gone, until `close`. */
 export function createPresenceRules(deps: PresenceDeps) {
   let allowance = deps.budget;
   let refilledAt = deps.clock.elapsed();
@@ -180,4 +181,3 @@ export function createPresenceRules(deps: PresenceDeps) {
     },
   };
 }
-export type PresenceRules = ReturnType<typeof createPresenceRules>;

@@ -17,6 +17,7 @@ export interface Health {
   drain(): void;
 }
 
+/** What a node says of itself, by HTTP. */
 export function createHealth(deps: {
   dependencies: () => Dependency[];
   /** Whether the API and the sockets are there. */

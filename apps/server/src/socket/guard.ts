@@ -39,6 +39,7 @@ function say(socket: Socket, code: ErrorCode): void {
   socket.emit('error', { ...errorBody(new DuetError(code)), event: 'connect' });
 }
 
+/** Guards the sockets of a server: it looks each second what has expired, and hears from `core` what has ended. */
 export function guardSockets(io: Server, core: Core, clock: Clock): Guard {
   const namespace = io.of('/');
   /** Nothing expires before, and nobody has to be told. */
