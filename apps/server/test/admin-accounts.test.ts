@@ -33,7 +33,7 @@ describe.each(shapes)('the command line beside servers on $name', ({ start }) =>
     expect(back.connected).toBe(true);
   });
 
-  test('O34 an operator makes an account, which signs in with the password that was printed', async () => {
+  test('O36 an operator makes an account, which signs in with the password that was printed', async () => {
     const [username, email] = [`Eve ${randomUUID().slice(0, 8)}`, `${randomUUID()}@Example.org`];
     const made = await json('users', 'create', username, email);
     expect(made).toMatchObject({ username, email, state: 'active', password: expect.stringMatching(/^[\w-]{16}$/) });
@@ -50,7 +50,7 @@ describe.each(shapes)('the command line beside servers on $name', ({ start }) =>
       expect(await run('users', 'create', name, mail)).toMatchObject({ code: 1, error: expect.stringMatching(why) });
   });
 
-  test('O34 an operator gives a new password: the old one and all sessions are over, and disabled stays disabled', async () => {
+  test('O36 an operator gives a new password: the old one and all sessions are over, and disabled stays disabled', async () => {
     const bob = await register(on.url, 'bob');
     using socket = await connect(on.url, bob.token);
     const out = new Promise((resolve) => socket.once('disconnect', resolve));

@@ -57,7 +57,7 @@ test('O29 docker compose hands no container a secret from the environment', () =
   expect(given.filter((name) => secrets.includes(name))).toEqual([]);
 });
 
-test('O35 the README names what docker-compose.yml takes from the environment', () => {
+test('O37 the README names what docker-compose.yml takes from the environment', () => {
   const taken = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8').matchAll(/\$\{(\w+):-/g);
   const [, list = ''] = /`\.env`, and nothing else is passed on:\n\n((?:- .*\n)+)/.exec(README) ?? [];
   const named = list.matchAll(/`([A-Z_]{2,})`/g);
@@ -65,7 +65,7 @@ test('O35 the README names what docker-compose.yml takes from the environment', 
   expect(namesOf(named)).toEqual(namesOf(taken));
 });
 
-test('O35 what is empty in docker-compose.yml means the default', () => {
+test('O37 what is empty in docker-compose.yml means the default', () => {
   using folder = temporaryFolder();
   const { environment = {} } = composeFile().services.duet as Service;
   const taken = Object.keys(environment).filter((name) => environment[name]?.startsWith('$'));

@@ -60,7 +60,7 @@ describe.each(shapes)('users of the host application on $name', ({ start }) => {
     expect(success('me', await me(bob.after())).user._id).toBe(bob.id);
   });
 
-  test.concurrent('O34 a user of the host application is given no password, disabled or not', async () => {
+  test.concurrent('O36 a user of the host application is given no password, disabled or not', async () => {
     using ivy = await somebody('ivy');
     const refused = { code: 1, error: expect.stringMatching(/host application/) };
     expect(await run('users', 'password', ivy.id)).toMatchObject(refused);
