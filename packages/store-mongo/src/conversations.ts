@@ -13,7 +13,7 @@ import {
   type Watermark,
   type WatermarkKind,
 } from '@duet/core';
-import { BOUNDED } from './bounds.ts';
+import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, isDuplicate } from './database.ts';
 import type { FirstQuery } from './finds.ts';
 import { bumpInbox } from './inbox.ts';
@@ -30,6 +30,17 @@ const KEEP_STEPS_MS = 60_000;
  */
 const upTo = (mark: Watermark, { seq }: Pick<Entry, 'seq'>, sent: number): Watermark =>
   mark.seq <= seq ? mark : { ...mark, n: Math.min(mark.n, sent), from: Math.min(mark.from, sent), seq };
+
+/** What receipts, one after the other, make of a watermark: one step, and by how much each of them has raised it. */
+function raise(before: Watermark, receipts: Receipt[], peerSent: number): { moved: number[]; after: Watermark } {
+  let after = before;
+  const moved = receipts.map(({ n, seq, at }) => {
+    const rise = Math.max(0, Math.min(n, peerSent) - after.n);
+    if (rise > 0) after = { n: after.n + rise, from: before.n, seq, at };
+    return rise;
+  });
+  return { moved, after };
+}
 
 /**
  * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
@@ -166,25 +177,44 @@ export function createReceipts(database: Database): ReceiptStore {
     return rows.get(user, conversation);
   }
 
-  /** Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. */
-  async function advance({ kind, user, conversation, n, seq, at }: Receipt): Promise<Advanced | undefined> {
+  /**
+   * Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. One step for
+   * all receipts of a mark: each by itself, they would refuse each other.
+   * @param receipts of one mark, in their order
+   */
+  async function advance(receipts: Receipt[]): Promise<(Advanced | undefined)[]> {
+    const { kind, user, conversation } = receipts[0] as Receipt;
     const mark = markId(user, conversation, kind);
-    for (;;) {
+    const deadline = performance.now() + TIMEOUT_MS;
+    while (performance.now() < deadline) {
       const row = (await rows.get(user, conversation)) ?? (await makeRow(user, conversation));
-      if (!row) return undefined;
-      const before = row[kind];
-      const moved = Math.max(0, Math.min(n, row.peerSent) - before.n);
-      if (moved === 0) return { row, moved };
-      const after = { n: before.n + moved, from: before.n, seq, at };
+      if (!row) return receipts.map(() => undefined);
+      const { moved, after } = raise(row[kind], receipts, row.peerSent);
+      if (after === row[kind]) return moved.map((moved) => ({ row, moved }));
       try {
-        await collection().insertOne({ _id: `${mark}:${before.n}`, mark, user, ...after });
+        await collection().insertOne({ _id: `${mark}:${after.from}`, mark, user, ...after });
         prune(mark, user, after);
-        return { row: { ...row, [kind]: after }, moved };
+        return moved.map((moved) => ({ row: { ...row, [kind]: after }, moved }));
       } catch (error) {
         if (!isDuplicate(error)) throw error;
       }
     }
+    throw new Error('other receipts were faster all the time');
   }
 
-  return { advance: (receipts) => database.answer(() => Promise.all(receipts.map(advance))) };
+  return {
+    advance: (receipts) =>
+      database.answer(async () => {
+        const results: (Advanced | undefined)[] = [];
+        const byMark = Map.groupBy(receipts.entries(), ([, { user, conversation, kind }]) =>
+          markId(user, conversation, kind),
+        );
+        const advanceSome = async (some: [index: number, Receipt][]) => {
+          const advanced = await advance(some.map(([, receipt]) => receipt));
+          for (const [i, [index]] of some.entries()) results[index] = advanced[i];
+        };
+        await Promise.all([...byMark.values()].map(advanceSome));
+        return results;
+      }),
+  };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Appended, conversationOf, type Draft, nextEntry } from '@duet/core';
+import { type Appended, conversationOf, type Draft, nextEntry, type Receipt } from '@duet/core';
 import {
   type BackingService,
   databaseOf,
@@ -154,6 +154,26 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     expect(await costOf(() => conversations.walk(query))).toBe(1 + 3);
     expect(await costOf(() => conversations.unread(HIGH))).toBe(1 + 2);
     expect(await costOf(() => conversations.marks([{ user: LOW, conversation }]))).toBe(2);
+    await database.close();
+  });
+
+  test('N16 receipts for one mark that are committed together cost as much as one', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    await createMessages(database).append(Array.from({ length: 100 }, (_, i) => draft(i + 1)));
+    let commands = 0;
+    database.client().on('commandStarted', () => (commands += 1));
+    const receipts = Array.from({ length: 100 }, (_, i): Receipt => {
+      // Each second one is older than the one before it.
+      const n = i % 2 ? i : i + 2;
+      return { kind: 'read', user: HIGH, conversation, n, seq: n, at: i };
+    });
+    const advanced = await createReceipts(database).advance(receipts);
+    expect(advanced.map((each) => each?.moved)).toEqual(receipts.map((_, i) => (i % 2 ? 0 : 2)));
+    const read = { n: 100, from: 0, seq: 100, at: 98 };
+    expect(advanced.every((each) => each?.row.read.n === 100)).toBe(true);
+    expect(await createConversations(database).marks([{ user: HIGH, conversation }])).toMatchObject([{ read }]);
+    expect(commands).toBeLessThan(10);
     await database.close();
   });
 

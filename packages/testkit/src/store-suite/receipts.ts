@@ -47,6 +47,14 @@ export function receiptTests(under: () => StoreUnderTest): void {
     expect(await under().store.receipts.advance([])).toEqual([]);
   });
 
+  it('[S15] receipts for one mark in one go: each raises it as if they came one after the other', async () => {
+    const { receipt, row } = await withMessages();
+    const results = await under().store.receipts.advance([3, 1, 5, 2, 1000].map((n) => receipt(n, START + n)));
+    expect(results.map((result) => result?.moved)).toEqual([3, 0, 2, 0, 0]);
+    expect(results.at(-1)?.row).toEqual(await row());
+    expect(await row()).toMatchObject({ read: { n: 5, seq: 7, at: START + 5 } });
+  });
+
   it('[S15] advance stops at what the peer has sent', async () => {
     const { advance, row, low, high, id, draft } = await withMessages();
     expect(await advance(1000, START)).toMatchObject({ row: { read: { n: 5, from: 0 } }, moved: 5 });
