@@ -1,6 +1,6 @@
 import { DuetError } from '@duet/contract';
 import { type ConnectOptions, Mongoose, mongo } from 'mongoose';
-import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
+import { BOUNDED, MAJORITY_MS, QUEUE_MS, SILENCE_MS, TIMEOUT_MS } from './bounds.ts';
 import { createFinds, type Finds } from './finds.ts';
 import { createReadLine, type ReadLine } from './read-line.ts';
 import { defineModels, type Models } from './schemas.ts';
@@ -23,7 +23,7 @@ const DUPLICATE_KEY = 11_000;
 
 const options: ConnectOptions = {
   // Acknowledged means: on the disks of a majority. Without `j` a majority could forget together.
-  writeConcern: { w: 'majority', journal: true, wtimeoutMS: TIMEOUT_MS },
+  writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS },
   // What a read shows must not be rolled back later: a repeat is answered by reading.
   readConcern: { level: 'majority' },
   readPreference: 'primary',
@@ -31,10 +31,11 @@ const options: ConnectOptions = {
   retryReads: true,
   serverSelectionTimeoutMS: 3_000,
   connectTimeoutMS: 3_000,
-  // A connection whose server says nothing is given up, and with it what was asked on it.
-  socketTimeoutMS: TIMEOUT_MS,
+  socketTimeoutMS: SILENCE_MS,
   heartbeatFrequencyMS: 2_000,
   maxPoolSize: CONNECTIONS,
+  // What nobody waits for any more must not stand before what somebody does.
+  waitQueueTimeoutMS: QUEUE_MS,
   maxIdleTimeMS: 60_000,
   appName: 'duet',
   autoIndex: false,
@@ -140,11 +141,11 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   return {
     ...createFinds(connected),
     answer,
-    read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS, givenUpMs: TIMEOUT_MS }),
+    read: createReadLine({ atOnce: READS_AT_ONCE, patienceMs: READ_PATIENCE_MS, givenUpMs: SILENCE_MS }),
     readForReceipts: createReadLine({
       atOnce: RECEIPT_READS_AT_ONCE,
       patienceMs: TIMEOUT_MS,
-      givenUpMs: TIMEOUT_MS,
+      givenUpMs: SILENCE_MS,
     }),
     collection: <T extends mongo.Document>(name: keyof Models) => connected().collection<T>(name),
     ready: () =>

@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose';
-import { BOUNDED, TOGETHER_BOUNDED } from './bounds.ts';
+import { BOUNDED, isTooLate, TOGETHER_BOUNDED } from './bounds.ts';
 import type { Models } from './schemas.ts';
 import { createTogether, type Together } from './together.ts';
 
@@ -28,10 +28,17 @@ function among(keys: Key[]): mongo.Document {
   return Object.fromEntries(fields.map((field) => [field, { $in: [...new Set(keys.map((key) => key[field]))] }]));
 }
 
-/**
- * Reads by bare commands, which cost the node half as much as the driver's cursors. When one fails it is made once more
- * the driver's way, with its repeats.
- */
+/** `read`; what has failed, and not by running out of time, is made once more the driver's way, with its repeats. */
+async function repeated<T>(read: () => Promise<T>, again: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isTooLate(error)) throw error;
+    return again();
+  }
+}
+
+/** Reads by bare commands, which cost the node half as much as the driver's cursors. */
 export function createFinds(connected: () => mongo.Db): Finds {
   // A bare command takes nothing from the connection's options.
   const readConcern = { level: 'majority' } as const;
@@ -56,18 +63,19 @@ export function createFinds(connected: () => mongo.Db): Finds {
     async first<T extends mongo.Document>(name: keyof Models, query: FirstQuery) {
       const { filter, ...how } = query;
       const options = { ...BOUNDED, ...how, readConcern };
-      try {
-        const { cursor } = await connected().command({ find: name, filter, limit: 1, singleBatch: true, ...options });
-        return cursor.firstBatch[0];
-      } catch {
-        const found = connected()
-          .collection<T>(name)
-          .findOne(filter as mongo.Filter<T>, options);
-        return ((await found) as T | null) ?? undefined;
-      }
+      const command = { find: name, filter, limit: 1, singleBatch: true, ...options };
+      const collection = () => connected().collection<T>(name);
+      return repeated(
+        async () => (await connected().command(command)).cursor.firstBatch[0],
+        async () => ((await collection().findOne(filter as mongo.Filter<T>, options)) as T | null) ?? undefined,
+      );
     },
     async all<T>(name: keyof Models, keys: Key[]): Promise<T[]> {
-      const one = (key: Key) => find<T>(name, key, BOUNDED).catch(() => byCursor<T>(name, key, BOUNDED));
+      const one = (key: Key) =>
+        repeated(
+          () => find<T>(name, key, BOUNDED),
+          () => byCursor<T>(name, key, BOUNDED),
+        );
       const askEach = async () => (await Promise.all(keys.map(one))).flat();
       if (keys.length < 2) return askEach();
       return togetherIn(name)(() => find(name, among(keys), TOGETHER_BOUNDED), askEach);

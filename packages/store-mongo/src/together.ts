@@ -1,3 +1,5 @@
+import { isSilence } from './bounds.ts';
+
 /** A server that lets a question wait for so long has no good plan for it, or is slow. */
 const SLOW_MS = 200;
 /** For so long it is then asked one by one. */
@@ -25,6 +27,11 @@ export function createTogether(): Together {
     // The time in which this process was busy itself is not the server's.
     if (performance.eventLoopUtilization(start).idle > SLOW_MS)
       slowUntil = isSlow ? 0 : performance.now() + SLOW_FOR_MS;
-    return isSlow ? answer : answer.catch(askEach);
+    if (isSlow) return answer;
+    return answer.catch((error) => {
+      // A server that has no good plan answers late, or that its time is up; one that says nothing would not say more.
+      if (isSilence(error)) throw error;
+      return askEach();
+    });
   };
 }

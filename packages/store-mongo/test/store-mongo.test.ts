@@ -11,6 +11,7 @@ import {
   storesOn,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MAJORITY_MS } from '../src/bounds.ts';
 import { createConversations, createReceipts } from '../src/conversations.ts';
 import { createDataKeys } from '../src/data-keys.ts';
 import { createDatabase, type Database } from '../src/database.ts';
@@ -39,6 +40,19 @@ function hangHeartbeats(client: unknown): void {
     // The closing of the connection must not be noticed either.
     Object.defineProperty(monitor.connection, 'closed', { get: () => false, set() {} });
   }
+}
+
+interface Pool {
+  checkOut(options: object): Promise<unknown>;
+  checkIn(connection: unknown): void;
+}
+
+/** Takes a connection out of the driver's pool until the answer is called. */
+async function occupyConnection(client: unknown): Promise<() => void> {
+  const { topology } = client as { topology: { s: { servers: Map<string, { pool: Pool }> } } };
+  const [{ pool }] = [...topology.s.servers.values()] as [{ pool: Pool }];
+  const connection = await pool.checkOut({ timeoutContext: { csotEnabled: () => false } });
+  return () => pool.checkIn(connection);
 }
 
 describe.skipIf(!hasMongo())('MongoDB', () => {
@@ -114,10 +128,12 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     }
     const writes = commands.filter((command) => ['insert', 'update', 'delete'].some((name) => name in command));
     expect(writes.length).toBeGreaterThan(3);
-    for (const write of writes) expect(write.writeConcern).toMatchObject({ w: 'majority', j: true });
+    for (const write of writes)
+      expect(write.writeConcern).toMatchObject({ w: 'majority', j: true, wtimeout: MAJORITY_MS });
     // What a failover may still take back is shown to nobody, and nothing is built on it.
     const reads = commands.filter((command) => 'find' in command);
-    for (const read of reads) expect(read.readConcern).toEqual({ level: 'majority' });
+    for (const read of reads)
+      expect(read).toMatchObject({ readConcern: { level: 'majority' }, maxTimeMS: expect.any(Number) });
     await database.close();
   });
 
@@ -326,6 +342,47 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
       draft(2).tempId,
     ]);
     await store.close();
+  });
+
+  test('N17 a read that has run out of time is not made again', async () => {
+    await using silent = await startMongo();
+    if (!silent.process) return;
+    const keys = [LOW, HIGH].map((_id) => ({ _id }));
+    const reads = [
+      (database: Database) => database.first('users', { filter: { _id: LOW } }),
+      (database: Database) => database.all('users', keys.slice(0, 1)),
+      (database: Database) => database.all('users', keys),
+    ];
+    const asked = await Promise.all(
+      reads.map(async (read) => {
+        const database = createDatabase(silent.url, { monitorCommands: true, socketTimeoutMS: 1_000 });
+        await database.ready();
+        const finds: unknown[] = [];
+        database.client().on('commandStarted', ({ command: { find } }) => find && finds.push(find));
+        return { database, finds, read: () => read(database) };
+      }),
+    );
+    silent.process.pause();
+    await Promise.all(
+      asked.map(({ read }) => expect(read()).rejects.toMatchObject({ name: 'MongoNetworkTimeoutError' })),
+    );
+    silent.process.resume();
+    expect(asked.map(({ finds }) => finds)).toEqual(reads.map(() => ['users']));
+    await Promise.all(asked.map(({ database }) => database.close()));
+  });
+
+  test('N17 what has waited too long for a connection is not begun', async () => {
+    const database = createDatabase(newUri(), { maxPoolSize: 1 });
+    await database.ready();
+    const giveBack = await occupyConnection(database.client());
+    const insert = database.answer(() => database.collection<{ _id: string }>('users').insertOne({ _id: LOW }));
+    await expect(insert).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      cause: { name: 'MongoWaitQueueTimeoutError' },
+    });
+    giveBack();
+    expect(await createUsers(database).get([LOW])).toEqual([]);
+    await database.close();
   });
 
   test('N7 a driver that has gone deaf is replaced', async () => {
