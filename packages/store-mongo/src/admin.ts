@@ -1,6 +1,6 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
 import { BOUNDED } from './bounds.ts';
-import type { Database } from './database.ts';
+import { type Database, upserted } from './database.ts';
 import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { visibleTo } from './tails.ts';
 
@@ -85,13 +85,15 @@ export function createAdmin(database: Database): AdminStore {
     const { deletedCount } = await watermarks().deleteMany({ mark, user, n: { $gt: n } });
     if (deletedCount === 0 || n === 0) return;
     const step = { mark, n, from: n - 1, seq: lastSeq, at: lastAt };
-    await watermarks().updateOne({ _id: `${mark}:${n - 1}`, user }, { $setOnInsert: step }, { upsert: true });
+    const _id = `${mark}:${n - 1}`;
+    await upserted(() => watermarks().updateOne({ _id, user }, { $setOnInsert: step }, { upsert: true }));
   }
 
   async function correct(row: RightRow): Promise<void> {
     const { user, conversation, peer, lastAt } = row;
     const update = { $set: { peer }, $max: { lastAt }, $setOnInsert: { conversation } };
-    await inbox().updateOne({ _id: rowId(user, conversation), user }, update, { upsert: true });
+    const _id = rowId(user, conversation);
+    await upserted(() => inbox().updateOne({ _id, user }, update, { upsert: true }));
     await lower(row, 'read');
     await lower(row, 'delivered');
   }

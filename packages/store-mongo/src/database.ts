@@ -167,6 +167,16 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
   };
 }
 
+/** An upsert; of two that race to insert, the one that was refused finds the document when it is made again. */
+export async function upserted(update: () => Promise<unknown>): Promise<void> {
+  try {
+    await update();
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+    await update();
+  }
+}
+
 /** Whether a unique value was taken, and nothing else went wrong. */
 export function isDuplicate(error: unknown): boolean {
   return error instanceof mongo.MongoServerError && error.code === DUPLICATE_KEY && !failedToSpread(error);

@@ -1,6 +1,6 @@
 import type { EndedSession, SessionRecord, SessionStore } from '@duet/core';
 import { BOUNDED } from './bounds.ts';
-import type { Database } from './database.ts';
+import { type Database, upserted } from './database.ts';
 import { type SessionDocument, type SessionEndDocument, sessionId } from './schemas.ts';
 
 /** How late an end may become visible: its time is given before it has reached a majority. */
@@ -17,7 +17,7 @@ export function createSessions(database: Database): SessionStore {
     const _id = sessionId(user, id);
     // In this order: what stops in between is over for nobody, or for its sockets as well. The time is the server's.
     const update = { $set: { session: id }, $currentDate: { at: true } } as const;
-    await ends().updateOne({ _id, user }, update, { upsert: true });
+    await upserted(() => ends().updateOne({ _id, user }, update, { upsert: true }));
     await sessions().deleteOne({ _id, user });
   }
 

@@ -11,6 +11,7 @@ import {
   storesOn,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createAdmin } from '../src/admin.ts';
 import { MAJORITY_MS } from '../src/bounds.ts';
 import { createConversations, createReceipts } from '../src/conversations.ts';
 import { createDataKeys } from '../src/data-keys.ts';
@@ -432,6 +433,26 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
       ]);
     }
     await Promise.all([one.close(), other.close()]);
+  });
+
+  test('N18 nodes that end a session or repair a row at once do not hinder each other', async () => {
+    const uri = newUri();
+    const databases = [createDatabase(uri), createDatabase(uri)];
+    await Promise.all(databases.map((database) => database.ready()));
+    const [one] = databases as [Database];
+    await createMessages(one).append([draft(1), draft(2)]);
+    const atOnce = (work: (database: Database) => Promise<void>) =>
+      Promise.all(Array.from({ length: 10 }, () => databases.map(work)).flat());
+    for (let round = 0; round < 5; round++) {
+      const id = `${round}`.padStart(24, '0');
+      await atOnce((database) => createSessions(database).end([{ user: LOW, id }]));
+      await one.collection('inbox').deleteMany({});
+      const row = { user: HIGH, conversation, peer: LOW, lastSeq: 2, lastAt: 2, readN: 0, deliveredN: 0 };
+      await atOnce((database) => createAdmin(database).repair({ right: [row], gone: [] }));
+      expect(await one.collection('inbox').countDocuments()).toBe(1);
+    }
+    expect(await one.collection('sessionEnds').countDocuments()).toBe(5);
+    await Promise.all(databases.map((database) => database.close()));
   });
 
   test('N12 a conversation whose rows were never made gets them with its first receipt', async () => {
