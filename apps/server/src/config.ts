@@ -27,6 +27,9 @@ const span = () =>
   z.string().regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds');
 /** Not a URL: that of a replica set names several hosts. */
 const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
+const MONGODB_NAME = /^mongodb(\+srv)?:\/\/[^/]+\/[^/?]/;
+/** The driver believes the address more than the store, which promises what is on the disks of a majority. */
+const MONGODB_WEAKER = /[?&](readConcernLevel=(?!majority(&|$))|j(ournal)?=(?!true(&|$)))/i;
 
 /** Whoever could change keys on their way would be anybody: so never in the clear, but within the machine. */
 function isSafe(address: string): boolean {
@@ -46,7 +49,13 @@ const Environment = z
   .object({
     NODE_ENV: oneOf('development', 'production', 'test').default('development'),
     PORT: count(0, 65_535).default(5000),
-    MONGODB_URI: z.string().regex(MONGODB_ADDRESS, 'must be a mongodb:// address').optional(),
+    MONGODB_URI: z
+      .string()
+      .regex(MONGODB_ADDRESS, { error: 'must be a mongodb:// address', abort: true })
+      // Without one the driver takes `test`, and says nothing.
+      .regex(MONGODB_NAME, 'must name its database, as in mongodb://host/duet; without a name it was /test')
+      .refine((uri) => !MONGODB_WEAKER.test(uri), 'must not set readConcernLevel or journal: the store decides them')
+      .optional(),
     MONGODB_URI_FILE: z.string().optional(),
     REDIS_URL_FILE: z.string().optional(),
     REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// address' }).optional(),

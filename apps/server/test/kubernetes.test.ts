@@ -212,7 +212,7 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
       const KEY_RING_FILE = join(folder.path, 'keys');
       writeFileSync(KEY_RING_FILE, KEY_RING);
       const variables = { ...environment, JWT_SECRET_FILE, KEY_RING_FILE, JWT_SECRET: '' };
-      const services = { MONGODB_URI: 'mongodb://db', REDIS_URL: 'redis://redis' };
+      const services = { MONGODB_URI: 'mongodb://db/duet', REDIS_URL: 'redis://redis' };
       expect(readConfig({ ...variables, ...services })).toMatchObject({
         production: true,
         jwtSecret: SECRET,

@@ -130,9 +130,25 @@ describe('configuration', () => {
     expect(() => readConfig(environment)).toThrow(message);
   });
 
+  test.each(['mongodb://one,two', 'mongodb://one/', 'mongodb+srv://user:password@one/?replicaSet=rs0'])(
+    'O11 %s has no database, and is refused',
+    (MONGODB_URI) => {
+      expect(() => readConfig({ MONGODB_URI })).toThrow(/^MONGODB_URI must name its database/);
+    },
+  );
+
+  test.each(['readConcernLevel=local', 'w=majority&readconcernlevel=available', 'journal=false', 'j=0&w=majority'])(
+    'O11 an address of MongoDB does not weaken what is promised by %s',
+    (option) => {
+      const MONGODB_URI = `mongodb://one/duet?${option}`;
+      expect(() => readConfig({ MONGODB_URI })).toThrow(/^MONGODB_URI must not set readConcernLevel or journal/);
+    },
+  );
+
   test.each([
     'mongodb://127.0.0.1/duet',
     'mongodb://user:pass%40word@one:27017,two:27018,[::1]:27019/duet?replicaSet=rs0&w=majority',
+    'mongodb://one/duet?readConcernLevel=majority&journal=true',
     'mongodb+srv://user:password@cluster.example.org/duet',
   ])('O11 %s is an address of MongoDB', (MONGODB_URI) => {
     expect(readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store).toEqual({ kind: 'mongo', uri: MONGODB_URI });
