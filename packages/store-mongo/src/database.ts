@@ -42,6 +42,9 @@ const options: ConnectOptions = {
   bufferCommands: false,
 };
 
+/** Over `options`, for what takes as long as it takes. */
+const UNHURRIED: ConnectOptions = { writeConcern: { w: 'majority' }, socketTimeoutMS: 0, maxPoolSize: 1 };
+
 export interface Database extends Finds {
   /** The driver's own collection: no path hydrates documents. */
   collection<T extends mongo.Document>(name: keyof Models): mongo.Collection<T>;
@@ -66,7 +69,9 @@ export interface Database extends Finds {
 export function createDatabase(uri: string, extra: ConnectOptions = {}): Database {
   const mongoose = new Mongoose({ strictQuery: 'throw', sanitizeFilter: true });
   const connection = mongoose.createConnection();
-  const models = defineModels(connection);
+  /** For indexes alone. */
+  const builder = mongoose.createConnection();
+  const models = defineModels(builder);
   let opening: Promise<void> | undefined;
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
@@ -132,10 +137,24 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
     return db;
   }
 
+  /**
+   * Makes missing indexes, over a connection of its own that is not given up while the server says nothing: with many
+   * messages an index takes minutes.
+   */
+  async function makeIndexes(): Promise<void> {
+    try {
+      await builder.openUri(uri, { ...options, ...extra, ...UNHURRIED });
+      for (const model of Object.values(models)) await model.createIndexes();
+    } finally {
+      await builder.close();
+    }
+  }
+
   async function open(): Promise<void> {
+    // First: nothing may be written while nothing is unique.
+    await makeIndexes();
     await connection.openUri(uri, { ...options, ...extra });
     listen(connection.getClient());
-    for (const model of Object.values(models)) await model.createIndexes();
   }
 
   return {
@@ -161,7 +180,7 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
     async close() {
       closed = true;
       await Promise.allSettled([...underWay, mending]);
-      await connection.close();
+      await Promise.all([connection.close(), builder.close()]);
     },
     client: () => connection.getClient(),
   };

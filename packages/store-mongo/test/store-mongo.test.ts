@@ -7,6 +7,7 @@ import {
   eventuallyWorks,
   hasMongo,
   startMongo,
+  startTcpProxy,
   storeSuite,
   storesOn,
 } from '@duet/testkit';
@@ -296,6 +297,22 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await eventuallyWorks(() => store.ready(), 'the store is ready');
     expect(await store.messages.append([draft(1)])).toMatchObject([{ fresh: true }]);
     await store.close();
+  });
+
+  test('N19 an index that takes long is waited for, and nothing is written before it is there', async () => {
+    const uri = new URL(newUri());
+    await using proxy = await startTcpProxy(uri.href.replace('mongodb:', 'http:'));
+    uri.port = new URL(proxy.url).port;
+    uri.search = '?directConnection=true';
+    // The server answers that when an index is made.
+    proxy.lose((text) => text.includes('numIndexesBefore'));
+    const database = createDatabase(uri.href, { socketTimeoutMS: 1_000 });
+    await expect(database.ready()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      cause: { message: 'no answer within 5000 ms' },
+    });
+    await expect(createMessages(database).append([draft(1)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await database.close();
   });
 
   test('N4 a crash of the server loses nothing that was acknowledged, and the store mends itself', async () => {
