@@ -76,6 +76,63 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
 const newAccounts = { newId: randomUUID, newPassword: randomUUID, hash: async (password: string) => password };
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+/**
+ * What a store says that asks a leader who was replaced: from now on it learns of nothing. Only what is asked for to be
+ * sure comes from the new one.
+ */
+async function fallBehind({ messages, conversations, sessions }: Store, user: string, session: string): Promise<void> {
+  const { walk } = conversations;
+  const rows = await walk({ user, limit: 10 });
+  conversations.walk = async () => rows;
+  const { get } = messages;
+  const lastSeq = rows[0]?.lastSeq ?? 0;
+  messages.get = (places, options) => get(options?.sure ? places : places.filter(({ seq }) => seq <= lastSeq), options);
+  const getSessions = sessions.get;
+  const old = await getSessions([{ user, id: session }]);
+  sessions.get = (keys, options) => (options?.sure ? getSessions(keys, options) : Promise.resolve(old));
+}
+
+describe('a leader that was replaced', () => {
+  const sessionOf = (refreshToken: string) => refreshToken.split('.')[1] as string;
+
+  test('Y7 nobody is told to forget what is stored', async () => {
+    const { core, store, person } = setUp();
+    const [a, b] = [await person('a1'), await person('b1')];
+    const caller = { user: b, socket: 's' };
+    const send = (content: string) =>
+      core.messages.send({ user: a, socket: 's' }, { receiverId: b, content, messageType: 'text' });
+    await send('one');
+    await fallBehind(store, b, a);
+    const { message } = await send('two');
+    const sync = (seq: number) => core.sync.sync(caller, { conversations: { [a]: seq }, unnamed: 'all', limit: 10 });
+    await expect(sync(2)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect((await sync(3)).conversations).toMatchObject([{ reset: true, lastSeq: 1 }]);
+    const receipt = await core.receipts.read(caller, { messageId: message._id, senderId: a });
+    expect(receipt).toMatchObject({ seq: 2 });
+  });
+
+  test('I5 a refresh token that the old leader does not know yet has not been stolen', async () => {
+    const { core, store, person } = setUp();
+    const user = await person('a1');
+    const begun = await core.sessions.begin(user, 'phone');
+    await fallBehind(store, user, sessionOf(begun.refreshToken));
+    const second = await core.sessions.refresh(begun);
+    const third = await core.sessions.refresh(second);
+    await expect(core.sessions.refresh({ refreshToken: begun.refreshToken })).rejects.toMatchObject({
+      code: 'SESSION_REVOKED',
+    });
+    await expect(core.sessions.refresh(third)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+  });
+
+  test('I3 the refresh token of a session that the old leader does not know yet is good', async () => {
+    const { core, store, person } = setUp();
+    const user = await person('a1');
+    await fallBehind(store, user, 'f'.repeat(24));
+    const { refreshToken } = await core.sessions.begin(user, 'phone');
+    expect(await core.sessions.refresh({ refreshToken })).toMatchObject({ token: expect.any(String) });
+  });
+});
+
 describe('presence', () => {
   let setup: ReturnType<typeof setUp>;
   beforeEach(() => {

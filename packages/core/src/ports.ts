@@ -51,6 +51,15 @@ export interface UserStore {
   seen(users: { id: string; at: number }[]): Promise<void>;
 }
 
+/**
+ * With `sure` a read finds whatever was durable when it was begun, whoever answers. Without it a server that led the
+ * others until a moment ago may not know the newest; so before somebody is told that something is gone, it is asked for
+ * like that. It costs as much as a write, and throws UNAVAILABLE where that cannot be known now.
+ */
+export interface ReadOptions {
+  sure?: boolean;
+}
+
 /** A message that wants a place in the log. */
 export interface Draft {
   /** `conversationOf(sender, receiver).id` */
@@ -112,7 +121,7 @@ export interface MessageStore {
     viewer?: string;
   }): Promise<Entry[]>;
   /** The entries that exist at these places, in any order. */
-  get(places: { conversation: string; seq: number }[]): Promise<Entry[]>;
+  get(places: { conversation: string; seq: number }[], options?: ReadOptions): Promise<Entry[]>;
 }
 
 /**
@@ -246,7 +255,7 @@ export interface EndedSession {
 export interface SessionStore {
   create(session: SessionRecord): Promise<void>;
   /** The sessions that exist among these, in any order. */
-  get(keys: { user: string; id: string }[]): Promise<SessionRecord[]>;
+  get(keys: { user: string; id: string }[], options?: ReadOptions): Promise<SessionRecord[]>;
   /** All sessions of a user, in any order. */
   list(user: string): Promise<SessionRecord[]>;
   /**

@@ -80,19 +80,26 @@ export function createSessions(deps: SessionDeps) {
     return new Map(found.map((session) => [keyOf(session), session]));
   });
 
-  async function living(user: string, id: string): Promise<SessionRecord> {
-    const session = (await load({ user, id })).get(keyOf({ user, id }));
-    if (!session || session.expiresAt <= clock.now()) throw new DuetError('SESSION_REVOKED');
+  const isLiving = (session: SessionRecord | undefined): session is SessionRecord =>
+    session !== undefined && session.expiresAt > clock.now();
+
+  /** As it is now, also where another node has changed it a moment ago. @throws DuetError SESSION_REVOKED */
+  async function surely(user: string, id: string): Promise<SessionRecord> {
+    const [session] = await store.get([{ user, id }], { sure: true });
+    if (!isLiving(session)) throw new DuetError('SESSION_REVOKED');
     return session;
   }
+
+  const known = async (user: string, id: string) => (await load({ user, id })).get(keyOf({ user, id }));
 
   const used = (session: SessionRecord): SessionRecord => {
     const now = clock.now();
     return { ...session, lastUsedAt: now, expiresAt: now + deps.idleMs };
   };
 
-  /** @returns undefined when somebody else was faster */
+  /** @returns undefined when the token is not the one that is good now, or somebody else was faster */
   async function rotate(session: SessionRecord, secret: string): Promise<SignedIn | undefined> {
+    if (digest(secret) !== session.refreshHash) return undefined;
     const [next] = tokens.successors(secret) as [string];
     const { refreshHash: previousHash } = session;
     const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt: clock.now() };
@@ -173,14 +180,17 @@ export function createSessions(deps: SessionDeps) {
     async refresh({ refreshToken }: RouteInput<'refresh'>['body']): Promise<SignedIn> {
       const [, user, id, secret] = REFRESH_TOKEN.exec(refreshToken) ?? [];
       if (!user || !id || !secret) throw new DuetError('UNAUTHORIZED');
-      const session = await living(user, id);
-      const renewed = digest(secret) === session.refreshHash ? await rotate(session, secret) : undefined;
-      return renewed ?? again(await living(user, id), secret);
+      const session = await known(user, id);
+      const renewed = isLiving(session) ? await rotate(session, secret) : undefined;
+      // What is not good by an old state of the session has not been stolen.
+      return renewed ?? (await rotate(await surely(user, id), secret)) ?? again(await surely(user, id), secret);
     },
 
     /** @throws DuetError SESSION_REVOKED */
     async check(user: string, id: string): Promise<void> {
-      const session = await living(user, id);
+      // Not surely: with tokens that were taken back anybody could make the store do as much as for a write.
+      const session = await known(user, id);
+      if (!isLiving(session)) throw new DuetError('SESSION_REVOKED');
       if (clock.now() - session.lastUsedAt < noteUseMs) return;
       store.replace(used(session), session.refreshHash).catch(deps.failed);
     },

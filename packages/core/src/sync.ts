@@ -1,4 +1,11 @@
-import type { ClientEventPayload, Known, Message, Synced, SyncedConversation } from '@duet/contract';
+import {
+  type ClientEventPayload,
+  DuetError,
+  type Known,
+  type Message,
+  type Synced,
+  type SyncedConversation,
+} from '@duet/contract';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { ConversationStore, InboxRow, Marks, MessageStore } from './ports.ts';
@@ -9,6 +16,8 @@ import { marksSeen, messageView, unreadSeen, watermarksView } from './views.ts';
 const MAX_ROWS = 100;
 /** How much of a conversation that is not named comes with `unnamed: 'newest'`. */
 const NEWEST = 20;
+/** Places that are looked for once more before a client is told to forget: each costs as much as a write. */
+const SURE = 5;
 
 export interface SyncDeps {
   conversations: ConversationStore;
@@ -27,7 +36,8 @@ interface Part {
   peer: Marks;
   after: number;
   take: number;
-  reset: boolean;
+  /** The place that the client knows, where that lies beyond the end. */
+  beyond?: number;
 }
 
 /**
@@ -40,14 +50,29 @@ export function createSync(deps: SyncDeps) {
   function compare(row: InboxRow, peer: Marks, request: Request): Omit<Part, 'take'> | undefined {
     const known: Known | undefined = request.conversations[row.peer];
     const [seq, ...marks] = typeof known === 'object' ? known : [known];
-    const reset = seq !== undefined && seq > row.lastSeq;
-    if (seq === undefined || reset) {
+    if (seq === undefined || seq > row.lastSeq) {
       const after = request.unnamed === 'all' ? 0 : Math.max(0, row.lastSeq - NEWEST);
-      return { row, peer, after, reset };
+      return { row, peer, after, ...(seq === undefined ? {} : { beyond: seq }) };
     }
     const { readSeq, peerReadSeq, peerDeliveredSeq } = watermarksView(row, peer);
     const same = marks.length === 0 || String(marks) === String([readSeq, peerReadSeq, peerDeliveredSeq]);
-    return seq === row.lastSeq && same ? undefined : { row, peer, after: seq, reset };
+    return seq === row.lastSeq && same ? undefined : { row, peer, after: seq };
+  }
+
+  /**
+   * Nobody is told to forget what is there: the rows may be those of a server that has just been replaced.
+   * @throws DuetError UNAVAILABLE when they are
+   */
+  async function expectGone(caller: Caller, parts: Part[]): Promise<void> {
+    const places = parts.flatMap(({ row: { conversation }, beyond: seq }) =>
+      seq === undefined ? [] : [{ conversation, seq }],
+    );
+    if (places.length === 0) return;
+    // A server that lacks one lacks all that are newer than it knows.
+    const found = await deps.messages.get(places.slice(0, SURE), { sure: true });
+    // Of what is hidden from him he cannot know.
+    if (found.some(({ hidden, receiver }) => !(hidden && receiver === caller.user)))
+      throw new DuetError('UNAVAILABLE', { cause: new Error('the rows are older than what the client knows') });
   }
 
   async function read(caller: Caller, parts: Part[], sight: (user: string) => Sight): Promise<SyncedConversation[]> {
@@ -55,7 +80,7 @@ export function createSync(deps: SyncDeps) {
     const people = seenBy(caller.user, found, sight);
     const viewer = caller.user;
     return Promise.all(
-      parts.map(async ({ row, peer, after, take, reset }): Promise<SyncedConversation> => {
+      parts.map(async ({ row, peer, after, take, beyond }): Promise<SyncedConversation> => {
         const { conversation } = row;
         const entries = take === 0 ? [] : await deps.messages.page({ conversation, viewer, after, limit: take });
         const messages = entries.map((entry): Message => {
@@ -68,7 +93,7 @@ export function createSync(deps: SyncDeps) {
           lastSeq: row.lastSeq,
           unreadCount: unreadSeen(row, sight(row.peer)),
           watermarks: watermarksView(row, peer),
-          ...(reset ? { reset } : {}),
+          ...(beyond === undefined ? {} : { reset: true }),
           // Not by counting: what is hidden has its place in the log, and does not come.
           complete: (messages.at(-1)?.seq ?? after) >= row.lastSeq,
         };
@@ -80,6 +105,7 @@ export function createSync(deps: SyncDeps) {
     /**
      * Asked again with `nextCursor` and what has been learnt, until `complete`, it leaves nothing out that there was
      * when it was asked first.
+     * @throws DuetError UNAVAILABLE when the store does not know the newest at this moment
      */
     async sync(caller: Caller, request: Request): Promise<Synced> {
       const after = request.cursor === undefined ? {} : { after: request.cursor };
@@ -108,6 +134,7 @@ export function createSync(deps: SyncDeps) {
         }
         done = row.conversation;
       }
+      await expectGone(caller, parts);
       deps.synced(request.limit - left);
       const complete = !full && rows.length < MAX_ROWS;
       return {

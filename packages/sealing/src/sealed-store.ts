@@ -110,7 +110,7 @@ export function createSealedStore(
       return appending;
     },
     page: async (query) => open(await store.messages.page(query)),
-    get: async (places) => open(await store.messages.get(places)),
+    get: async (places, options) => open(await store.messages.get(places, options)),
   };
 
   return {

@@ -7,6 +7,8 @@ export interface FirstQuery {
   filter: mongo.Document;
   sort?: Record<string, 1 | -1>;
   projection?: Record<string, 0 | 1>;
+  /** Of a document that a unique index finds: see ReadOptions. A primary that was replaced has no majority to answer with. */
+  sure?: boolean;
 }
 
 /** Values of the first field of an index, and of others that say which shard holds them. */
@@ -21,6 +23,10 @@ export interface Finds {
 
 /** As many documents as a bare command may bring: all but the longest lists of whom somebody has blocked. */
 const SOME = 1_000;
+
+// A bare command takes nothing from the connection's options.
+const MAJORITY = { level: 'majority' } as const;
+const LINEARIZABLE = { level: 'linearizable' } as const;
 
 /** What finds the documents of all these keys. */
 function among(keys: Key[]): mongo.Document {
@@ -40,8 +46,6 @@ async function repeated<T>(read: () => Promise<T>, again: () => Promise<T>): Pro
 
 /** Reads by bare commands, which cost the node half as much as the driver's cursors. */
 export function createFinds(connected: () => mongo.Db): Finds {
-  // A bare command takes nothing from the connection's options.
-  const readConcern = { level: 'majority' } as const;
   const togethers = new Map<keyof Models, Together>();
 
   function togetherIn(name: keyof Models): Together {
@@ -54,15 +58,23 @@ export function createFinds(connected: () => mongo.Db): Finds {
     connected().collection(name).find(filter, bound).toArray() as Promise<T[]>;
 
   async function find<T>(name: keyof Models, filter: mongo.Document, bound: object): Promise<T[]> {
-    const command = { find: name, filter, limit: SOME, batchSize: SOME, singleBatch: true, readConcern, ...bound };
+    const command = {
+      find: name,
+      filter,
+      limit: SOME,
+      batchSize: SOME,
+      singleBatch: true,
+      readConcern: MAJORITY,
+      ...bound,
+    };
     const { cursor } = await connected().command(command);
     return cursor.firstBatch.length < SOME ? cursor.firstBatch : byCursor(name, filter, bound);
   }
 
   return {
     async first<T extends mongo.Document>(name: keyof Models, query: FirstQuery) {
-      const { filter, ...how } = query;
-      const options = { ...BOUNDED, ...how, readConcern };
+      const { filter, sure, ...how } = query;
+      const options = { ...BOUNDED, ...how, readConcern: sure ? LINEARIZABLE : MAJORITY };
       const command = { find: name, filter, limit: 1, singleBatch: true, ...options };
       const collection = () => connected().collection<T>(name);
       return repeated(

@@ -1,4 +1,4 @@
-import type { Appended, Draft, Entry, MessageStore, Tail } from '@duet/core';
+import type { Appended, Draft, Entry, MessageStore, ReadOptions, Tail } from '@duet/core';
 import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, duplicates } from './database.ts';
@@ -53,11 +53,11 @@ export function createMessages(database: Database): MessageStore {
         const documents = await page({ ...query, before, after, limit });
         return (after === undefined ? documents.reverse() : documents).map(toEntry);
       }),
-    get: (places) =>
+    get: (places, { sure = false }: ReadOptions = {}) =>
       database.answer(async () => {
         const found = await Promise.all(
           places.map(({ conversation, seq }) =>
-            database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq } })),
+            database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq }, sure })),
           ),
         );
         return found.filter((document) => document !== undefined).map(toEntry);

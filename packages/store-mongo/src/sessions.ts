@@ -1,4 +1,4 @@
-import type { EndedSession, SessionRecord, SessionStore } from '@duet/core';
+import type { EndedSession, ReadOptions, SessionRecord, SessionStore } from '@duet/core';
 import { BOUNDED } from './bounds.ts';
 import { type Database, upserted } from './database.ts';
 import { type SessionDocument, type SessionEndDocument, sessionId } from './schemas.ts';
@@ -26,10 +26,12 @@ export function createSessions(database: Database): SessionStore {
       database.answer(async () => {
         await sessions().insertOne({ _id: sessionId(user, id), session: id, user, ...fields });
       }),
-    get: (keys) =>
+    get: (keys, { sure = false }: ReadOptions = {}) =>
       database.answer(async () => {
         const filters = keys.map(({ user, id }) => ({ _id: sessionId(user, id), user }));
-        return (await database.all<SessionDocument>('sessions', filters)).map(toRecord);
+        if (!sure) return (await database.all<SessionDocument>('sessions', filters)).map(toRecord);
+        const one = (filter: object) => database.first<SessionDocument>('sessions', { filter, sure });
+        return (await Promise.all(filters.map(one))).filter((document) => document !== undefined).map(toRecord);
       }),
     list: (user) => database.answer(async () => (await sessions().find({ user }, BOUNDED).toArray()).map(toRecord)),
     replace: ({ id, user, device: _device, createdAt: _createdAt, ...fields }, expected) =>

@@ -11,6 +11,7 @@ import {
   storeSuite,
   storesOn,
 } from '@duet/testkit';
+import type { mongo } from 'mongoose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAdmin } from '../src/admin.ts';
 import { MAJORITY_MS } from '../src/bounds.ts';
@@ -138,6 +139,27 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     const reads = commands.filter((command) => 'find' in command);
     for (const read of reads)
       expect(read).toMatchObject({ readConcern: { level: 'majority' }, maxTimeMS: expect.any(Number) });
+    await database.close();
+  });
+
+  test('N20 what must be sure is read as no primary that was replaced can answer', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const [messages, sessions] = [createMessages(database), createSessions(database)];
+    await messages.append([draft(1)]);
+    const commands: mongo.Document[] = [];
+    database.client().on('commandStarted', ({ command }) => commands.push(command));
+    const places = [1, 2].map((seq) => ({ conversation, seq }));
+    expect(await messages.get(places, { sure: true })).toMatchObject([{ seq: 1 }]);
+    expect(await sessions.get([{ user: LOW, id: HIGH }], { sure: true })).toEqual([]);
+    // MongoDB keeps that promise for one document, found by a unique index.
+    expect(commands.map(({ filter, limit, readConcern }) => ({ filter, limit, readConcern }))).toEqual(
+      [...places, { _id: `${LOW}:${HIGH}`, user: LOW }].map((filter) => ({
+        filter,
+        limit: 1,
+        readConcern: { level: 'linearizable' },
+      })),
+    );
     await database.close();
   });
 
