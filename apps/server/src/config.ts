@@ -27,6 +27,7 @@ const span = () =>
   z.string().regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds');
 /** Not a URL: that of a replica set names several hosts. */
 const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
+/** With the name of a database. */
 const MONGODB_NAME = /^mongodb(\+srv)?:\/\/[^/]+\/[^/?]/;
 /** The driver believes the address more than the store, which promises what is on the disks of a majority. */
 const MONGODB_WEAKER = /[?&](readConcernLevel=(?!majority(&|$))|j(ournal)?=(?!true(&|$)))/i;
@@ -52,8 +53,6 @@ const Environment = z
     MONGODB_URI: z
       .string()
       .regex(MONGODB_ADDRESS, { error: 'must be a mongodb:// address', abort: true })
-      // Without one the driver takes `test`, and says nothing.
-      .regex(MONGODB_NAME, 'must name its database, as in mongodb://host/duet; without a name it was /test')
       .refine((uri) => !MONGODB_WEAKER.test(uri), 'must not set readConcernLevel or journal: the store decides them')
       .optional(),
     MONGODB_URI_FILE: z.string().optional(),
@@ -128,7 +127,8 @@ export interface Config {
   /** Of new passwords' hashes: bcrypt makes 2^cost rounds. */
   passwordCost: number;
   port: number;
-  store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string };
+  /** `isNamed`: the address says which database; else the driver takes `test`. */
+  store: { kind: 'sqlite'; file: string } | { kind: 'mongo'; uri: string; isNamed?: boolean };
   cluster: { kind: 'local' } | { kind: 'redis'; url: string; prefix: string };
   workers: number;
   /** Whether messages are sealed at rest, whether any others are shown, and the keys for those that are. */
@@ -182,7 +182,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     port: env.PORT,
     store:
       env.MONGODB_URI !== undefined && isMongo(env)
-        ? { kind: 'mongo', uri: env.MONGODB_URI }
+        ? { kind: 'mongo', uri: env.MONGODB_URI, isNamed: MONGODB_NAME.test(env.MONGODB_URI) }
         : { kind: 'sqlite', file: join(env.DATA_DIR, 'duet.db') },
     cluster:
       env.REDIS_URL !== undefined && isRedis(env)

@@ -143,6 +143,8 @@ function observeSealing(metrics: Metrics, log: Log) {
 /** Puts the rules behind HTTP and sockets. */
 function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: Parts, alone: boolean) {
   const door = createDoor(clock);
+  if (config.store.kind === 'mongo' && !config.store.isNamed)
+    log.warn('MONGODB_URI names no database: messages are kept in the one called test');
   if (!config.rateLimits) log.warn('RATE_LIMITS is off: for load tests only');
   if (config.passwordCost < PASSWORD_COST)
     log.warn('NODE_ENV is test: passwords of real people would be hashed too cheaply');

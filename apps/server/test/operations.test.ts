@@ -130,12 +130,16 @@ describe('configuration', () => {
     expect(() => readConfig(environment)).toThrow(message);
   });
 
-  test.each(['mongodb://one,two', 'mongodb://one/', 'mongodb+srv://user:password@one/?replicaSet=rs0'])(
-    'O11 %s has no database, and is refused',
-    (MONGODB_URI) => {
-      expect(() => readConfig({ MONGODB_URI })).toThrow(/^MONGODB_URI must name its database/);
-    },
-  );
+  test('O11 whether an address of MongoDB names its database is known', () => {
+    const isNamed = (MONGODB_URI: string) => readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store;
+    for (const uri of [
+      'mongodb://127.0.0.1',
+      'mongodb://one,two/?replicaSet=rs0',
+      'mongodb+srv://user:pw@cluster.example.org/?w=majority',
+    ])
+      expect(isNamed(uri)).toMatchObject({ isNamed: false });
+    expect(isNamed('mongodb://one,two/duet?replicaSet=rs0')).toMatchObject({ isNamed: true });
+  });
 
   test.each(['readConcernLevel=local', 'w=majority&readconcernlevel=available', 'journal=false', 'j=0&w=majority'])(
     'O11 an address of MongoDB does not weaken what is promised by %s',
@@ -151,7 +155,7 @@ describe('configuration', () => {
     'mongodb://one/duet?readConcernLevel=majority&journal=true',
     'mongodb+srv://user:password@cluster.example.org/duet',
   ])('O11 %s is an address of MongoDB', (MONGODB_URI) => {
-    expect(readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store).toEqual({ kind: 'mongo', uri: MONGODB_URI });
+    expect(readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store).toMatchObject({ kind: 'mongo', uri: MONGODB_URI });
   });
 
   test('X8 origins are compared as browsers name them', () => {
