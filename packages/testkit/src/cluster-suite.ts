@@ -29,6 +29,17 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
     const isOnline = async (user: string) =>
       (await Promise.all([0, 1].map((i) => presence(i as 0 | 1).online([user])))).map((set) => set.has(user));
 
+    /** Whose end the second node finds when the first one has died. */
+    async function foundBySurvivor(): Promise<string[]> {
+      const found: string[] = [];
+      for (let waited = 0; waited < 30_000; waited += 5_000) {
+        await presence(1).beat([]);
+        found.push(...(await presence(1).reap([])).map(({ user }) => user));
+        await under.advance(5_000);
+      }
+      return found;
+    }
+
     describe('presence', () => {
       test('[Q1] the first socket tells, further ones on any node and repeats do not', async () => {
         expect(await presence(0).beat([{ user: 'u', socket: 's1' }])).toEqual(['u']);
@@ -87,12 +98,7 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
         ]);
         await presence(1).beat([{ user: 'v', socket: 's3' }]);
         await under.kill(0);
-        const found: string[] = [];
-        for (let waited = 0; waited < 30_000; waited += 5_000) {
-          await presence(1).beat([]);
-          found.push(...(await presence(1).reap([])).map(({ user }) => user));
-          await under.advance(5_000);
-        }
+        const found = await foundBySurvivor();
         expect(found).toEqual(['u']);
         expect(await presence(1).online(['u', 'v'])).toEqual(new Set(['v']));
       });
@@ -110,12 +116,7 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
         expect(await presence(1).reap([])).toEqual([]);
         expect(await presence(1).beat([{ user: 'w', socket: 'again' }])).toEqual(['w']);
         await under.kill(0);
-        const found: string[] = [];
-        for (let waited = 0; waited < 30_000; waited += 5_000) {
-          await presence(1).beat([]);
-          found.push(...(await presence(1).reap([])).map(({ user }) => user));
-          await under.advance(5_000);
-        }
+        const found = await foundBySurvivor();
         expect(found).toEqual(['v']);
         expect(await presence(1).online(['u', 'v', 'w'])).toEqual(new Set(['w']));
       });
