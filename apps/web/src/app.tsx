@@ -1,9 +1,10 @@
 import { type Chat, createApi, createChat, indexedDbStorage, type SignedIn } from '@duet/client';
 import { ChatProvider } from '@duet/client/react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { BlocksProvider } from './blocks.tsx';
 import { forgetDrafts } from './drafts.ts';
 import { Messenger } from './messenger.tsx';
+import { leaveConversation } from './open-peer.ts';
 import { deviceId, isSignedIn, session } from './session.ts';
 import { SignIn } from './sign-in.tsx';
 
@@ -16,6 +17,9 @@ const makeChat = (): Chat =>
 /** Signs in, then shows the messenger of whoever signed in. */
 export function App() {
   const [chat, setChat] = useState<Chat | undefined>(() => (isSignedIn() ? makeChat() : undefined));
+  useEffect(() => {
+    if (!chat) leaveConversation();
+  }, [chat]);
 
   if (!chat) {
     const signedIn = async (given: SignedIn) => {

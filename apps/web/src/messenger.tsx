@@ -25,8 +25,8 @@ function useFocusOnRow(peerId: string | undefined) {
 
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onRefused }: MessengerProps) {
-  const { peer, open, close } = useOpenPeer();
   const userId = useChatState(({ me }) => me?._id);
+  const { peer, open, close } = useOpenPeer(userId);
   useFocusOnRow(peer?.id);
   const { unreadOf } = useBlocks();
   const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);

@@ -204,6 +204,49 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await context.close();
   });
 
+  test('W22 a page that is loaded anew goes on in its conversation, one Back leads to the list, and the next user to his own', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage({ viewport: { width: 360, height: 700 } });
+    await signInAt(page, url(), anna);
+    const list = page.getByRole('navigation', { name: 'Chats and people' });
+    const conversation = page.getByRole('main', { name: `Conversation with ${ben.user.username}` });
+    await openChat(page, ben.user.username);
+    await page.reload();
+    await conversation.waitFor();
+    await page.goBack();
+    await list.waitFor();
+    await page.goForward();
+    await conversation.waitFor();
+    await page.getByRole('button', { name: 'Back to the list' }).click();
+    await list.waitFor();
+    await page.goForward();
+    await conversation.waitFor();
+
+    await page.setViewportSize({ width: 1280, height: 700 });
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Email').waitFor();
+    await expect.poll(() => page.evaluate(() => history.state)).toBeNull();
+    await page.goForward();
+    expect(await page.evaluate(() => JSON.stringify(history.state))).not.toContain(ben.user.username);
+    await page.getByLabel('Email').fill(ben.email);
+    await page.getByLabel('Password', { exact: true }).fill(ben.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('Pick somebody').waitFor();
+    await expect.poll(() => page.evaluate(() => history.state)).toBeNull();
+
+    // Another tab has signed in somebody else.
+    await openChat(page, anna.user.username);
+    const other = await context.newPage();
+    await other.goto(url());
+    await other.getByRole('button', { name: 'Sign out' }).click();
+    await signInAt(other, url(), anna);
+    await page.reload();
+    await list.waitFor();
+    await expect.poll(() => page.evaluate(() => history.state)).toBeNull();
+    await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
+
   test('W23 who is alone is told to register somebody else where he is not signed in himself', async () => {
     const [anna] = await people();
     const { page, context } = await openPage();
