@@ -11,12 +11,19 @@ import { SignIn } from './sign-in.tsx';
 const url = window.location.origin;
 const api = createApi({ url });
 
-const makeChat = (): Chat =>
-  createChat({ url, getToken: session.getToken, storage: indexedDbStorage(), deviceId: deviceId() });
+const storage = indexedDbStorage();
+
+const makeChat = (): Chat => createChat({ url, getToken: session.getToken, storage, deviceId: deviceId() });
+
+/** What a user who is no more has not sent: nobody ever will. */
+async function forgetOutbox(userId: string): Promise<void> {
+  for (const { tempId } of await storage.list(userId)) await storage.remove(userId, tempId);
+}
 
 /** Signs in, then shows the messenger of whoever signed in. */
 export function App() {
   const [chat, setChat] = useState<Chat | undefined>(() => (isSignedIn() ? makeChat() : undefined));
+  const [notice, setNotice] = useState('');
   useEffect(() => {
     if (!chat) leaveConversation();
   }, [chat]);
@@ -24,9 +31,10 @@ export function App() {
   if (!chat) {
     const signedIn = async (given: SignedIn) => {
       await session.begin(given);
+      setNotice('');
       setChat(makeChat());
     };
-    return <SignIn api={api} onSignedIn={signedIn} />;
+    return <SignIn api={api} notice={notice} onSignedIn={signedIn} />;
   }
   const leave = () => setChat(undefined);
   const signOut = () => {
@@ -34,10 +42,18 @@ export function App() {
     forgetDrafts();
     leave();
   };
+  const deleted = () => {
+    const userId = chat.getState().me?._id;
+    // First: what it still sends would be kept again when it is refused.
+    chat.stop();
+    if (userId) forgetOutbox(userId).catch(() => {}); // A browser that keeps nothing.
+    setNotice('Your account has been deleted.');
+    signOut();
+  };
   return (
     <ChatProvider chat={chat}>
       <BlocksProvider>
-        <Messenger onSignOut={signOut} onRefused={leave} />
+        <Messenger onSignOut={signOut} onDeleted={deleted} onRefused={leave} />
       </BlocksProvider>
     </ChatProvider>
   );

@@ -8,6 +8,8 @@ import { Sidebar } from './sidebar.tsx';
 
 interface MessengerProps {
   onSignOut: () => void;
+  /** The user has deleted his account. */
+  onDeleted: () => void;
   /** The user wants to sign in again. Nothing is ended by that: somebody else may have signed in in another tab. */
   onRefused: () => void;
 }
@@ -24,7 +26,7 @@ function useFocusOnRow(peerId: string | undefined) {
 }
 
 /** Two panes side by side; on a phone one at a time. */
-export function Messenger({ onSignOut, onRefused }: MessengerProps) {
+export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
   const userId = useChatState(({ me }) => me?._id);
   const { peer, open, close } = useOpenPeer(userId);
   useFocusOnRow(peer?.id);
@@ -41,7 +43,7 @@ export function Messenger({ onSignOut, onRefused }: MessengerProps) {
   return (
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
       <ConnectionBanner onRefused={onRefused} />
-      <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} />
+      <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} onDeleted={onDeleted} />
       {peer && userId ? (
         <Conversation key={peer.id} userId={userId} peer={peer} onBack={close} />
       ) : (

@@ -1,8 +1,10 @@
 import type { Privacy, SignedInDevice } from '@duet/client';
 import { useChat } from '@duet/client/react';
-import { Alert, Button, Group, Modal, Stack, Switch, Text, Title } from '@mantine/core';
-import { type ReactNode, type RefObject, useCallback, useEffect, useId, useRef, useState } from 'react';
+import { Alert, Button, Group, Modal, Stack, Switch, Text } from '@mantine/core';
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { Account } from './account.tsx';
 import { useBlocks } from './blocks.tsx';
+import { Section } from './section.tsx';
 import { dayName } from './times.ts';
 
 const shown: { name: keyof Privacy; label: string; description: string }[] = [
@@ -14,14 +16,16 @@ const shown: { name: keyof Privacy; label: string; description: string }[] = [
 interface SettingsProps {
   opened: boolean;
   onClose: () => void;
+  /** The user has deleted his account. */
+  onDeleted: () => void;
 }
 
-/** What others see of the user, where he is signed in, and whom he has blocked. */
-export function Settings({ opened, onClose }: SettingsProps) {
+/** What others see of the user, where he is signed in, whom he has blocked, his password, and the end of his account. */
+export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
   return (
     // The page behind it does not scroll.
     <Modal opened={opened} onClose={onClose} title="Settings" size="lg" lockScroll={false}>
-      <SettingsSections />
+      <SettingsSections onDeleted={onDeleted} />
     </Modal>
   );
 }
@@ -47,8 +51,9 @@ function useLine() {
 }
 type Line = Pick<ReturnType<typeof useLine>, 'load' | 'change'>;
 
-function SettingsSections() {
+function SettingsSections({ onDeleted }: Pick<SettingsProps, 'onDeleted'>) {
   const { problem, load, change } = useLine();
+  const { devices, refresh } = useDevices();
   return (
     <Stack gap="xl">
       {problem && (
@@ -57,27 +62,9 @@ function SettingsSections() {
         </Alert>
       )}
       <PrivacySettings load={load} change={change} />
-      <Devices load={load} change={change} />
+      <Devices devices={devices} refresh={refresh} load={load} change={change} />
       <BlockedPeople load={load} change={change} />
-    </Stack>
-  );
-}
-
-interface SectionProps {
-  title: string;
-  /** Takes the focus when what had it has gone. */
-  heading?: RefObject<HTMLHeadingElement | null>;
-  children: ReactNode;
-}
-
-function Section({ title, heading, children }: SectionProps) {
-  const id = useId();
-  return (
-    <Stack component="section" gap="sm" aria-labelledby={id}>
-      <Title order={2} size="h5" id={id} ref={heading ?? null} tabIndex={-1}>
-        {title}
-      </Title>
-      {children}
+      <Account onPasswordChanged={() => load(refresh)} onDeleted={onDeleted} />
     </Stack>
   );
 }
@@ -107,16 +94,22 @@ function PrivacySettings({ load, change }: Line) {
   );
 }
 
-function Devices({ load, change }: Line) {
+/** Where the user is signed in. */
+function useDevices() {
+  const { api } = useChat();
+  const [devices, setDevices] = useState<SignedInDevice[]>([]);
+  const refresh = useCallback(async () => setDevices((await api.sessions()).sessions), [api]);
+  return { devices, refresh };
+}
+
+function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof useDevices>) {
   const { api } = useChat();
   const heading = useRef<HTMLHeadingElement>(null);
-  const [devices, setDevices] = useState<SignedInDevice[]>([]);
-  const ask = useCallback(async () => setDevices((await api.sessions()).sessions), [api]);
-  useEffect(() => load(ask), [load, ask]);
+  useEffect(() => load(refresh), [load, refresh]);
   const signOut = (id: string) =>
     change(async () => {
       // It may have ended meanwhile: then it is gone from the list all the same.
-      await api.endSession(id).finally(ask);
+      await api.endSession(id).finally(refresh);
       heading.current?.focus();
     });
   return (

@@ -23,11 +23,12 @@ interface SidebarProps {
   selected: string | undefined;
   onSelect: (peer: Person) => void;
   onSignOut: () => void;
+  onDeleted: () => void;
 }
 
 type Tab = 'chats' | 'people';
 
-export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
+export function Sidebar({ selected, onSelect, onSignOut, onDeleted }: SidebarProps) {
   const [chosen, setTab] = useState<Tab>();
   const [search, setSearch] = useState('');
   const [hasSettings, showSettings] = useState(false);
@@ -57,7 +58,7 @@ export function Sidebar({ selected, onSelect, onSignOut }: SidebarProps) {
           </ActionIcon>
         </Tooltip>
       </header>
-      <Settings opened={hasSettings} onClose={() => showSettings(false)} />
+      <Settings opened={hasSettings} onClose={() => showSettings(false)} onDeleted={onDeleted} />
       <div className="sidebar-tools">
         <TextInput
           aria-label="Search people"

@@ -1,7 +1,8 @@
 import type { Api, SignedIn } from '@duet/client';
-import { Alert, Anchor, Button, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Anchor, Button, Paper, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useForm } from '@mantine/form';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
+import { PasswordField } from './password-field.tsx';
 import { deviceName } from './session.ts';
 
 interface Problem {
@@ -15,15 +16,20 @@ const FIELDS = ['username', 'email', 'password'] as const;
 
 interface SignInProps {
   api: Api;
+  /** What has just happened; may be empty. */
+  notice: string;
   onSignedIn: (given: SignedIn) => void;
 }
 
 /** One form for both: create an account, or sign in to it. */
-export function SignIn({ api, onSignedIn }: SignInProps) {
+export function SignIn({ api, notice, onSignedIn }: SignInProps) {
   const [isNew, setNew] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const form = useForm({ initialValues: { username: '', email: '', password: '' } });
+
+  const noticed = useRef<HTMLDivElement>(null);
+  useEffect(() => noticed.current?.focus(), []);
 
   const submit = form.onSubmit(async ({ username, email, password }) => {
     setBusy(true);
@@ -55,6 +61,11 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
   return (
     <main className="sign-in">
       <Paper className="sign-in-card" shadow="md" radius="lg" p="xl">
+        {notice && (
+          <Alert ref={noticed} className="notice" color="indigo" variant="light" role="status" tabIndex={-1} mb="lg">
+            {notice}
+          </Alert>
+        )}
         <img src="/icon.svg" alt="" width={52} height={52} />
         <Title order={1} size="h2" mt="sm">
           {isNew ? 'Create your account' : 'Welcome to Duet'}
@@ -82,12 +93,10 @@ export function SignIn({ api, onSignedIn }: SignInProps) {
               withAsterisk={false}
               {...form.getInputProps('email')}
             />
-            <PasswordInput
+            <PasswordField
               label="Password"
               {...(isNew ? { description: 'At least 8 characters' } : {})}
               autoComplete={isNew ? 'new-password' : 'current-password'}
-              required
-              withAsterisk={false}
               {...form.getInputProps('password')}
             />
             {problem && (

@@ -3,6 +3,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: 'long' });
 const date = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
 const shortDate = new Intl.DateTimeFormat(undefined, { day: '2-digit', month: '2-digit', year: '2-digit' });
+const wait = new Intl.RelativeTimeFormat('en');
 
 function daysAgo(time: Date): number {
   const midnight = (day: Date) => new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
@@ -32,4 +33,10 @@ export function lastSeenText(iso: string | undefined): string {
   if (iso === undefined) return 'offline';
   const ago = daysAgo(new Date(iso));
   return ago === 0 ? `last seen at ${timeOfDay(iso)}` : `last seen ${shortTime(iso).toLowerCase()}`;
+}
+
+/** When something can be done again, in a sentence. */
+export function inTime(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  return seconds < 60 ? wait.format(seconds, 'second') : wait.format(Math.ceil(seconds / 60), 'minute');
 }

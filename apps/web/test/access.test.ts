@@ -139,6 +139,14 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
         }, state);
         expect(await faint(page)).toEqual([]);
       }
+      await page.getByRole('button', { name: 'Settings' }).click();
+      for (const form of ['Change password', 'Delete account']) {
+        await page.getByRole('button', { name: form }).click();
+        await page.getByRole('form', { name: form }).locator('input').last().press('Enter');
+        await page.locator('[aria-invalid=true]').first().waitFor();
+        expect(await faint(page)).toEqual([]);
+        await page.getByRole('button', { name: 'Cancel' }).click();
+      }
       await context.close();
     }
   });
@@ -167,6 +175,7 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await password.fill('short');
     await page.getByRole('button', { name: 'Create account' }).click();
     await expect.poll(() => hasFocus(email)).toBe(true);
+    for (const bad of [email, password]) expect(await bad.getAttribute('aria-invalid')).toBe('true');
 
     await signInAt(page, url(), anna);
     await expect.poll(() => page.title()).toBe('(1) Duet');
