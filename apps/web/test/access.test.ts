@@ -76,6 +76,9 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
         const other = luminance(behind) + 0.05;
         return Math.max(one, other) / Math.min(one, other);
       };
+      // A button that has just been pressed is on its way to its own colour.
+      for (const animation of document.getAnimations())
+        if (animation.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY) animation.finish();
       const found: [Element, string, string][] = [];
       for (const element of document.querySelectorAll('body *')) {
         if (!element.checkVisibility() || element.closest('[aria-hidden=true], :disabled, script, noscript')) continue;
