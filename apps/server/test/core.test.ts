@@ -427,7 +427,6 @@ describe('receipts', () => {
 
 describe('accounts', () => {
   const password = 'password123';
-  const here = { agent: 'test', network: '127.0.0.1' };
 
   /** Somebody on two devices, and a store that once does not end sessions. */
   async function onTwoDevices() {
@@ -439,7 +438,7 @@ describe('accounts', () => {
     const { accounts } = setup.core;
     const user = await setup.person('a1');
     const login = async (device: string) => {
-      const { token } = await accounts.login({ email: 'a1@example.org', password, device }, here);
+      const { token } = await accounts.login({ email: 'a1@example.org', password, device }, 'test');
       return { token, caller: await accounts.authenticate(token) };
     };
     return {
@@ -527,11 +526,11 @@ describe('accounts', () => {
     });
     expect(await admin.show(setup.user)).toMatchObject({ state: 'disabled' });
     for (const each of [password, 'another password']) {
-      const login = accounts.login({ email: 'a1@example.org', password: each }, here);
+      const login = accounts.login({ email: 'a1@example.org', password: each }, 'test');
       await expect(login).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS' });
     }
     expect(await admin.enable(setup.user)).toMatchObject({ state: 'active' });
-    await accounts.login({ email: 'a1@example.org', password }, here);
+    await accounts.login({ email: 'a1@example.org', password }, 'test');
   });
 
   test('I25 what a user of the host is signed in by ends, also when the first try to end it failed half-way', async () => {

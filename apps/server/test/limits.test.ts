@@ -258,34 +258,14 @@ describe('addresses', () => {
 });
 
 describe('what is tried', () => {
-  const wrong = { password: 'password124' };
-
-  test('L12 who guesses a password keeps the owner out of his account nowhere but in his own network', async () => {
-    await using server = await startLimited({ TRUST_PROXY: '1' });
+  test('L12 who guesses a password keeps nobody who is signed in from changing his', async () => {
+    await using server = await startLimited();
     const owner = await register(server.url);
-    const login = (from: string, password: string) =>
-      rest(server.url, '/auth/login', { headers: { 'x-forwarded-for': from }, body: { email: owner.email, password } });
-    const guesses = await Promise.all(Array.from({ length: 12 }, () => login('198.51.100.1', wrong.password)));
+    const login = () => rest(server.url, '/auth/login', { body: { email: owner.email, password: 'password124' } });
+    const guesses = await Promise.all(Array.from({ length: 12 }, login));
     expect(guesses.map(({ status }) => status).sort()).toEqual([...Array(10).fill(401), 429, 429]);
-    expect((await login('203.0.113.1', 'password123')).status).toBe(200);
     const body = { currentPassword: 'password123', newPassword: 'password125' };
     expect((await rest(server.url, '/auth/password', { method: 'PUT', token: owner.token, body })).status).toBe(200);
-  });
-
-  test('L12 from everywhere together an account is tried a hundred times', async () => {
-    await using server = await startLimited({ TRUST_PROXY: '1' });
-    const owner = await register(server.url);
-    const answers = await Promise.all(
-      Array.from({ length: 120 }, (_, i) =>
-        rest(server.url, '/auth/login', {
-          headers: { 'x-forwarded-for': `198.51.100.${i}` },
-          body: { email: owner.email, ...wrong },
-        }),
-      ),
-    );
-    const refused = answers.filter(({ status }) => status === 429).length;
-    expect(refused).toBeGreaterThan(10);
-    expect(refused).toBeLessThanOrEqual(20);
   });
 
   test('L13 what is told to many, or reads all of a user, is asked for less often', async () => {

@@ -13,10 +13,8 @@ const MINUTE = 60_000;
 export const limits = {
   register: { limit: 100, windowMs: 60 * MINUTE, by: 'address' },
   login: { limit: 100, windowMs: 15 * MINUTE, by: 'address' },
-  /** Wrong passwords for one account from one network: slows guessing down, and locks nobody out elsewhere. */
+  /** Wrong passwords for one account, from wherever: slows guessing down without locking the owner out for long. */
   login_failure: { limit: 10, windowMs: 15 * MINUTE, by: 'account' },
-  /** And from everywhere together: the most that NIST SP 800-63B lets anybody try. */
-  account_failure: { limit: 100, windowMs: 15 * MINUTE, by: 'account' },
   refresh: { limit: 3_000, windowMs: 15 * MINUTE, by: 'address' },
   api: { limit: 600, windowMs: MINUTE, by: 'user' },
   /** What is told to up to a thousand others. */

@@ -1,4 +1,4 @@
-import { DuetError, type LimitRule, limits, type RouteData, type RouteInput } from '@duet/contract';
+import { DuetError, limits, type RouteData, type RouteInput } from '@duet/contract';
 import { usableHash } from './account-lock.ts';
 import type { Claims, HostTokens, Passwords, Tokens } from './auth-ports.ts';
 import { createHostUsers, hostSessionOf, tokensAfter } from './host-users.ts';
@@ -27,9 +27,6 @@ export interface AccountDeps {
   newId: () => string;
 }
 
-/** The buckets that a wrong password is counted in. */
-type Failures = [bucket: string, rule: LimitRule][];
-
 const encodeCursor = (key: string): string => Buffer.from(key).toString('base64url');
 const decodeCursor = (cursor: string): string => Buffer.from(cursor, 'base64url').toString();
 
@@ -53,21 +50,20 @@ export function createAccounts(deps: AccountDeps) {
   }
 
   /** @returns the user whose password this is. @throws DuetError INVALID_CREDENTIALS, RATE_LIMITED */
-  async function attempt(emailKey: string, password: string, failures: Failures): Promise<UserRecord> {
-    for (const [bucket, rule] of failures) {
-      const asked = await deps.limiter.take(bucket, rule, 0);
-      if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
-    }
+  async function attempt(emailKey: string, password: string, bucket: string): Promise<UserRecord> {
+    const asked = await deps.limiter.take(bucket, limits.login_failure, 0);
+    if (!asked.ok) throw new DuetError('RATE_LIMITED', { retryAfterMs: asked.retryAfterMs });
     const user = await deps.users.byEmail(emailKey);
     const right = await deps.passwords.verify(password, usableHash(user));
     if (!user || !right) {
-      for (const [bucket, rule] of failures) await deps.limiter.take(bucket, rule);
+      await deps.limiter.take(bucket, limits.login_failure);
       throw new DuetError('INVALID_CREDENTIALS');
     }
     return user;
   }
-  const verify = (emailKey: string, password: string, failures: Failures) =>
-    oneByOne(emailKey, () => attempt(emailKey, password, failures));
+  /** @param bucket counts the failures */
+  const verify = (emailKey: string, password: string, bucket: string) =>
+    oneByOne(emailKey, () => attempt(emailKey, password, bucket));
 
   async function self(caller: Caller): Promise<UserRecord> {
     const [user] = await deps.users.get([caller.user]);
@@ -80,7 +76,7 @@ export function createAccounts(deps: AccountDeps) {
     const user = await self(caller);
     if (user.passwordHash === '') throw new DuetError('FORBIDDEN', { message: 'This account has no password here' });
     // By itself: strangers who guess keep nobody from changing his password.
-    return verify(user.emailKey, password, [[`login_failure:user ${user.id}`, limits.login_failure]]);
+    return verify(user.emailKey, password, `login_failure:user ${user.id}`);
   }
 
   /** The sessions last: who comes with one that is left shows that there is something to finish. */
@@ -121,18 +117,11 @@ export function createAccounts(deps: AccountDeps) {
 
     /**
      * Answers the same, after the same work, for an unknown email and a wrong password.
-     * @param network where it comes from: who guesses elsewhere must not keep the owner out
      * @throws DuetError INVALID_CREDENTIALS; RATE_LIMITED after too many failures of one account
      */
-    async login(
-      input: RouteInput<'login'>['body'],
-      { agent, network }: { agent: string; network: string },
-    ): Promise<RouteData<'login'>> {
+    async login(input: RouteInput<'login'>['body'], agent: string): Promise<RouteData<'login'>> {
       const emailKey = normalise(input.email.trim());
-      const user = await verify(emailKey, input.password, [
-        [`login_failure:${network} ${emailKey}`, limits.login_failure],
-        [`account_failure:${emailKey}`, limits.account_failure],
-      ]);
+      const user = await verify(emailKey, input.password, `login_failure:${emailKey}`);
       const { session, answer } = await signIn(user, input.device ?? agent, await online(user));
       // A password that was changed meanwhile has ended the sessions that were there, and this one came too late for that.
       const [now] = await deps.users.get([user.id]);

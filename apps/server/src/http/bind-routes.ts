@@ -54,7 +54,7 @@ function answer(name: RouteName, route: RouteRow, { handlers, backlog, metrics }
     const agent = (req.get('user-agent') ?? '').slice(0, MAX_AGENT);
     const caller = callerOf(res);
     const write = async () => {
-      const data = await handle(input, { ...caller, agent, network: networkOf(req.ip) });
+      const data = await handle(input, { ...caller, agent });
       res.status(route.status).json({ success: true, message: route.message, data });
     };
     await (route.long ? backlog.inTurn(caller.user, write, res) : write());

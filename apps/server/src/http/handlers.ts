@@ -2,8 +2,7 @@ import type { RouteData, RouteInput, RouteName } from '@duet/contract';
 import type { Caller, Core } from '@duet/core';
 
 /** Who calls, and what the User-Agent header says of the device. */
-/** With what the request says of its program, and the network that it comes from. */
-export type RestCaller = Caller & { agent: string; network: string };
+export type RestCaller = Caller & { agent: string };
 type Handler<N extends RouteName> = (input: RouteInput<N>, caller: RestCaller) => Promise<RouteData<N>>;
 export type RouteHandlers = { [N in RouteName]: Handler<N> };
 
@@ -12,7 +11,7 @@ export function createRouteHandlers(core: Core): RouteHandlers {
   const { accounts, sessions, privacy, messages, receipts, conversations, sync } = core;
   return {
     register: ({ body }, { agent }) => accounts.register(body, agent),
-    login: ({ body }, from) => accounts.login(body, from),
+    login: ({ body }, { agent }) => accounts.login(body, agent),
     refresh: ({ body }) => sessions.refresh(body),
     logout: (_, caller) => accounts.logout(caller),
     sessions: (_, caller) => sessions.list(caller),
