@@ -3,7 +3,7 @@ import { usableHash } from './account-lock.ts';
 import type { Claims, HostTokens, Passwords, Tokens } from './auth-ports.ts';
 import { createHostUsers, hostSessionOf, tokensAfter } from './host-users.ts';
 import type { Caller } from './messages.ts';
-import { normalise } from './names.ts';
+import { newUser, normalise } from './names.ts';
 import type { People } from './people.ts';
 import type { Clock, Limiter, PrivacyStore, UserRecord, UserStore } from './ports.ts';
 import { forgetPrivacy, type Sights, userSeen } from './privacy.ts';
@@ -100,17 +100,9 @@ export function createAccounts(deps: AccountDeps) {
     async register(input: RouteInput<'register'>['body'], agent: string): Promise<RouteData<'register'>> {
       if (!deps.registration) throw new DuetError('FORBIDDEN', { message: 'Registration is closed' });
       const now = deps.clock.now();
-      const user: UserRecord = {
-        id: deps.newId(),
-        username: input.username,
-        usernameKey: normalise(input.username),
-        email: input.email,
-        emailKey: normalise(input.email),
-        passwordHash: await deps.passwords.hash(input.password),
-        tokensAfter: 0,
-        createdAt: now,
-        lastSeen: now,
-      };
+      const { username, email } = input;
+      const passwordHash = await deps.passwords.hash(input.password);
+      const user = newUser({ id: deps.newId(), username, email, passwordHash }, now);
       await deps.users.create(user);
       return (await signIn(user, input.device ?? agent, false)).answer;
     },

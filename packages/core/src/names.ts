@@ -1,10 +1,24 @@
 import { Username } from '@duet/contract';
+import type { UserRecord } from './ports.ts';
 
 const MAX_NAME = 50;
 const SHORT_ID = 6;
 
 /** What uniqueness is judged by: compatibility forms and case folded, so that look-alikes of one name are one account. */
 export const normalise = (text: string): string => text.normalize('NFKC').toLowerCase();
+
+/** A user as he is when his account has just been made, at `now`. */
+export const newUser = (
+  given: Pick<UserRecord, 'id' | 'username' | 'email' | 'passwordHash'>,
+  now: number,
+): UserRecord => ({
+  ...given,
+  usernameKey: normalise(given.username),
+  emailKey: normalise(given.email),
+  tokensAfter: 0,
+  createdAt: now,
+  lastSeen: now,
+});
 
 /** What of a name from elsewhere can be one here: of an address what stands before the @, without signs that none may have. */
 export function nameFrom(text: string): string | undefined {

@@ -39,6 +39,8 @@ export interface SessionDeps {
 type SignedIn = RouteData<'refresh'>;
 type Listener = (ended: EndedSession) => void;
 
+/** The one used last first. */
+const byLastUse = (one: SessionRecord, other: SessionRecord): number => other.lastUsedAt - one.lastUsedAt;
 const digest = (secret: string): string => hash('sha256', secret, 'base64url');
 const REFRESH_TOKEN = /^([0-9a-f]{24})\.([0-9a-f]{24})\.([\w-]{43})$/;
 
@@ -145,7 +147,7 @@ export function createSessions(deps: SessionDeps) {
   async function endBeyondMost(user: string): Promise<void> {
     const all = await store.list(user);
     if (all.length <= MAX_SESSIONS) return;
-    all.sort((one, other) => other.lastUsedAt - one.lastUsedAt);
+    all.sort(byLastUse);
     await endAll(
       user,
       all.slice(MAX_SESSIONS).map(({ id }) => id),
@@ -198,7 +200,7 @@ export function createSessions(deps: SessionDeps) {
     /** The devices on which the caller is signed in. */
     async list(caller: Caller): Promise<RouteData<'sessions'>> {
       const all = (await store.list(caller.user)).filter(({ expiresAt }) => expiresAt > clock.now());
-      all.sort((one, other) => other.lastUsedAt - one.lastUsedAt);
+      all.sort(byLastUse);
       const sessions = all.map((session) => ({
         _id: session.id,
         ...sessionView(session),

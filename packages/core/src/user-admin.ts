@@ -1,7 +1,7 @@
 import { DuetError, routes, validate } from '@duet/contract';
 import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { hostSessionOf, tokensAfter } from './host-users.ts';
-import { normalise } from './names.ts';
+import { newUser, normalise } from './names.ts';
 import { pages } from './pages.ts';
 import type { Clock, Entry, InboxRow, Store, UserRecord } from './ports.ts';
 import { forgetPrivacy } from './privacy.ts';
@@ -180,17 +180,7 @@ export function createUserAdmin({ store, clock, pause, newId, newPassword, hash 
       const password = newPassword();
       const { username, email } = validate(routes.register.body, { ...names, password });
       const now = clock.now();
-      const user: UserRecord = {
-        id: newId(),
-        username,
-        usernameKey: normalise(username),
-        email,
-        emailKey: normalise(email),
-        passwordHash: await hash(password),
-        tokensAfter: 0,
-        createdAt: now,
-        lastSeen: now,
-      };
+      const user = newUser({ id: newId(), username, email, passwordHash: await hash(password) }, now);
       await users.create(user);
       return { ...summaryOf(user), password };
     },
