@@ -5,6 +5,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { createNode, listen } from './node.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetricsOfWorkers } from './ops/metrics.ts';
+import { putMessagesFirst } from './priority.ts';
 
 /** A stop that takes longer than this after the drain is not going to end. */
 const STOP_WITHIN_MS = 20_000;
@@ -61,6 +62,7 @@ function stopOnSignal(close: () => (() => Promise<void>) | undefined, withinMs: 
 
 // The database, its log and backups are for this user alone.
 process.umask(0o077);
+putMessagesFirst();
 
 try {
   const config = readConfig(process.env);

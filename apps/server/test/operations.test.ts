@@ -26,6 +26,7 @@ import { ConfigError, readConfig } from '../src/config.ts';
 import { createHttpServer } from '../src/http/server.ts';
 import { createLog } from '../src/ops/log.ts';
 import { createOriginRule } from '../src/origins.ts';
+import { HELPER_PRIORITY } from '../src/priority.ts';
 import { DUET, duet } from './command-line.ts';
 import { MAIN } from './shapes.ts';
 
@@ -186,6 +187,23 @@ describe('configuration', () => {
     expect(await duet({ DATA_DIR }, 'backup', copy)).toMatchObject({ code: 0 });
     const files = ['', 'duet.db', 'duet.db-wal', 'jwt-secret'].map((name) => join(DATA_DIR, name));
     expect([...files, copy].filter((file) => (statSync(file).mode & 0o077) !== 0)).toEqual([]);
+    await server.kill();
+  });
+
+  test('O38 the event loop of a node, and of each of its workers, comes before the threads that help it', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
+    const workers = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').trim().split(' ');
+    const prioritiesOf = (pid: string, name: string) =>
+      readdirSync(`/proc/${pid}/task`)
+        .map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))
+        .filter((stat) => stat.includes(`(${name})`))
+        .map((stat) => Number(stat.split(') ')[1]?.split(' ')[16]));
+    for (const pid of [String(server.pid), ...workers]) {
+      expect(prioritiesOf(pid, 'node-MainThread')).toEqual([0]);
+      expect(new Set(prioritiesOf(pid, 'node-V8Worker'))).toEqual(new Set([HELPER_PRIORITY]));
+    }
+    expect(workers).toHaveLength(2);
     await server.kill();
   });
 
