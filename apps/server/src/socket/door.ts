@@ -6,7 +6,7 @@ const TOGETHER = 8;
 /** How many may be on their way in, which is when the store and Redis are asked about them. */
 const AT_ONCE = 16;
 /** For each millisecond of work a node rests for so many, before it lets more in. */
-const REST = 2;
+const REST = 6;
 /** However busy it is, some enter after this time, in ms. */
 const LONGEST_PAUSE_MS = 32;
 /** And as many as it takes for all to be in after this time, in ms, if store and Redis answer: clients wait for 20 s. */
