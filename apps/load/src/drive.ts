@@ -13,10 +13,14 @@ export interface Driven extends Measured {
   cpuMicros: number;
 }
 
-/** Starts a program on the generator's core, with a channel to it. */
+/**
+ * Starts a program on the generator's core, with a channel to it, which tells it when this process ends. It has a session
+ * of its own: Linux shares a core between sessions first, and then between the processes of each.
+ */
 export function forkOnOwnCore(program: string): ChildProcess {
   const [exec, ...args] = pinned(GENERATOR_CORE);
-  return fork(program, exec ? { execPath: exec, execArgv: [...args, process.execPath] } : {});
+  const taskset = exec ? { execPath: exec, execArgv: [...args, process.execPath] } : {};
+  return fork(program, { detached: true, ...taskset });
 }
 
 /** Starts a generator, gives it a job, and calls `onSignal` until that says it is enough. */

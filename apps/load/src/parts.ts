@@ -9,7 +9,7 @@ export type Progress = (text: string) => void;
 
 const SOCKETS = 200;
 const IN_FLIGHT = 4;
-const WARM_UP = 20_000;
+const WARM_UP = 60_000;
 const ratio = (duet: number, relay: number): string => `${(duet / relay).toFixed(2)}x`;
 const ms = (value: number): string => `${value.toFixed(2)} ms`;
 
@@ -38,7 +38,7 @@ export async function throughput(progress: Progress, quick: boolean): Promise<Li
       what: 'closed',
       accounts,
       inFlight: IN_FLIGHT,
-      warmUp: { ms: 4_000, messages: WARM_UP },
+      warmUp: { ms: 6_000, messages: WARM_UP },
       measure: { ms: measureMs, messages: 0 },
     });
     progress(

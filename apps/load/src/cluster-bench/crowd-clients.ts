@@ -1,3 +1,4 @@
+import { existsSync, writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import type { Account } from '../accounts.ts';
 import type { Job, Report } from './jobs.ts';
@@ -10,6 +11,7 @@ export interface Crowded {
   received: string[];
 }
 
+const SESSION = '/proc/self/autogroup';
 const AT_ONCE = 50;
 /** As the stock client has them: each pause is twice the one before, and half of it more or less. */
 const FIRST_PAUSE_MS = 1_000;
@@ -19,10 +21,16 @@ const MESSAGE_ID = /"_id":"([0-9a-f]{24})"/;
 const pauseBefore = (attempt: number) =>
   Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt * (0.5 + Math.random()));
 
+/** It stands for thousands of machines: it may be late, and must keep waiting neither those that measure nor the database. */
+function comeLast(): void {
+  setPriority(constants.priority.PRIORITY_LOW);
+  // Where sessions share a core first, the priority of a process counts within its session alone.
+  if (existsSync(SESSION)) writeFileSync(SESSION, String(constants.priority.PRIORITY_LOW));
+}
+
 /** Everybody connects; the next step ends when all have lost their node and are back at others. */
 export async function crowd({ accounts, refuges }: Job & { what: 'crowd' }, report: Report<'crowd'>): Promise<void> {
-  // It stands for thousands of machines: it may be late, and must not keep those waiting that measure.
-  setPriority(constants.priority.PRIORITY_LOW);
+  comeLast();
   const received = new Set<string>();
   let firstLost = 0;
   let away = 0;
