@@ -231,7 +231,8 @@ async function stop({ config, log, http, store, cluster, io, core, ...rest }: Ru
   const { connections, passwords, hostTokens, health } = rest;
   log.info('stopping');
   health.drain();
-  http.close();
+  // A worker does not listen itself. Its server would be closed at once, and all sockets with it.
+  if (http.listening) http.close();
   await drain(io, config.drainMs);
   await Promise.all([core.messages.idle(), core.receipts.idle()]);
   core.presence.close();

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createMemoryLimiter } from '@duet/core';
 import {
@@ -178,6 +179,37 @@ describe('floods', () => {
     await stranger.closed;
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(metrics).toMatch(/duet_limited_total\{limit="flood"\} [1-9]/);
+  });
+
+  test('L7 whoever floods while he is on his way in is cut off, once', async () => {
+    const cuts: string[] = [];
+    const clock = createManualClock();
+    const metrics = { limited: (what: string) => cuts.push(what) };
+    const limiter = createMemoryLimiter(clock);
+    const log = createLog({ level: 'silent', pretty: false });
+    const floods = createFloodGuard({ limiter, clock, proxies: 0, perUser: 3, perAddress: 9, log, metrics } as never);
+    await using io = closing(new Server(0));
+    floods.watch(io);
+    const isCutOff = new Promise<void>((resolve) => {
+      io.engine.on('connection', (conn: EventEmitter) => conn.once('close', () => resolve()));
+    });
+    const isLookedUp = new Promise<void>((resolve) => {
+      io.use((socket) => {
+        socket.data.user = 'ann';
+        void floods.admit(socket, async () => {
+          resolve();
+          await new Promise(() => {});
+        });
+      });
+    });
+    const url = `http://127.0.0.1:${(io.httpServer.address() as AddressInfo).port}`;
+    using flooder = await openRawWebSocket(url);
+    flooder.send('40');
+    await isLookedUp;
+    // Pongs that nobody asked for: the library neither minds nor answers them.
+    for (let i = 0; i < 1_100; i++) flooder.send('3');
+    await isCutOff;
+    expect(cuts).toEqual(['flood']);
   });
 
   test('L7 a client that is told to wait and waits is not cut off', async () => {

@@ -443,6 +443,24 @@ describe('a node', () => {
     expect(await stopped).toBe(0);
   });
 
+  test('O8 SIGTERM has the sockets of workers leave one after the other, too', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, DRAIN_SECONDS: '2', WORKERS: '2' });
+    const { token } = await register(server.url);
+    const all = await Promise.all(
+      Array.from({ length: 20 }, () => connect(server.url, token, { transports: ['websocket'], reconnection: false })),
+    );
+    const gone: number[] = [];
+    const ended = all.map(
+      (socket) =>
+        new Promise<number>((resolve) => socket.once('disconnect', () => resolve(gone.push(performance.now())))),
+    );
+    const stopped = server.stop();
+    await Promise.all(ended);
+    expect((gone.at(-1) as number) - (gone[0] as number)).toBeGreaterThan(500);
+    expect(await stopped).toBe(0);
+  });
+
   test('O8 a connection that became something else than HTTP ends with the rest, also one that waits to be let in', async () => {
     const { http, end } = createHttpServer();
     const asked = new Promise<void>((resolve) => http.on('upgrade', () => resolve()));

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { createSqliteStore } from '@duet/store-sqlite';
 import {
   collect,
   connect,
@@ -194,4 +195,50 @@ describe('sessions, by the clock', () => {
       expect(payload('session_ended', await told).sessionIds).toHaveLength(1);
     });
   });
+});
+
+test('I6 who signs out while his socket is on its way in is not let in, and not online', async () => {
+  using folder = temporaryFolder();
+  const store = createSqliteStore({ file: join(folder.path, 'duet.db') });
+  const isAsked = Promise.withResolvers<void>();
+  const hasEnded = Promise.withResolvers<void>();
+  const { get } = store.privacy;
+  let isEntering = false;
+  store.privacy.get = async (users) => {
+    if (isEntering) {
+      isEntering = false;
+      isAsked.resolve();
+      await hasEnded.promise;
+    }
+    return get(users);
+  };
+  await using node = await startNode({ DATA_DIR: folder.path }, { store });
+  const [alice, bob] = await Promise.all([register(node.url), register(node.url)]);
+  // What its user hides is the last that is asked before a socket is let in.
+  isEntering = true;
+  const end = refusal(node.url, alice.token);
+  await isAsked.promise;
+  success('logout', await rest(node.url, '/auth/logout', { method: 'POST', token: alice.token }));
+  hasEnded.resolve();
+  await end;
+  const { users } = success('users', await rest(node.url, '/auth/users', { token: bob.token }));
+  expect(users).toMatchObject([{ _id: alice.id, isOnline: false }]);
+});
+
+test('O8 a node that has stopped looks at nothing any more', async () => {
+  using folder = temporaryFolder();
+  const clock = createManualClock();
+  let tickers = 0;
+  const every: typeof clock.every = (ms, work) => {
+    const stop = clock.every(ms, work);
+    tickers += 1;
+    return () => {
+      tickers -= 1;
+      stop();
+    };
+  };
+  const node = await startNode({ DATA_DIR: folder.path }, { clock: { ...clock, every } });
+  expect(tickers).toBeGreaterThan(0);
+  await node[Symbol.asyncDispose]();
+  expect(tickers).toBe(0);
 });

@@ -82,7 +82,7 @@ export function createBacklog(io: Server, { clock, metrics }: BacklogDeps): Back
       if (packetsOf(conn).length > MAX_WAITING_PACKETS || waitingFor(conn) > MAX_WAITING_BYTES) closeSlow(conn);
   }, LOOK_EVERY_MS);
   timer.unref();
-  io.engine.once('close', () => clearInterval(timer));
+  io.httpServer.once('close', () => clearInterval(timer));
 
   const inTurn = createTurns();
   return {

@@ -68,7 +68,8 @@ export function createFloodGuard(deps: FloodDeps): FloodGuard {
     deps.metrics.limited('flood');
     const socket = admitted.get(conn);
     deps.log.warn({ user: socket?.data.user, address: networkBehind(conn.request) }, 'a flood was cut off');
-    if (!socket) {
+    // A socket that is still on its way in does not let itself be disconnected.
+    if (!socket || entering.has(socket.id)) {
       conn.close(true);
       return;
     }

@@ -14,8 +14,11 @@ const ENDED = '2["session_ended",';
 export interface Guard {
   /** Notes on the socket whose it is. @throws DuetError UNAUTHORIZED, TOKEN_EXPIRED, SESSION_REVOKED */
   authenticate(socket: Socket): Promise<void>;
-  /** From here on the socket is closed when its token expires or its session ends. */
-  watch(socket: Socket): void;
+  /**
+   * From here on the socket is closed when its token expires or its session ends.
+   * @returns false when that has happened while it was on its way in: it is closed
+   */
+  watch(socket: Socket): boolean;
   /**
    * A packet that goes to the socket, as text. What ends on another node is told to the user's room, and so comes by
    * here; a listener to events would have every packet of other nodes put out of words again.
@@ -80,7 +83,7 @@ export function guardSockets(io: Server, core: Core, clock: Clock): Guard {
     next = Number.POSITIVE_INFINITY;
     for (const socket of namespace.sockets.values()) next = Math.min(next, look(socket, now));
   });
-  io.engine.once('close', stop);
+  io.httpServer.once('close', stop);
 
   core.sessions.onEnded(({ user, id }) => {
     for (const socketId of [...(namespace.adapter.rooms.get(roomOf(user)) ?? [])]) {
@@ -97,8 +100,9 @@ export function guardSockets(io: Server, core: Core, clock: Clock): Guard {
     },
     watch(socket) {
       const { user, session } = passOf(socket);
-      // It may have ended while the socket was on its way in.
-      if (core.sessions.hasEnded(user, session)) end(socket);
+      if (!core.sessions.hasEnded(user, session)) return true;
+      end(socket);
+      return false;
     },
     overhear(socket, packet) {
       if (!packet.startsWith(ENDED)) return;

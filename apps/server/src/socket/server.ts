@@ -152,7 +152,8 @@ export function admitUsers(
       guard.overhear(socket, data);
       watchers.overhear(socket, data);
     });
-    guard.watch(socket);
+    // It is gone by now, without a `disconnect` that could still be heard: presence would keep it for good.
+    if (!guard.watch(socket)) return;
     const registered = core.presence.connected(user, socket.id).catch(failed);
     socket.on('disconnect', (reason) => {
       // There is nothing else to be connected to; what waits for it would count for nobody.
