@@ -189,7 +189,8 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'by keyboard').waitFor();
     expect(await isWriting()).toBe(true);
 
-    // Blocked on another device: what is written is refused.
+    // Blocked on another device: what is written from here on is refused.
+    await expect.poll(() => page.getByRole('img', { name: 'Sent' }).count()).toBe(2);
     await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
     await write(page, 'refused');
     await page.getByRole('button', { name: 'Try again' }).click();
