@@ -6,7 +6,7 @@ import type { Tokens } from './tokens.ts';
 import type { ClientEvents, ServerEvents } from './wire.ts';
 
 /**
- * - `connecting`: the first try after `start` or `foreground`
+ * - `connecting`: the first try after `start` or `foreground`, or with a new token after the server refused the last one
  * - `offline`: not connected; it is tried again by itself unless the app is in the background or stopped
  * - `refused`: the server does not accept the user; nothing is tried until `start` is called again
  */
@@ -116,6 +116,9 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
       return;
     }
     void open(true);
+    // What has gone is not online: the next connection is told, and has to last before `settle` counts it. Told only
+    // now, so that whoever stops the chat when told so ends this try as well.
+    if (state === 'online') become('connecting');
   }
 
   socket.on('connect', () => {

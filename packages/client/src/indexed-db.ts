@@ -21,6 +21,7 @@ interface ObjectStore {
   createIndex(name: string, key: string): void;
 }
 interface Database {
+  onclose: (() => void) | null;
   createObjectStore(name: string, options: { keyPath: string[] }): ObjectStore;
   transaction(name: string, mode: 'readonly' | 'readwrite'): { objectStore(name: string): ObjectStore };
 }
@@ -57,9 +58,31 @@ function open(name: string): Promise<Database> {
 /** Keeps messages in the browser's IndexedDB, one record each: several tabs may use it at once. */
 export function indexedDbStorage(name = 'duet'): OutboxStorage {
   let database: Promise<Database> | undefined;
+  function forget(gone: Promise<Database>): void {
+    if (database === gone) database = undefined;
+  }
+  function opened(): Promise<Database> {
+    if (database) return database;
+    const opening = open(name);
+    database = opening;
+    const end = () => forget(opening);
+    // One that could not be opened, or that the browser has closed, as when its data is cleared, stays so.
+    opening.then((given) => {
+      given.onclose = end;
+    }, end);
+    return opening;
+  }
   async function store(mode: 'readonly' | 'readwrite'): Promise<ObjectStore> {
-    database ??= open(name);
-    return (await database).transaction(STORE, mode).objectStore(STORE);
+    const used = opened();
+    const begin = (on: Database) => on.transaction(STORE, mode).objectStore(STORE);
+    const there = await used;
+    try {
+      return begin(there);
+    } catch {
+      // Closed, and `close` was not heard: phones do that to pages in the background.
+      forget(used);
+      return begin(await opened());
+    }
   }
   return {
     async list(user) {

@@ -1,10 +1,14 @@
 import type { Book } from './book.ts';
 import type { Connection } from './connection.ts';
+import { DuetError } from './errors.ts';
 import { fromOutbox } from './log.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { createIds, type Runtime } from './runtime.ts';
 import type { OutboxStorage, Outgoing } from './storage.ts';
 import type { Message, MessageType } from './wire.ts';
+
+/** UTF-16 units of the longest text that the server may take: 4,000 code points, each of them two. */
+const MAX_UNITS = 8_000;
 
 export interface SendingDeps {
   storage: OutboxStorage;
@@ -56,8 +60,11 @@ export function createSending(deps: SendingDeps) {
         runtime,
         isOnline: connection.isOnline,
         renew: connection.renew,
-        send: async ({ peerId, content, messageType, tempId }) =>
-          (await connection.emit('send_message', { receiverId: peerId, content, messageType, tempId })).message,
+        async send({ peerId, content, messageType, tempId }) {
+          // For a packet above its limit the server ends the connection and answers nothing: it would be sent for ever.
+          if (content.length > MAX_UNITS) throw new DuetError('PAYLOAD_TOO_LARGE');
+          return (await connection.emit('send_message', { receiverId: peerId, content, messageType, tempId })).message;
+        },
         sent: deps.sent,
         failed(message) {
           book.outgoing(message.peerId, fromOutbox(message));

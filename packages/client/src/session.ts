@@ -52,11 +52,23 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
     await store.setItem(key, JSON.stringify({ token, refreshToken }));
   }
 
+  /**
+   * An answer that got lost is asked for again at once: the server answers a repeat alike for 10 s only, and takes a later
+   * one for a theft, which ends the session.
+   */
+  const askNext = (used: { refreshToken: string }, repeats = 2): Promise<SignedIn> =>
+    createApi({ url })
+      .refresh(used)
+      .catch((thrown: unknown) => {
+        if (repeats === 0 || toDuetError(thrown).code !== 'UNAVAILABLE') throw thrown;
+        return askNext(used, repeats - 1);
+      });
+
   async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
     // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.
     const isKept = async () => (await kept())?.refreshToken === refreshToken;
     try {
-      const given = await createApi({ url }).refresh({ refreshToken });
+      const given = await askNext({ refreshToken });
       if (await isKept()) await begin(given);
     } catch (thrown) {
       if (errorTable[toDuetError(thrown).code].retry !== 'reauth') throw thrown;

@@ -151,6 +151,24 @@ describe('two people with the SDK', () => {
     }, 'both count what is left');
   });
 
+  test('U14 a text larger than a packet may be is refused here: it costs no connection, and holds up nothing', async () => {
+    const [anna, ben] = await two();
+    const storage = memoryStorage();
+    using hers = start(server.url, anna, { storage });
+    await synced(hers);
+    const connections = new Set<string>();
+    hers.subscribe(() => connections.add(hers.getState().connection));
+    hers.send(ben.id, 'x'.repeat(70_000));
+    hers.send(ben.id, 'after');
+    await until(hers, (state) => messagesWith(state, ben.id)[0]?.seq === 1, 'the next one is sent');
+    const [first, second] = messagesWith(hers.getState(), ben.id);
+    expect([first?.content, second?.state, second?.problem]).toEqual(['after', 'failed', 'The request is too large']);
+    expect([...connections]).toEqual(['online']);
+    hers.discard(ben.id, second?.key as string);
+    expect(textsWith(hers.getState(), ben.id)).toEqual(['after']);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
   test('U14 a message that the server does not take says why, also after a new start, and can be sent again or given up', async () => {
     const [anna, ben] = await two();
     const storage = memoryStorage();

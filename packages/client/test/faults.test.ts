@@ -13,9 +13,23 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createConnection } from '../src/connection.ts';
 import { keyValueStorage, memoryStorage, type OutboxStorage } from '../src/index.ts';
+import { createTokens } from '../src/tokens.ts';
 import { takeTurn } from '../src/turn.ts';
-import { hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+import {
+  createStillTime,
+  hurried,
+  MAIN,
+  messagesWith,
+  shows,
+  start,
+  stored,
+  synced,
+  textsWith,
+  unreadOf,
+  until,
+} from './people.ts';
 
 const SECRET = 'a secret of the tests that is long enough';
 
@@ -342,6 +356,38 @@ describe('the SDK when things fail', () => {
     token = fresh = tokenOf(anna, 3600);
     refused.start();
     await synced(refused);
+  });
+
+  test('U7 a connection that is renewed is told of like any other, and is refused when its new token is', async () => {
+    const anna = await register(server.url, 'anna');
+    const time = createStillTime();
+    const states: string[] = [];
+    let fresh = anna.token;
+    let refreshes = 0;
+    const tokens = createTokens(({ refresh }) => {
+      if (!refresh) return anna.token;
+      refreshes += 1;
+      return fresh;
+    });
+    const onState = (state: string) => void states.push(state);
+    const connection = createConnection({
+      ...{ url: server.url, tokens, onState, runtime: time },
+      ...{ deviceId: 'phone', transports: ['websocket'] },
+    });
+    try {
+      connection.start();
+      await eventually(() => connection.isOnline(), 'online');
+      connection.renew();
+      await eventually(() => states.length === 4, 'made anew');
+      time.advance(10_000);
+      fresh = tokenOf(anna, -60);
+      connection.renew();
+      await eventually(() => states.length === 6, 'refused');
+    } finally {
+      connection.stop();
+    }
+    expect(states.slice(0, 6)).toEqual(['connecting', 'online', 'connecting', 'online', 'connecting', 'refused']);
+    expect(refreshes).toBe(2);
   });
 
   test('U7 without a token nothing is tried; a token that cannot be had now is asked for again', async () => {

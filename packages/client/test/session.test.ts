@@ -4,6 +4,7 @@ import {
   rest,
   type ServerProcess,
   startServer,
+  startTcpProxy,
   type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
@@ -38,7 +39,7 @@ describe('a session of the SDK', () => {
       setItem: async (key: string, value: string) => void items.set(key, value),
       removeItem: async (key: string) => void items.delete(key),
     };
-    const tab = () => createSession({ url: server.url, store });
+    const tab = (url = server.url) => createSession({ url, store });
     const session = tab();
     await session.begin(await login(user));
     return { user, items, session, tab };
@@ -102,6 +103,29 @@ describe('a session of the SDK', () => {
     expect(await session.getToken(refresh)).toBeUndefined();
     expect(items.size).toBe(0);
     expect(await session.getToken(get)).toBeUndefined();
+  });
+
+  test('U17 an answer to a refresh that gets lost, with its connection or without, ends no session', async () => {
+    for (const isCut of [false, true]) {
+      const { items, tab } = await signIn();
+      await using proxy = await startTcpProxy(server.url);
+      const session = tab(proxy.url);
+      await session.getToken(get);
+      let answers = 0;
+      proxy.lose((text) => {
+        if (!text.includes('refreshToken')) return false;
+        answers += 1;
+        if (answers > 1) return false;
+        if (isCut) proxy.cut();
+        else proxy.freeze();
+        return true;
+      });
+      const token = (await session.getToken(refresh)) as string;
+      expect(answers).toBe(2);
+      expect((await rest(server.url, '/auth/me', { token })).status).toBe(200);
+      expect([...items.values()].map((text) => JSON.parse(text).token)).toEqual([token]);
+      expect(await session.getToken(refresh)).toEqual(expect.any(String));
+    }
   });
 
   test('U17 signing out forgets the session here and ends it there', async () => {
