@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
@@ -7,7 +7,7 @@ import { conversationOf, type Draft } from '@duet/core';
 import { storeSuite, storesOn, temporaryFolder } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../src/database.ts';
-import { createSqliteStore } from '../src/index.ts';
+import { backUp, createSqliteStore, restore } from '../src/index.ts';
 import { migrations } from '../src/migrations.ts';
 
 storeSuite('sqlite', async () => {
@@ -119,6 +119,24 @@ describe('a file that cannot be trusted', () => {
     db.exec('PRAGMA user_version = 999');
     db.close();
     expect(() => createSqliteStore({ file })).toThrow(/newer version of Duet/);
+  });
+
+  test('D5 the way back leads by a copy, and only when the newer database is out of the way', async () => {
+    const store = createSqliteStore({ file });
+    await store.messages.append([draft(0)]);
+    const copy = join(folder.path, 'before.db');
+    await backUp(file, copy);
+    await store.close();
+    const upgraded = new DatabaseSync(file);
+    upgraded.exec('PRAGMA user_version = 999');
+    upgraded.close();
+    await expect(restore(copy, file)).rejects.toThrow(/newer version of Duet/);
+    for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true });
+    await restore(copy, file);
+    const back = createSqliteStore({ file });
+    const { conversation } = draft(0);
+    expect(await back.messages.page({ conversation, limit: 10 })).toMatchObject([{ seq: 1 }]);
+    await back.close();
   });
 
   test('D6 a page that was destroyed gives UNAVAILABLE, and no message is acknowledged into it', async () => {
