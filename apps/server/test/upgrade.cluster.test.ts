@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   connect,
   type DeployedNode,
@@ -8,6 +11,7 @@ import {
   next,
   register,
   startCluster,
+  startNginx,
   startServer,
   type TestUser,
   temporaryFolder,
@@ -62,6 +66,26 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('a rolling upgrade', 
 });
 
 describe('an upgrade of the embedded store', () => {
+  test('O25 meanwhile the web client of either version is there whole, whoever is asked', async () => {
+    await using stack = new AsyncDisposableStack();
+    const versions = await Promise.all(
+      ['old', 'new'].map(async (version) => {
+        const node = createServer(({ url = '' }, response) => {
+          response.writeHead(url.startsWith(`/assets/${version}`) ? 200 : 404).end();
+        });
+        stack.defer(() => void node.close());
+        await once(node.listen(0, '127.0.0.1'), 'listening');
+        return `127.0.0.1:${(node.address() as AddressInfo).port}`;
+      }),
+    );
+    const nginx = stack.use(await startNginx(versions));
+    const get = (path: string) => fetch(`http://127.0.0.1:${nginx.port}${path}`);
+    // By another name each time: what was found once is kept.
+    const files = Array.from({ length: 10 }, (_, i) => [`/assets/old-${i}.js`, `/assets/new-${i}.js`]).flat();
+    for (const file of files) expect((await get(file)).status).toBe(200);
+    expect((await get('/assets/no-such-file.js')).status).toBe(404);
+  });
+
   test('O26 the file of the version before is brought up to date under it, and both go on with it', async () => {
     using folder = temporaryFolder();
     const environment = { DATA_DIR: folder.path };
