@@ -45,6 +45,17 @@ async function startLimited(environment: Record<string, string> = {}): Promise<S
   });
 }
 
+/** The guard alone, and what it has limited. */
+function guardAgainstFloods() {
+  const limited: string[] = [];
+  const clock = createManualClock();
+  const metrics = { limited: (what: string) => limited.push(what) };
+  const limiter = createMemoryLimiter(clock);
+  const log = createLog({ level: 'silent', pretty: false });
+  const floods = createFloodGuard({ limiter, clock, proxies: 0, perUser: 3, perAddress: 9, log, metrics } as never);
+  return { floods, limited };
+}
+
 const closing = (io: Server) => Object.assign(io, { [Symbol.asyncDispose]: () => io.close() });
 
 describe('connections', () => {
@@ -83,10 +94,7 @@ describe('connections', () => {
   });
 
   test('L6 a socket that is still on its way in is counted once', async () => {
-    const [clock, metrics] = [createManualClock(), { limited() {} }];
-    const limiter = createMemoryLimiter(clock);
-    const log = createLog({ level: 'silent', pretty: false });
-    const floods = createFloodGuard({ limiter, clock, proxies: 0, perUser: 3, perAddress: 9, log, metrics } as never);
+    const { floods } = guardAgainstFloods();
     await using io = closing(new Server(0));
     const known = Promise.withResolvers<void>();
     io.use((socket, next) => {
@@ -182,12 +190,7 @@ describe('floods', () => {
   });
 
   test('L7 whoever floods while he is on his way in is cut off, once', async () => {
-    const cuts: string[] = [];
-    const clock = createManualClock();
-    const metrics = { limited: (what: string) => cuts.push(what) };
-    const limiter = createMemoryLimiter(clock);
-    const log = createLog({ level: 'silent', pretty: false });
-    const floods = createFloodGuard({ limiter, clock, proxies: 0, perUser: 3, perAddress: 9, log, metrics } as never);
+    const { floods, limited } = guardAgainstFloods();
     await using io = closing(new Server(0));
     floods.watch(io);
     const isCutOff = new Promise<void>((resolve) => {
@@ -209,7 +212,7 @@ describe('floods', () => {
     // Pongs that nobody asked for: the library neither minds nor answers them.
     for (let i = 0; i < 1_100; i++) flooder.send('3');
     await isCutOff;
-    expect(cuts).toEqual(['flood']);
+    expect(limited).toEqual(['flood']);
   });
 
   test('L7 a client that is told to wait and waits is not cut off', async () => {
