@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { loadWorkers } from './adapters.ts';
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { markRarely } from './heap.ts';
 import { createNode, listen } from './node.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetricsOfWorkers } from './ops/metrics.ts';
@@ -63,6 +64,7 @@ function stopOnSignal(close: () => (() => Promise<void>) | undefined, withinMs: 
 // The database, its log and backups are for this user alone.
 process.umask(0o077);
 putMessagesFirst();
+markRarely();
 
 try {
   const config = readConfig(process.env);
