@@ -21,8 +21,13 @@ export interface StoredRow extends RowKey {
   deliveredN: number;
   last: LastEntry | undefined;
 }
-/** What a row should say. Watermarks are only ever lowered to it, the time only raised. */
-export type RightRow = RowKey & Pick<StoredRow, 'peer' | 'lastAt' | 'readN' | 'deliveredN'> & { lastSeq: number };
+/**
+ * What a row should say. Watermarks are only ever lowered to it, the time only raised. A watermark that is not named is
+ * not wrong, and what is read meanwhile stays.
+ */
+export type RightRow = RowKey &
+  Pick<StoredRow, 'peer' | 'lastAt'> &
+  Partial<Pick<StoredRow, 'readN' | 'deliveredN'>> & { lastSeq: number };
 
 /** For operators beside running nodes. It walks over everything, which nothing that a user waits for may do. */
 export interface AdminStore {
@@ -32,7 +37,10 @@ export interface AdminStore {
   logs(query: { after?: string; limit: number }): Promise<LogSummary[]>;
   /** Rows by (user, conversation), those greater than `after`; or those that exist among `keys`, in any order. */
   rows(query: { after?: RowKey; limit: number } | { keys: RowKey[] }): Promise<StoredRow[]>;
-  /** Makes or corrects these rows, removes those others. Safe to repeat, and beside nodes that write. */
+  /**
+   * Makes or corrects these rows, removes those others unless somebody has written there by now. Safe to repeat, to break
+   * off, and beside nodes that write.
+   */
   repair(rows: { right: RightRow[]; gone: RowKey[] }): Promise<void>;
   /** Empties what `sender` has written in a conversation; the entries keep their places. @returns how many they are */
   erase(query: { conversation: string; sender: string }): Promise<number>;

@@ -36,10 +36,13 @@ const isPair = (peer: string, { user, conversation }: RowKey): boolean =>
 const sentTo = (user: string, peer: string, { sent: [low, high] }: LogSummary['last']): number =>
   peer < user ? low : high;
 
-/** A row that is made anew: nothing is known to have been read. */
-function rowOf(user: string, peer: string, { conversation, last }: LogSummary): RightRow {
-  return { user, conversation, peer, lastAt: last.createdAt, lastSeq: last.seq, readN: 0, deliveredN: 0 };
-}
+const rowOf = (user: string, peer: string, { conversation, last }: LogSummary): RightRow => ({
+  user,
+  conversation,
+  peer,
+  lastAt: last.createdAt,
+  lastSeq: last.seq,
+});
 
 /** @param last the log's end, as it was at the first look */
 function suspect(row: StoredRow, last: StoredRow['last'], peerOf: (row: RowKey) => string | undefined): Suspect[] {
@@ -55,8 +58,8 @@ function suspect(row: StoredRow, last: StoredRow['last'], peerOf: (row: RowKey) 
     peer,
     lastAt: last.createdAt,
     lastSeq: (row.last ?? last).seq,
-    readN: Math.min(row.readN, most),
-    deliveredN: Math.min(row.deliveredN, most),
+    ...(row.readN > most && { readN: most }),
+    ...(row.deliveredN > most && { deliveredN: most }),
   };
   if (peer !== row.peer) return [{ row: key, right, what: 'wrong peer' }];
   if (row.readN > most || row.deliveredN > most) return [{ row: key, right, what: 'marked too far' }];

@@ -1,8 +1,9 @@
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
 import { BOUNDED } from './bounds.ts';
 import { type Database, upserted } from './database.ts';
+import { bumpInbox } from './inbox.ts';
 import { type InboxDocument, type MessageDocument, markId, rowId, type StepDocument } from './schemas.ts';
-import { visibleTo } from './tails.ts';
+import { readTail, visibleTo } from './tails.ts';
 
 /** Entries that one command looks at: however long a conversation is, each has its answer in time. */
 const STRETCH = 10_000;
@@ -81,12 +82,16 @@ export function createAdmin(database: Database): AdminStore {
 
   async function lower({ user, conversation, lastSeq, lastAt, ...row }: RightRow, kind: WatermarkKind): Promise<void> {
     const n = row[`${kind}N`];
+    if (n === undefined) return;
     const mark = markId(user, conversation, kind);
-    const { deletedCount } = await watermarks().deleteMany({ mark, user, n: { $gt: n } });
-    if (deletedCount === 0 || n === 0) return;
-    const step = { mark, n, from: n - 1, seq: lastSeq, at: lastAt };
-    const _id = `${mark}:${n - 1}`;
-    await upserted(() => watermarks().updateOne({ _id, user }, { $setOnInsert: step }, { upsert: true }));
+    const beyond = { mark, user, n: { $gt: n } };
+    if (!(await database.first<StepDocument>('watermarks', { filter: beyond }))) return;
+    // First what is right: who dies between the two leaves a watermark that is found too far again, not one that is gone.
+    if (n > 0) {
+      const step = { $set: { mark, n, from: n - 1, seq: lastSeq, at: lastAt } };
+      await upserted(() => watermarks().updateOne({ _id: `${mark}:${n - 1}`, user }, step, { upsert: true }));
+    }
+    await watermarks().deleteMany(beyond);
   }
 
   async function correct(row: RightRow): Promise<void> {
@@ -100,6 +105,9 @@ export function createAdmin(database: Database): AdminStore {
 
   async function remove({ user, conversation }: RowKey): Promise<void> {
     await inbox().deleteOne({ _id: rowId(user, conversation), user });
+    // Whoever wrote here before that believes the row to be there.
+    const entry = await readTail(database, conversation, visibleTo(user));
+    if (entry && (entry.sender === user || entry.receiver === user)) return bumpInbox(database, [{ entry }]);
     const kinds: WatermarkKind[] = ['read', 'delivered'];
     await watermarks().deleteMany({ mark: { $in: kinds.map((kind) => markId(user, conversation, kind)) }, user });
   }

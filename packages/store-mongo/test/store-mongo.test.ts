@@ -83,6 +83,12 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
         await database.collection('messages').deleteOne(entry);
         await database.close();
       },
+      async loseRow(row) {
+        const database = createDatabase(uri);
+        await database.ready();
+        await database.collection('inbox').deleteOne({ ...row });
+        await database.close();
+      },
       async forgetShown({ conversation, seq }) {
         const database = createDatabase(uri);
         await database.ready();

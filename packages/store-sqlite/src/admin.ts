@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow } from '@duet/core';
+import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
 
 type Last = { lastSeq: number; lastAt: number; sentLow: number; sentHigh: number };
@@ -27,6 +27,12 @@ const ROWS = `
   FROM inbox LEFT JOIN messages AS last ON last.conversation = inbox.conversation
     AND last.seq = (SELECT max(seq) FROM messages WHERE conversation = inbox.conversation)`;
 
+/** The bounds of a watermark: none where it is right. */
+const lowered = (kind: WatermarkKind, n: number | undefined, seq: number) => ({
+  [`${kind}N`]: n ?? Number.MAX_SAFE_INTEGER,
+  [`${kind}Seq`]: n === undefined ? Number.MAX_SAFE_INTEGER : seq,
+});
+
 export function createAdmin(db: DatabaseSync): AdminStore {
   const count = db.prepare(`
     SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM sessions) AS sessions,
@@ -53,10 +59,12 @@ export function createAdmin(db: DatabaseSync): AdminStore {
   const correct = db.prepare(`
     INSERT INTO inbox (user, conversation, peer) VALUES (:user, :conversation, :peer)
     ON CONFLICT (user, conversation) DO UPDATE SET peer = :peer,
-      readN = min(readN, :readN), readFrom = min(readFrom, :readN), readSeq = min(readSeq, :lastSeq),
+      readN = min(readN, :readN), readFrom = min(readFrom, :readN), readSeq = min(readSeq, :readSeq),
       deliveredN = min(deliveredN, :deliveredN), deliveredFrom = min(deliveredFrom, :deliveredN),
-      deliveredSeq = min(deliveredSeq, :lastSeq)`);
-  const remove = db.prepare('DELETE FROM inbox WHERE user = :user AND conversation = :conversation');
+      deliveredSeq = min(deliveredSeq, :deliveredSeq)`);
+  const remove = db.prepare(`
+    DELETE FROM inbox WHERE user = :user AND conversation = :conversation AND NOT EXISTS (
+      SELECT 1 FROM messages WHERE conversation = :conversation AND :user IN (sender, receiver))`);
   const erase = db.prepare(`
     UPDATE messages SET content = '', messageType = 'text' WHERE conversation = :conversation AND sender = :sender`);
 
@@ -73,8 +81,10 @@ export function createAdmin(db: DatabaseSync): AdminStore {
     repair: ({ right, gone }) =>
       answer(() =>
         inTransaction(db, () => {
-          for (const { user, conversation, peer, readN, deliveredN, lastSeq } of right satisfies RightRow[])
-            correct.run({ user, conversation, peer, readN, deliveredN, lastSeq });
+          for (const { user, conversation, peer, readN, deliveredN, lastSeq } of right satisfies RightRow[]) {
+            const read = lowered('read', readN, lastSeq);
+            correct.run({ user, conversation, peer, ...read, ...lowered('delivered', deliveredN, lastSeq) });
+          }
           for (const { user, conversation } of gone satisfies RowKey[]) remove.run({ user, conversation });
         }),
       ),

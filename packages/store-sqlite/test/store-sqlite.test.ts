@@ -24,6 +24,11 @@ storeSuite('sqlite', async () => {
       db.prepare('DELETE FROM messages WHERE conversation = ? AND seq = ?').run(conversation, seq);
       db.close();
     },
+    async loseRow({ user, conversation }) {
+      const db = new DatabaseSync(file);
+      db.prepare('DELETE FROM inbox WHERE user = ? AND conversation = ?').run(user, conversation);
+      db.close();
+    },
     async forgetShown({ conversation, seq }) {
       const db = new DatabaseSync(file);
       db.prepare('UPDATE messages SET shown = NULL WHERE conversation = ? AND seq >= ?').run(conversation, seq);

@@ -13,8 +13,19 @@ async function all<T>(page: (after: T | undefined) => Promise<T[]>): Promise<T[]
   }
 }
 
-const inboxAdminOf = ({ store: { admin } }: StoreUnderTest) =>
-  createInboxAdmin({ admin, clock: { now: () => START }, pause: async () => {} });
+/** @param meanwhile what nodes do between the last look and the repair */
+const inboxAdminOf = ({ store: { admin } }: StoreUnderTest, meanwhile = async () => {}) =>
+  createInboxAdmin({
+    admin: {
+      ...admin,
+      async repair(rows) {
+        await meanwhile();
+        await admin.repair(rows);
+      },
+    },
+    clock: { now: () => START },
+    pause: async () => {},
+  });
 
 /** Called by `storeSuite`, with a store of its own: nothing mends a log. */
 export function lostEntryTests(under: () => StoreUnderTest): void {
@@ -138,16 +149,19 @@ export function adminTests(under: () => StoreUnderTest): void {
   it('[O22] a row that is missing, has no log or names a wrong peer is found and repaired', async () => {
     const [one, two] = [await conversation(), await conversation()];
     const stray: RowKey = { user: newId(), conversation: pair().id };
-    const [{ store }, wrong] = [under(), { lastAt: START, lastSeq: 3, readN: 0, deliveredN: 0 }];
+    const { store, loseRow } = under();
+    if (!loseRow) return;
+    const wrong = { lastAt: START, lastSeq: 3 };
     const rows = () => store.conversations.get([one.mine, two.mine]);
     const before = await rows();
     const peer = newId();
+    await loseRow(one.mine);
     await admin().repair({
       right: [
-        { ...two.mine, ...wrong, readN: 1, peer },
+        { ...two.mine, ...wrong, peer },
         { ...stray, ...wrong, peer },
       ],
-      gone: [one.mine],
+      gone: [],
     });
     const found = [
       { what: 'row missing', row: one.mine },
@@ -161,6 +175,34 @@ export function adminTests(under: () => StoreUnderTest): void {
     const after = await rows();
     expect(after.map(({ peer }) => peer).sort()).toEqual(before.map(({ peer }) => peer).sort());
     expect(after.find(({ user }) => user === two.low)).toEqual(before.find(({ user }) => user === two.low));
+  });
+
+  it('[O22] what is read and written while rows are repaired stays', async () => {
+    const { store } = under();
+    const { mine, id, low, high } = await conversation();
+    const first = pair();
+    const empty: RowKey = { user: first.low, conversation: first.id };
+    const wrong = { lastAt: START, lastSeq: 0 };
+    await admin().repair({
+      right: [
+        { ...mine, ...wrong, peer: 'f'.repeat(24) },
+        { ...empty, ...wrong, peer: first.high },
+      ],
+      gone: [],
+    });
+    const { findings } = await inboxAdminOf(under(), async () => {
+      await store.messages.append([first.draft(first.high)]);
+      // By whoever else repairs.
+      await admin().repair({ right: [{ ...mine, ...wrong, peer: high }], gone: [] });
+      await store.receipts.advance([{ kind: 'read', user: low, conversation: id, n: 2, seq: 3, at: START }]);
+    }).repair();
+    expect(findings).toEqual(
+      expect.arrayContaining([
+        { what: 'wrong peer', row: mine },
+        { what: 'row without log', row: empty },
+      ]),
+    );
+    expect(await store.conversations.get([mine, empty])).toMatchObject([{ read: { n: 2 } }, { lastSeq: 1 }]);
   });
 
   it('[O22] a watermark is lowered, never raised', async () => {

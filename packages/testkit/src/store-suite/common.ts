@@ -10,6 +10,8 @@ export interface StoreUnderTest {
   reopen?(): Promise<Store>;
   /** Takes an entry of a log out of the database, as no store does; absent where the suite of the store below has it. */
   lose?(entry: { conversation: string; seq: number }): Promise<void>;
+  /** Takes a row out of the inbox in the same way. */
+  loseRow?(row: { user: string; conversation: string }): Promise<void>;
   /** Takes `shown` out of the entries from a place on, as versions stored them that did not know it; absent as `lose` is. */
   forgetShown?(from: { conversation: string; seq: number }): Promise<void>;
   /** Closes every store that was opened and removes the database. */
