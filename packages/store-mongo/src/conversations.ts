@@ -21,6 +21,8 @@ import type { ReadLine } from './read-line.ts';
 import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
 import { readTail, visibleTo } from './tails.ts';
 
+/** Rows whose counters are asked for in one go. */
+const STRETCH = 200;
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
 
@@ -100,10 +102,52 @@ function createRows(database: Database, read: ReadLine) {
   };
 }
 
+type Place = Pick<InboxDocument, 'lastAt' | 'conversation'>;
+
 /** Cursors are made when it is their turn: the driver keeps each until it is used up or closed. */
 export function createConversations(database: Database): ConversationStore {
   const collection = () => database.collection<InboxDocument>('inbox');
   const rows = createRows(database, database.read);
+
+  const newest = (user: string, limit: number, after: Place | undefined) => {
+    const below = after && {
+      lastAt: { $lte: after.lastAt },
+      $or: [{ lastAt: { $lt: after.lastAt } }, { conversation: { $lt: after.conversation } }],
+    };
+    const find = () =>
+      collection()
+        .find({ user, ...below }, BOUNDED)
+        .sort({ lastAt: -1, conversation: -1 })
+        .limit(limit)
+        .toArray();
+    return database.read(find);
+  };
+
+  const walk = (user: string, limit: number, after: string) => {
+    const find = () =>
+      collection()
+        .find({ user, conversation: { $gt: after } }, BOUNDED)
+        .sort({ conversation: 1 })
+        .limit(limit)
+        .toArray();
+    return database.read(find);
+  };
+
+  /** As many rows as are wanted, if there are so many: one without a log shows nothing, and a short page means the end. */
+  async function fill(
+    limit: number,
+    read: (limit: number, last: InboxDocument | undefined) => Promise<InboxDocument[]>,
+  ): Promise<InboxRow[]> {
+    const found: InboxRow[] = [];
+    let last: InboxDocument | undefined;
+    for (let wanted = limit; wanted > 0; wanted = limit - found.length) {
+      const documents = await read(wanted, last);
+      found.push(...(await rows.complete(documents)));
+      if (documents.length < wanted) break;
+      last = documents.at(-1);
+    }
+    return found;
+  }
 
   return {
     get: (keys) =>
@@ -113,34 +157,12 @@ export function createConversations(database: Database): ConversationStore {
       }),
     marks: (keys) => database.answer(() => Promise.all(keys.map(rows.marks))),
     list: ({ user, after, limit }) =>
-      database.answer(async () => {
-        // To MongoDB a limit of 0 is none.
-        if (limit === 0) return [];
-        const below = after && {
-          lastAt: { $lte: after.lastAt },
-          $or: [{ lastAt: { $lt: after.lastAt } }, { conversation: { $lt: after.conversation } }],
-        };
-        const find = () =>
-          collection()
-            .find({ user, ...below }, BOUNDED)
-            .sort({ lastAt: -1, conversation: -1 })
-            .limit(limit)
-            .toArray();
-        return rows.complete(await database.read(find));
-      }),
+      database.answer(() => fill(limit, (wanted, last) => newest(user, wanted, last ?? after))),
     walk: ({ user, after = '', limit }) =>
-      database.answer(async () => {
-        if (limit === 0) return [];
-        const find = () =>
-          collection()
-            .find({ user, conversation: { $gt: after } }, BOUNDED)
-            .sort({ conversation: 1 })
-            .limit(limit)
-            .toArray();
-        return rows.complete(await database.read(find));
-      }),
+      database.answer(() => fill(limit, (wanted, last) => walk(user, wanted, last?.conversation ?? after))),
     peers: (user, limit) =>
       database.answer(async () => {
+        // To MongoDB a limit of 0 is none.
         if (limit === 0) return [];
         const find = () =>
           collection()
@@ -150,12 +172,18 @@ export function createConversations(database: Database): ConversationStore {
             .toArray();
         return (await database.read(find)).map(({ peer }) => peer);
       }),
-    unread: (user) =>
-      database.answer(async () => {
-        const find = () => collection().find({ user }, BOUNDED).toArray();
-        const unread = await Promise.all((await database.read(find)).map(rows.unread));
-        return unread.reduce((sum, n) => sum + n, 0);
-      }),
+    // Each stretch with the time of one answer: thousands of rows together would run out of it.
+    async unread(user) {
+      let sum = 0;
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const from: string = after;
+        const documents = await database.answer(() => walk(user, STRETCH, from));
+        const unread = await database.answer(() => Promise.all(documents.map(rows.unread)));
+        sum = unread.reduce((sum, n) => sum + n, sum);
+        after = documents.length < STRETCH ? undefined : documents.at(-1)?.conversation;
+      }
+      return sum;
+    },
   };
 }
 

@@ -150,6 +150,27 @@ export function conversationTests(under: () => StoreUnderTest): void {
     expect(await conversations.unread(newId())).toBe(0);
   });
 
+  it('[S12] a row without a log shows nothing, and is not taken for the end', async () => {
+    const { store } = under();
+    const user = newId();
+    const made = upTo(3).map(() => pair(user, newId()));
+    await store.messages.append(made.map(({ low, draft }) => ({ ...draft(low), createdAt: START })));
+    const strays = ['0'.repeat(32), `${'0'.repeat(31)}1`, `${'0'.repeat(31)}2`];
+    const right = strays.map((conversation) => ({
+      user,
+      conversation,
+      peer: newId(),
+      lastAt: START + 1,
+      lastSeq: 1,
+    }));
+    await store.admin.repair({ right, gone: [] });
+    const ids = made.map(({ id }) => id).toSorted();
+    const idsOf = (rows: InboxRow[]) => rows.map(({ conversation }) => conversation);
+    expect(idsOf(await store.conversations.walk({ user, limit: 2 }))).toEqual(ids.slice(0, 2));
+    expect(idsOf(await store.conversations.walk({ user, limit: 100 }))).toEqual(ids);
+    expect(idsOf(await list({ user, limit: 2 }))).toEqual(ids.toReversed().slice(0, 2));
+  });
+
   it('[S14] unread of a user with 300 conversations', async () => {
     const user = newId();
     for (let i = 0; i < 5; i += 1) {
