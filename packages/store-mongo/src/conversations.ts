@@ -14,7 +14,7 @@ import {
   type WatermarkKind,
 } from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
-import { type Database, isDuplicate } from './database.ts';
+import { type Database, duplicates } from './database.ts';
 import type { FirstQuery } from './finds.ts';
 import { bumpInbox } from './inbox.ts';
 import type { ReadLine } from './read-line.ts';
@@ -187,14 +187,23 @@ export function createConversations(database: Database): ConversationStore {
   };
 }
 
+/** What receipts of one mark come to when their step is taken; without one nothing moves. */
+interface Prepared {
+  advanced: (Advanced | undefined)[];
+  step?: StepDocument;
+}
+
 export function createReceipts(database: Database): ReceiptStore {
   const collection = () => database.collection<StepDocument>('watermarks');
   const rows = createRows(database, database.readForReceipts);
 
   /** Steps that no longer count. What stays behind when this fails is removed by the next one. */
-  function prune(mark: string, user: string, { from, at }: Watermark): void {
-    const old = { mark, user, n: { $lte: from }, at: { $lt: at - KEEP_STEPS_MS } };
-    database.answer(() => collection().deleteMany(old)).catch(() => {});
+  function prune(steps: StepDocument[]): void {
+    if (steps.length === 0) return;
+    const old = steps.map(({ mark, user, from, at }) => ({
+      deleteMany: { filter: { mark, user, n: { $lte: from }, at: { $lt: at - KEEP_STEPS_MS } } },
+    }));
+    database.answer(() => collection().bulkWrite(old, { ordered: false })).catch(() => {});
   }
 
   /** Whoever marks a message has seen it; if there is no row, a node is between the two, or died there. */
@@ -205,43 +214,54 @@ export function createReceipts(database: Database): ReceiptStore {
     return rows.get(user, conversation);
   }
 
-  /**
-   * Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. One step for
-   * all receipts of a mark: each by itself, they would refuse each other.
-   * @param receipts of one mark, in their order
-   */
-  async function advance(receipts: Receipt[]): Promise<(Advanced | undefined)[]> {
+  /** The step that receipts of one mark make together: each by itself, they would refuse each other. */
+  async function prepare(receipts: Receipt[]): Promise<Prepared> {
     const { kind, user, conversation } = receipts[0] as Receipt;
+    const row = (await rows.get(user, conversation)) ?? (await makeRow(user, conversation));
+    if (!row) return { advanced: receipts.map(() => undefined) };
+    const { moved, after } = raise(row[kind], receipts, row.peerSent);
+    const advanced = moved.map((moved) => ({ row: { ...row, [kind]: after }, moved }));
+    if (after === row[kind]) return { advanced };
     const mark = markId(user, conversation, kind);
-    const deadline = performance.now() + TIMEOUT_MS;
-    while (performance.now() < deadline) {
-      const row = (await rows.get(user, conversation)) ?? (await makeRow(user, conversation));
-      if (!row) return receipts.map(() => undefined);
-      const { moved, after } = raise(row[kind], receipts, row.peerSent);
-      if (after === row[kind]) return moved.map((moved) => ({ row, moved }));
-      try {
-        await collection().insertOne({ _id: `${mark}:${after.from}`, mark, user, ...after });
-        prune(mark, user, after);
-        return moved.map((moved) => ({ row: { ...row, [kind]: after }, moved }));
-      } catch (error) {
-        if (!isDuplicate(error)) throw error;
-      }
+    return { advanced, step: { _id: `${mark}:${after.from}`, mark, user, ...after } };
+  }
+
+  /** @returns those that were refused, because another step was taken from the same place */
+  async function take(steps: StepDocument[]): Promise<Set<StepDocument>> {
+    if (steps.length === 0) return new Set();
+    try {
+      await collection().insertMany(steps, { ordered: false });
+      return new Set();
+    } catch (error) {
+      return new Set(duplicates(error).map((index) => steps[index] as StepDocument));
     }
-    throw new Error('other receipts were faster all the time');
   }
 
   return {
+    /**
+     * Compare-and-set as in the log: a step is an insert, and of two steps from the same place one is refused. One
+     * command for the steps of all: each by itself, they would take all connections where a majority is slow.
+     */
     advance: (receipts) =>
       database.answer(async () => {
         const results: (Advanced | undefined)[] = [];
         const byMark = Map.groupBy(receipts.entries(), ([, { user, conversation, kind }]) =>
           markId(user, conversation, kind),
         );
-        const advanceSome = async (some: [index: number, Receipt][]) => {
-          const advanced = await advance(some.map(([, receipt]) => receipt));
-          for (const [i, [index]] of some.entries()) results[index] = advanced[i];
-        };
-        await Promise.all([...byMark.values()].map(advanceSome));
+        const deadline = performance.now() + TIMEOUT_MS;
+        for (let left = [...byMark.values()]; left.length > 0; ) {
+          if (performance.now() > deadline) throw new Error('other receipts were faster all the time');
+          const prepared = await Promise.all(left.map((some) => prepare(some.map(([, receipt]) => receipt))));
+          const steps = prepared.flatMap(({ step }) => step ?? []);
+          const refused = await take(steps);
+          prune(steps.filter((step) => !refused.has(step)));
+          left = left.filter((some, i) => {
+            const { advanced, step } = prepared[i] as Prepared;
+            if (step && refused.has(step)) return true;
+            for (const [j, [index]] of some.entries()) results[index] = advanced[j];
+            return false;
+          });
+        }
         return results;
       }),
   };

@@ -225,6 +225,36 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
+  test('N16 receipts for many marks are written by one command, also where another node was faster', async () => {
+    const database = createDatabase(newUri(), { monitorCommands: true });
+    await database.ready();
+    const messages = createMessages(database);
+    const readers = Array.from({ length: 30 }, (_, i) => (0xb00 + i).toString(16).padStart(24, '0'));
+    const drafts = readers.map((receiver) => ({
+      ...draft(1),
+      conversation: conversationOf(LOW, receiver).id,
+      receiver,
+    }));
+    for (const n of [1, 2]) await messages.append(drafts.map((each) => ({ ...each, tempId: `${n}` })));
+    const read = (n: number) =>
+      drafts.map(({ receiver, conversation }): Receipt => {
+        return { kind: 'read', user: receiver, conversation, n, seq: n, at: n };
+      });
+    const [one, other] = [createReceipts(database), createReceipts(database)];
+    let writes: string[] = [];
+    database.client().on('commandStarted', ({ commandName }) => {
+      if (['insert', 'delete'].includes(commandName)) writes.push(commandName);
+    });
+    expect((await one.advance(read(1))).map((each) => each?.moved)).toEqual(readers.map(() => 1));
+    await eventually(() => writes.length === 2, 'old steps are gone');
+    expect(writes.toSorted()).toEqual(['delete', 'insert']);
+    writes = [];
+    const moved = (await Promise.all([one.advance(read(2)), other.advance(read(2))])).flat();
+    expect(moved.reduce((sum, each) => sum + (each?.moved ?? 0), 0)).toBe(readers.length);
+    expect(writes.filter((name) => name === 'insert').length).toBeLessThanOrEqual(3);
+    await database.close();
+  });
+
   test('N14 what is hidden is jumped over, and looked at by nobody', async () => {
     const database = createDatabase(newUri(), { monitorCommands: true });
     await database.ready();
