@@ -133,6 +133,26 @@ describe('a leader that was replaced', () => {
   });
 });
 
+test('A1 a registration that failed half-way can be repeated, and one that is refused leaves no session', async () => {
+  const users: string[] = [];
+  let fails = true;
+  const { store, person } = setUp(1_000, ({ sessions }) => {
+    const { create } = sessions;
+    sessions.create = async (session) => {
+      users.push(session.user);
+      if (!fails) return create(session);
+      fails = false;
+      throw new DuetError('UNAVAILABLE');
+    };
+  });
+  await expect(person('ada')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  const ada = await person('ada');
+  await expect(person('ada')).rejects.toMatchObject({ code: 'CONFLICT' });
+  expect(new Set(users).size).toBe(3);
+  const sessions = await Promise.all(users.map((user) => store.sessions.list(user)));
+  expect(sessions.flat().map(({ user }) => user)).toEqual([ada]);
+});
+
 describe('presence', () => {
   let setup: ReturnType<typeof setUp>;
   beforeEach(() => {

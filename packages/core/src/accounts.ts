@@ -103,8 +103,16 @@ export function createAccounts(deps: AccountDeps) {
       const { username, email } = input;
       const passwordHash = await deps.passwords.hash(input.password);
       const user = newUser({ id: deps.newId(), username, email, passwordHash }, now);
-      await deps.users.create(user);
-      return (await signIn(user, input.device ?? agent, false)).answer;
+      // First the session: a failure behind the account would leave one whose owner is told, when he repeats it, that
+      // somebody else has his name.
+      const { session, answer } = await signIn(user, input.device ?? agent, false);
+      try {
+        await deps.users.create(user);
+      } catch (error) {
+        await deps.sessions.logout({ user: user.id, session });
+        throw error;
+      }
+      return answer;
     },
 
     /**
