@@ -1,6 +1,11 @@
 // Spreads Duet's collections over the shards of a cluster. Run it once, against mongos, after a first node has made the
 // indexes; running it again changes nothing:
 //   mongosh "mongodb://mongos:27017/duet" deploy/mongo/shard.js
+
+// A mongos of before 7.1 keeps to itself that a write has not reached a majority when another one of the same command was
+// refused: a message could be acknowledged that is lost with its shard's primary.
+if (Number(db.version().split('.')[0]) < 8) throw new Error(`MongoDB ${db.version()}: shards need 8.0 or newer`);
+
 const name = db.getName();
 sh.enableSharding(name);
 
