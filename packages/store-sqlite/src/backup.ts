@@ -11,11 +11,16 @@ const PAGES_AT_ONCE = 1_000;
 /** Hears how much of the copy is done, from 0 to 1. */
 export type Progress = (part: number) => void;
 
-const copy = (from: DatabaseSync, to: string, progress: Progress): Promise<number> =>
-  backup(from, to, {
+/** @param from a connection of its own, which is closed then */
+async function copy(from: DatabaseSync, to: string, progress: Progress): Promise<void> {
+  // SQLite begins anew whenever somebody else has written between two steps, unless a read holds the moment.
+  from.exec('BEGIN');
+  from.prepare('SELECT count(*) FROM sqlite_schema').get();
+  await backup(from, to, {
     rate: PAGES_AT_ONCE,
     progress: ({ totalPages, remainingPages }) => progress(1 - remainingPages / totalPages),
   });
+}
 
 async function copyFrom(file: string, to: string, progress: Progress): Promise<void> {
   const db = new DatabaseSync(file, { readOnly: true });
