@@ -162,9 +162,10 @@ export class ConfigError extends Error {}
 
 /**
  * Reads the environment: the only place that does.
+ * @param options.makes whether a key ring and, in development, a secret are made beside the data where there are none yet
  * @throws ConfigError that names every bad variable at once, never its value
  */
-export function readConfig(environment: Record<string, string | undefined>): Config {
+export function readConfig(environment: Record<string, string | undefined>, { makes = true } = {}): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
   for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL']) {
     const file = given[`${name}_FILE`];
@@ -189,8 +190,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
         ? { kind: 'redis', url: env.REDIS_URL, prefix: env.REDIS_PREFIX }
         : { kind: 'local' },
     workers: env.WORKERS,
-    encryption: { seals: seals(env), sealedOnly: env.ENCRYPTION === 'only', ring: keyRingOf(env) },
-    jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR),
+    encryption: { seals: seals(env), sealedOnly: env.ENCRYPTION === 'only', ring: keyRingOf(env, makes) },
+    jwtSecret: env.JWT_SECRET ?? (makes ? keptSecret(env.DATA_DIR) : ''),
     jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
     jwtExpiresIn,
     host: hostOf(env),
@@ -234,10 +235,11 @@ function hostOf(env: z.infer<typeof Environment>): HostConfig | undefined {
   return { jwksUrl: new URL(JWKS_URL), issuer, audience, nameClaims, emailClaim };
 }
 
-function keyRingOf(env: z.infer<typeof Environment>): KeyRing {
+function keyRingOf(env: z.infer<typeof Environment>, makes: boolean): KeyRing {
   const dataDir = isMongo(env) ? undefined : env.DATA_DIR;
   try {
-    return readKeyRing({ file: env.KEY_RING_FILE, command: env.KEY_RING_COMMAND, dataDir, seals: seals(env) });
+    const { KEY_RING_FILE: file, KEY_RING_COMMAND: command } = env;
+    return readKeyRing({ file, command, dataDir, makes: makes && seals(env) });
   } catch (error) {
     throw new ConfigError((error as Error).message);
   }

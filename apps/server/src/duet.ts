@@ -2,9 +2,9 @@
 import { parseArgs } from 'node:util';
 import { DuetError } from '@duet/contract';
 import { rotateKeys } from '@duet/sealing';
-import { loadBackups, loadStore } from './adapters.ts';
+import { loadBackups } from './adapters.ts';
 import { adminCommands, findAdminCommand } from './admin/commands.ts';
-import { withStore } from './admin/open.ts';
+import { openStore, withStore } from './admin/open.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
 const adminHelp = Object.entries(adminCommands)
@@ -66,14 +66,18 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   },
   'rotate-keys': {
     needsFile: false,
-    async run({ store: kind, encryption }) {
-      const { ring } = encryption;
-      const { rewrapped, damaged, needed } = await withStore(await loadStore(kind), ({ dataKeys }) =>
+    async run(config) {
+      const { ring } = config.encryption;
+      const { rewrapped, damaged, needed } = await withStore(await openStore(config), ({ dataKeys }) =>
         rotateKeys(dataKeys, ring),
       );
+      const where = config.store.kind === 'sqlite' ? config.store.file : 'MongoDB';
       const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';
       const stay = needed.length > 0 ? `. Keep in the ring, nodes do not start without: ${needed.join(', ')}` : '';
-      return { said: `${rewrapped} keys are wrapped by ${ring.current?.name}${rest}${stay}`, wrong: needed.length > 0 };
+      return {
+        said: `${rewrapped} keys in ${where} were wrapped anew, by ${ring.current?.name}${rest}${stay}`,
+        wrong: needed.length > 0,
+      };
     },
   },
   'check-config': {
@@ -110,7 +114,8 @@ async function run(words: string[], { json = false, ...values }: Values): Promis
     console.log(HELP);
     return values.help ? 0 : 1;
   }
-  const config = readConfig(process.env);
+  // Whoever mistypes DATA_DIR gets no key ring there; a check tries all that a start would do.
+  const config = readConfig(process.env, { makes: name === 'check-config' });
   if (command) {
     const { said, wrong } = await command.run(config, file);
     console.log(json ? JSON.stringify({ said }) : said);

@@ -11,9 +11,10 @@ const KEPT = 'key-ring';
 export interface KeyRingSource {
   file?: string | undefined;
   command?: string | undefined;
-  /** The folder of an embedded database: a ring is made there when none is given. */
+  /** The folder of an embedded database, where a ring lies when none is given. */
   dataDir?: string | undefined;
-  seals: boolean;
+  /** Whether one is made there. */
+  makes: boolean;
 }
 
 /**
@@ -21,13 +22,13 @@ export interface KeyRingSource {
  * beside the embedded database.
  * @throws Error whose message says what is wrong, beginning with the name of the variable; it holds no key
  */
-export function readKeyRing({ file, command, dataDir, seals }: KeyRingSource): KeyRing {
+export function readKeyRing({ file, command, dataDir, makes }: KeyRingSource): KeyRing {
   if (file !== undefined) return parsed('KEY_RING_FILE', () => readFileSync(file, 'utf8'));
   if (command !== undefined) return parsed('KEY_RING_COMMAND', () => outputOf(command));
   if (dataDir === undefined) return emptyKeyRing();
   const kept = join(dataDir, KEPT);
   // Switched off, what was sealed before is still to be opened.
-  if (!seals && !existsSync(kept)) return emptyKeyRing();
+  if (!makes && !existsSync(kept)) return emptyKeyRing();
   return parsed(`DATA_DIR (${KEPT})`, () => keptFile(kept, () => `${newKeyLine('first')}\n`));
 }
 

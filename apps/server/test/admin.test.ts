@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { connect, eventually, register, rest, startServer, temporaryFolder } from '@duet/testkit';
@@ -119,6 +119,20 @@ describe('the command line', () => {
     const status = await duet(environment, 'status', '--json');
     expect({ ...JSON.parse(status.out).store, code: status.code }).toMatchObject({ reachable: true, code: 2 });
   });
+
+  test.each([{}, { NODE_ENV: 'production', JWT_SECRET: '0123456789abcdef0123456789abcdef' }])(
+    'O23 where there is no database each command says so and makes nothing, with %j',
+    async (environment) => {
+      using folder = temporaryFolder();
+      const mistyped = { ...environment, DATA_DIR: join(folder.path, 'dta'), PORT: '1' };
+      for (const args of [['rotate-keys'], ['backup', join(folder.path, 'copy.db')], ['users', 'list'], ['status']]) {
+        const { code, out, error } = await duet(mistyped, ...args);
+        expect({ args, done: code === 0 }).toEqual({ args, done: false });
+        expect(out + error).toMatch(/There is no database .*dta/);
+      }
+      expect(readdirSync(folder.path)).toEqual([]);
+    },
+  );
 
   test('O22 a row that is missing or marked too far is found, and repaired', async () => {
     const on = await embedded();

@@ -237,7 +237,7 @@ describe('encryption at rest, as it is run', () => {
     writeFileSync(file, `${young}\n${old}`);
     expect(run(DUET, ['rotate-keys'], environment)).toMatchObject({
       status: 0,
-      said: expect.stringMatching(/^1 keys are wrapped by young\.\w{8}\n$/),
+      said: expect.stringMatching(/^1 keys in .*duet\.db were wrapped anew, by young\.\w{8}\n$/),
     });
     expect(await send('after')).toMatchObject({ ok: true });
     tamper(folder.path, "INSERT INTO dataKeys SELECT 'damaged', id, ?, 'AAAA' FROM dataKeys", oldName);

@@ -29,18 +29,22 @@ export async function withStore<T>(store: Store, work: (store: Store) => Promise
   }
 }
 
+/** The store that the servers of this environment use. @throws Error in plain words when there is none */
+export async function openStore({ store }: Config): Promise<Store> {
+  // Opening it would make it, and whoever mistypes DATA_DIR would look at an empty one.
+  if (store.kind === 'sqlite' && !existsSync(store.file)) throw new Error(`There is no database ${store.file}`);
+  return loadStore(store);
+}
+
 /**
- * The store that the servers of this environment use, beside them.
- * @throws Error in plain words when there is none; DuetError UNAVAILABLE when it does not answer
+ * What commands work with, beside the servers of this environment.
+ * @throws Error in plain words when there is no store; DuetError UNAVAILABLE when it does not answer
  */
 export async function withAdmin<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
-  // Opening it would make it, and whoever mistypes DATA_DIR would look at an empty one.
-  if (config.store.kind === 'sqlite' && !existsSync(config.store.file))
-    throw new Error(`There is no database ${config.store.file}`);
   // What cannot be opened comes out empty and is marked; the nodes say why.
   const observe = { unreadable: () => {}, damagedKey: () => {} };
   const sealing = { ...config.encryption, clock: systemClock, observe };
-  const store = createSealedStore(await loadStore(config.store), sealing);
+  const store = createSealedStore(await openStore(config), sealing);
   const users = createUserAdmin({
     store,
     clock: systemClock,
