@@ -60,9 +60,14 @@ function configure(db: DatabaseSync, file: string): void {
     throw new Error(`it does not keep commits safe (journal_mode ${journal_mode}, synchronous ${synchronous})`);
 }
 
+const versionOf = (db: DatabaseSync): number =>
+  (db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+
 function migrate(db: DatabaseSync): void {
+  // Where there is nothing to do, nobody is waited for who writes for long: a restore, say.
+  if (versionOf(db) === migrations.length) return;
   inTransaction(db, () => {
-    const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+    const version = versionOf(db);
     if (version > migrations.length) throw new Error('it was written by a newer version of Duet');
     if (version === migrations.length) return;
     for (const step of migrations.slice(version)) db.exec(step);

@@ -215,6 +215,16 @@ describe('a file that cannot be trusted', () => {
     await store.close();
   });
 
+  test('D11 while another process writes, however long, a database that is up to date is opened and read', async () => {
+    const first = createSqliteStore({ file });
+    await first.messages.append([draft(0)]);
+    const writer = new DatabaseSync(file);
+    writer.exec('BEGIN IMMEDIATE');
+    const second = createSqliteStore({ file });
+    expect(await second.admin.counts()).toMatchObject({ messages: 1 });
+    for (const each of [writer, first, second]) await each.close();
+  });
+
   test('D8 every query of the message path uses an index', () => {
     const db = openDatabase(file);
     const plan = (sql: string) =>
