@@ -2,11 +2,15 @@ import { randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
-import { openDatabase } from './database.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { BUSY, explain, isDamaged, openDatabase, primaryCode } from './database.ts';
 import { migrations } from './migrations.ts';
 
 /** Pages copied between two looks at the event loop. */
 const PAGES_AT_ONCE = 1_000;
+/** How long a restore waits for a moment in which nobody writes. */
+const HELD_MS = 5_000;
+const HELD_PAUSE_MS = 20;
 
 /** Hears how much of the copy is done, from 0 to 1. */
 export type Progress = (part: number) => void;
@@ -80,10 +84,37 @@ export async function backUp(file: string, to: string, progress: Progress = () =
   }
 }
 
+/** Makes the file and its folder if need be. @throws Error that says what is wrong with them, and what helps */
+function makeRoom(file: string): void {
+  try {
+    openDatabase(file).close();
+  } catch (error) {
+    const { message, cause } = error as Error;
+    if (!isDamaged(cause)) throw error;
+    const help = `Nothing was restored: move it, with ${file}-wal and ${file}-shm, out of its folder and repeat`;
+    throw new Error(`${message}. ${help}`, { cause });
+  }
+}
+
+/** All of it as one transaction. @throws Error in plain words; then nothing has changed */
+async function replace(from: string, file: string, progress: Progress): Promise<void> {
+  for (const end = performance.now() + HELD_MS; ; await pause(HELD_PAUSE_MS)) {
+    try {
+      return await copyFrom(from, file, progress);
+    } catch (cause) {
+      // Node has SQLite wait for nobody here, and of a first step that was refused it knows no code.
+      const isHeld = [0, BUSY].includes(primaryCode(cause) ?? -1);
+      if (isHeld && performance.now() < end) continue;
+      const why = isHeld ? 'another process holds it' : explain(cause);
+      throw new Error(`The database ${file} was not restored: ${why}`, { cause });
+    }
+  }
+}
+
 /**
  * Puts a copy in the place of the database, as one transaction: servers that run see all of it or nothing. What was
  * written after the copy was made is gone; clients that know more are told so by their next sync.
- * @throws Error in plain words; then the database is as it was
+ * @throws Error in plain words; then the database is as it was, unless it says that it was restored
  */
 export async function restore(from: string, file: string, progress: Progress = () => {}): Promise<void> {
   if (!existsSync(from)) throw new Error(`There is no backup ${from}`);
@@ -92,19 +123,22 @@ export async function restore(from: string, file: string, progress: Progress = (
   } catch (cause) {
     throw new Error(`${from} cannot be restored: ${(cause as Error).message}`, { cause });
   }
-  // Makes the file and its folder if need be, and says what is wrong with them.
-  openDatabase(file).close();
+  makeRoom(file);
   const staged = `${file}.restored`;
   try {
     await copyFrom(from, staged, () => {});
     // By this number servers see that it is another database than the one of which they remember keys: see `append`.
     alter(staged, `PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
-    await copyFrom(staged, file, progress);
+    await replace(staged, file, progress);
   } finally {
     remove(staged);
   }
-  // A copy of an older version is brought up to date.
-  openDatabase(file).close();
+  try {
+    // A copy of an older version is brought up to date.
+    openDatabase(file).close();
+  } catch (cause) {
+    throw new Error(`${from} was restored, but cannot be looked at. ${(cause as Error).message}`, { cause });
+  }
 }
 
 /**

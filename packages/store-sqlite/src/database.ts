@@ -99,20 +99,22 @@ export async function answer<T>(work: () => T): Promise<T> {
   }
 }
 
-const BUSY = 5;
+export const BUSY = 5;
 const CONSTRAINT = 19;
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
 /** Primary result codes of SQLite that people can do something about. */
 const explanations: Record<number, string> = {
   [BUSY]: 'another process holds it',
   8: 'it, or its folder, is read-only',
   10: 'the disk reports an error',
-  11: 'the file is damaged',
+  [CORRUPT]: 'the file is damaged',
   13: 'the disk is full',
   14: 'it cannot be opened or created; look at the rights of its folder',
-  26: 'the file is not a database, or damaged',
+  [NOT_A_DATABASE]: 'the file is not a database, or damaged',
 };
 
-function primaryCode(error: unknown): number | undefined {
+export function primaryCode(error: unknown): number | undefined {
   const errcode = (error as { errcode?: number }).errcode;
   return errcode === undefined ? undefined : errcode & 0xff;
 }
@@ -120,7 +122,11 @@ function primaryCode(error: unknown): number | undefined {
 /** Whether a unique value was taken. */
 export const isConstraint = (error: unknown): boolean => primaryCode(error) === CONSTRAINT;
 
-function explain(error: unknown): string {
+/** Whether nobody can open this file any more. */
+export const isDamaged = (error: unknown): boolean => [CORRUPT, NOT_A_DATABASE].includes(primaryCode(error) ?? -1);
+
+/** What people can do something about, in plain words. */
+export function explain(error: unknown): string {
   const known = explanations[primaryCode(error) ?? -1];
   return known ?? (error instanceof Error ? error.message : String(error));
 }
