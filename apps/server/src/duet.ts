@@ -1,10 +1,10 @@
 // `npm run duet -- COMMAND`: what operators do beside running nodes.
 import { parseArgs } from 'node:util';
-import { DuetError } from '@duet/contract';
 import { rotateKeys } from '@duet/sealing';
 import { loadBackups } from './adapters.ts';
 import { adminCommands, findAdminCommand } from './admin/commands.ts';
 import { openStore, withStore } from './admin/open.ts';
+import { wordsOf } from './admin/text.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
 const adminHelp = Object.entries(adminCommands)
@@ -88,13 +88,6 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     },
   },
 };
-
-/** Of what is taken, the field; of anything else its sentence. */
-function wordsOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const details = error instanceof DuetError && error.code === 'CONFLICT' ? error.details : undefined;
-  return details?.map(({ field, message }) => `${field} ${message}`).join('\n') ?? error.message;
-}
 
 const WRONG = 2;
 const LIMIT = 100;

@@ -134,6 +134,14 @@ describe('the command line', () => {
     },
   );
 
+  test('O23 what a database says is said, and never how to sign in to it', async () => {
+    const address = 'mongodb://admin:not-for-you@127.0.0.1:1/duet';
+    const { code, error } = await duet({ MONGODB_URI: address, REDIS_URL: 'redis://127.0.0.1:1' }, 'users', 'list');
+    expect(code).toBe(1);
+    expect(error).toMatch(/^The service is not available.*ECONNREFUSED 127\.0\.0\.1:1\)\n$/);
+    expect(error).not.toContain('not-for-you');
+  });
+
   test('O22 a row that is missing or marked too far is found, and repaired', async () => {
     const on = await embedded();
     try {

@@ -1,7 +1,7 @@
-import { toDuetError } from '@duet/contract';
 import type { NodeStatus } from '@duet/core';
 import type { Config } from '../config.ts';
 import { withAdmin, withView } from './open.ts';
+import { wordsOf } from './text.ts';
 
 type Asked<T> = { ok: true; value: T } | { ok: false; why: string };
 
@@ -9,10 +9,7 @@ async function ask<T>(work: () => Promise<T>): Promise<Asked<T>> {
   try {
     return { ok: true, value: await work() };
   } catch (error) {
-    // What no adapter has put into words says it itself: a folder that is missing, say.
-    const { code, cause, message } = toDuetError(error);
-    const inner = cause instanceof Error ? cause.message : message;
-    return { ok: false, why: code === 'INTERNAL' ? inner : `${message}${cause ? ` (${inner})` : ''}` };
+    return { ok: false, why: wordsOf(error) };
   }
 }
 
