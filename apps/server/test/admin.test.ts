@@ -142,6 +142,26 @@ describe('the command line', () => {
     expect(error).not.toContain('not-for-you');
   });
 
+  test('O20 a deletion that breaks off has said the id by which it is repeated, and why it did', async () => {
+    const on = await embedded();
+    try {
+      const alice = await register(on.url, 'alice');
+      const db = new DatabaseSync(join(on.environment.DATA_DIR as string, 'duet.db'));
+      db.exec("CREATE TRIGGER full BEFORE INSERT ON sessionEnds BEGIN SELECT RAISE(ABORT, 'no room for it'); END");
+      const remove = (who: string) => duet(on.environment, 'users', 'delete', who, '--yes');
+      const { code, error } = await remove(alice.email);
+      const said = [`Deleting ${alice.id}\\..*\\n`, `The deletion of ${alice.id} is not finished.*no room for it`];
+      expect({ code, error }).toMatchObject({ code: 1, error: expect.stringMatching(new RegExp(said.join(''))) });
+      db.exec('DROP TRIGGER full');
+      db.close();
+      expect(await remove(alice.email)).toMatchObject({ code: 1, error: `There is no user ${alice.email}\n` });
+      expect(await remove(alice.id)).toMatchObject({ code: 0 });
+      expect(await duet(on.environment, 'sessions', 'list', alice.id, '--json')).toMatchObject({ out: '[]\n' });
+    } finally {
+      await on.stop();
+    }
+  });
+
   test('O22 a row that is missing or marked too far is found, and repaired', async () => {
     const on = await embedded();
     try {

@@ -1,4 +1,4 @@
-import { DuetError, routes, validate } from '@duet/contract';
+import { DuetError, routes, toDuetError, validate } from '@duet/contract';
 import { isDisabled, locked, unlocked } from './account-lock.ts';
 import { hostSessionOf, tokensAfter } from './host-users.ts';
 import { newUser, normalise } from './names.ts';
@@ -38,6 +38,15 @@ const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt,
   createdAt: iso(createdAt),
   ...(unreadable ? { unreadable } : {}),
 });
+
+/** @throws DuetError with what went wrong as its cause, and a sentence that says what is left to be done */
+async function orSay<T>(message: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new DuetError(toDuetError(cause).code, { message, cause });
+  }
+}
 
 export interface UserAdminDeps {
   store: Pick<Store, 'users' | 'sessions' | 'privacy' | 'conversations' | 'messages' | 'dataKeys' | 'admin'>;
@@ -219,20 +228,25 @@ export function createUserAdmin({ store, clock, pause, newId, newPassword, hash 
     /**
      * Deletes an account: name and email are free again, others keep the conversations. With `messages`, what it has
      * written is emptied as well, once no node lets it write any more; the keys of conversations whose other person had
-     * gone in the same way are deleted. Safe to repeat, by its id.
+     * gone in the same way are deleted. Safe to repeat, by its id: nothing else leads to it once its name is free.
+     * @param options.begins hears the id before anything is done
      * @returns how many messages were emptied, and of how many conversations nothing is left
      */
-    async delete(who: string, options: { messages: boolean }) {
+    async delete(who: string, options: { messages: boolean; begins?: (id: string) => void }) {
       const user = await find(who);
-      const fields = deletedFields(user.id);
-      await users.update(user.id, fields);
-      await forgetPrivacy(privacy, user.id);
-      await endSessions(user);
-      // With his own id: everything of him, also what begins at this moment.
-      await sessions.end([{ user: user.id, id: user.id }]);
-      if (options.messages) await pause(KNOWN_EVERYWHERE_MS);
-      const erased = options.messages ? await erase(user.id) : { emptied: 0, shredded: 0 };
-      return { ...summaryOf({ ...user, ...fields }), ...erased };
+      const { id } = user;
+      const fields = deletedFields(id);
+      options.begins?.(id);
+      return orSay(`The deletion of ${id} is not finished. Repeat it with this id`, async () => {
+        await users.update(id, fields);
+        await forgetPrivacy(privacy, id);
+        await endSessions(user);
+        // With his own id: everything of him, also what begins at this moment.
+        await sessions.end([{ user: id, id }]);
+        if (options.messages) await pause(KNOWN_EVERYWHERE_MS);
+        const erased = options.messages ? await erase(id) : { emptied: 0, shredded: 0 };
+        return { ...summaryOf({ ...user, ...fields }), ...erased };
+      });
     },
 
     /** All that is stored about somebody, as the text of one JSON document, in pieces. */

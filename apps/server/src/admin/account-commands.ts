@@ -40,7 +40,9 @@ export const accountCommands: Record<string, AdminCommand> = {
     does: 'name and email are free again; peers keep the conversations, with emptied messages if you want',
     run: on(async ({ users }, [who = ''], { yes, withMessages }) => {
       if (!yes) throw new Error(`This cannot be undone. Repeat it with --yes to delete ${who}`);
-      const deleted = await users.delete(who, { messages: withMessages });
+      // Whatever ends this process: the name is free by then, and who was called so is found by the id alone.
+      const begins = (id: string) => console.error(`Deleting ${id}. If this breaks off, repeat it with this id.`);
+      const deleted = await users.delete(who, { messages: withMessages, begins });
       const { id, emptied, shredded } = deleted;
       const keys = shredded > 0 ? `, and the keys of ${shredded} conversations deleted` : '';
       return { json: deleted, text: `${who} (${id}) is deleted; ${emptied} messages were emptied${keys}.` };
