@@ -162,6 +162,35 @@ describe('the command line', () => {
     }
   });
 
+  test('O36 a new password that could not be given all the way says which one is good, and is repeated', async () => {
+    const on = await embedded();
+    try {
+      const bob = await register(on.url, 'bob');
+      const db = new DatabaseSync(join(on.environment.DATA_DIR as string, 'duet.db'));
+      const users = db.prepare('SELECT passwordHash FROM users WHERE id = ?');
+      const hash = () => users.get(bob.id)?.passwordHash;
+      const give = (...args: string[]) => duet(on.environment, 'users', 'password', bob.email, ...args);
+      const before = hash();
+      for (const [when, why, hasOld] of [
+        ['true', /has the password from before\. Repeat it .*no room/, true],
+        [`(SELECT passwordHash FROM users) <> '${before}'`, /may have a password by now that nobody knows/, false],
+      ] as const) {
+        db.exec(
+          `CREATE TRIGGER full BEFORE INSERT ON sessionEnds WHEN ${when} BEGIN SELECT RAISE(ABORT, 'no room'); END`,
+        );
+        expect(await give()).toMatchObject({ code: 1, out: '', error: expect.stringMatching(why) });
+        expect(hash() === before).toBe(hasOld);
+        db.exec('DROP TRIGGER full');
+      }
+      db.close();
+      const { password } = JSON.parse((await give('--json')).out);
+      const { status } = await rest(on.url, '/auth/login', { body: { email: bob.email, password } });
+      expect(status).toBe(200);
+    } finally {
+      await on.stop();
+    }
+  });
+
   test('O22 a row that is missing or marked too far is found, and repaired', async () => {
     const on = await embedded();
     try {

@@ -202,15 +202,18 @@ export function createUserAdmin({ store, clock, pause, newId, newPassword, hash 
     async password(who: string): Promise<UserSummary & { password: string }> {
       const password = newPassword();
       const passwordHash = await hash(password);
-      const user = await changeHash(who, (found) => {
-        if (unlocked(found) === '')
-          throw new DuetError('FORBIDDEN', {
-            message: `The host application signs ${who} in: there is no password here`,
-          });
-        return isDisabled(found) ? locked({ passwordHash }) : passwordHash;
+      const found = await findLiving(who);
+      if (unlocked(found) === '')
+        throw new DuetError('FORBIDDEN', {
+          message: `The host application signs ${who} in: there is no password here`,
+        });
+      // First the sessions, so that a failure there leaves a password that somebody knows. Once more for what began meanwhile.
+      await orSay(`${who} has the password from before. Repeat it`, () => endSessions(found));
+      return orSay(`${who} may have a password by now that nobody knows. Repeat it`, async () => {
+        const user = await changeHash(found.id, (now) => (isDisabled(now) ? locked({ passwordHash }) : passwordHash));
+        await endSessions(user);
+        return { ...summaryOf(user), password };
       });
-      await endSessions(user);
-      return { ...summaryOf(user), password };
     },
 
     /** Nobody signs in to the account, and who is signed in is out; all that it has stays. */
