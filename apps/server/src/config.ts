@@ -23,8 +23,9 @@ const count = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
   return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
 };
-const span = () =>
-  z.string().regex(/^\d+\s?(ms|s|m|h|d|w|y)?$/, 'must be a time such as 7d, 12h or a number of seconds');
+/** What counts in seconds and would come to none is good at no time. */
+const isSpan = (text: string) => /^\d+\s?(ms|s|m|h|d|w|y)?$/.test(text) && secondsOf(text) >= 1;
+const span = () => z.string().refine(isSpan, 'must be a time such as 7d, 12h or a number of seconds, 1 at least');
 /** Not a URL: that of a replica set names several hosts. */
 const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+)*(\/[^\s]*)?$/;
 /** With the name of a database. */

@@ -315,6 +315,11 @@ describe('building blocks', () => {
     expect([jwtExpiresIn, sessionExpiresIn]).toEqual([token, session]);
   });
 
+  test.each(['0', '0d', '500ms', '999 ms'])('I3 a time of %j, in which nobody would be let in, is refused', (none) => {
+    for (const name of ['JWT_EXPIRES_IN', 'REFRESH_EXPIRES_IN'])
+      expect(() => readConfig({ JWT_SECRET: SECRET, [name]: none })).toThrow(new RegExp(`^${name} must be a time`));
+  });
+
   test.each([
     [undefined, true, undefined, true],
     ['https://chat.example', true, undefined, true],
