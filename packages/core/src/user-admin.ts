@@ -10,7 +10,10 @@ import { deletedFields, isDeleted, iso, sessionView } from './views.ts';
 
 const ID = /^[0-9a-f]{24}$/;
 const PAGE = 200;
-/** Nodes ask the store this often what has ended, and close its sockets; then nobody writes any more. */
+/**
+ * Nodes ask the store more often than this what has ended, and close its sockets; then nobody writes any more. Where the
+ * store is slow it may be 24 s, until the answer is there and a send that was under way: repeating the deletion helps.
+ */
 const KNOWN_EVERYWHERE_MS = 12_000;
 
 function stateOf(user: UserRecord): 'active' | 'disabled' | 'deleted' {
@@ -119,13 +122,14 @@ export function createUserAdmin({ store, clock, pause, newId, newPassword, hash 
     }
   }
 
-  /** Whether both people of a conversation are deleted and nothing is left of what they wrote. */
+  /** Whether nothing is left of what the people of a conversation wrote, and whoever of them is there sees nothing of it. */
   async function isOver({ conversation, peer }: InboxRow): Promise<boolean> {
     const [other] = await users.get([peer]);
-    // A peer who is there still reads and writes; what one who went has left is kept until it is emptied, too.
-    if (other && !isDeleted(other)) return false;
-    for await (const { content, unreadable } of entriesOf({ conversation })) {
-      if (content !== '' || unreadable) return false;
+    // A peer who is there still reads and writes, unless he had blocked from the first message on: then nothing leads him
+    // there, and nothing would when he is deleted. What one who went has left is kept until it is emptied, too.
+    const isThere = other !== undefined && !isDeleted(other);
+    for await (const { content, unreadable, hidden } of entriesOf({ conversation })) {
+      if (content !== '' || unreadable || (isThere && !hidden)) return false;
     }
     return true;
   }

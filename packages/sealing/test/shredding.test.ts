@@ -9,7 +9,7 @@ import { createSealedStore } from '../src/index.ts';
 import { ringOf, watched } from './rings.ts';
 
 const KEY_LIFE_MS = 5 * 60_000;
-const [ALICE, BOB, CAROL] = ['a'.repeat(24), 'b'.repeat(24), 'c'.repeat(24)] as const;
+const [ALICE, BOB, CAROL, DAVE] = ['a'.repeat(24), 'b'.repeat(24), 'c'.repeat(24), 'd'.repeat(24)] as const;
 const between = (one: string, other: string) => conversationOf(one, other).id;
 
 const person = (id: string): UserRecord => ({
@@ -126,6 +126,19 @@ function suite(name: string, database: (name: string) => Store): void {
         expect(await keys(id)).toBe(0);
       }
       expect(await users.delete(CAROL, { messages: true })).toMatchObject({ emptied: 1, shredded: 2 });
+    });
+
+    test('E19 where the other one has never seen anything, the key goes with who wrote it', async () => {
+      const { store, users, of, keys } = await begin();
+      const [id, seen] = [between(ALICE, DAVE), between(BOB, DAVE)];
+      await store.users.create(person(DAVE));
+      const hidden = { ...draft(DAVE, ALICE, 6), hidden: true } as const;
+      await store.messages.append([hidden, { ...draft(DAVE, BOB, 7), hidden: true }, draft(DAVE, BOB, 8)]);
+      const rows = await all(await raw(of), id);
+      expect(contents(await readCopy(rows, store))).toEqual([hidden.content]);
+      expect(await users.delete(DAVE, { messages: true })).toMatchObject({ emptied: 3, shredded: 1 });
+      expect([await keys(id), await keys(seen)]).toEqual([0, 1]);
+      expect(await readCopy(rows, store)).toMatchObject([{ content: '', unreadable: true }]);
     });
   });
 }
