@@ -29,7 +29,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
   const [seen, setSeen] = useState(0);
   const first = messages[0]?.key ?? '';
   const last = messages.at(-1)?.key ?? '';
-  const lastSeq = messages.findLast(({ seq }) => seq !== undefined)?.seq ?? 0;
+  /** What says that there is news: an own message may have a higher place before what precedes it has come. */
   const lastOfPeer = messages.findLast(({ mine }) => !mine)?.seq ?? 0;
 
   const older = useOlder({ peerId: peer.id, first, inView: startInView, hasOlder, loadOlder });
@@ -68,12 +68,12 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
 
   useEffect(() => {
     if (!isAtEnd) return;
-    setSeen(lastSeq);
+    setSeen(lastOfPeer);
     const read = () => document.visibilityState === 'visible' && markRead();
     read();
     document.addEventListener('visibilitychange', read);
     return () => document.removeEventListener('visibilitychange', read);
-  }, [markRead, isAtEnd, lastSeq]);
+  }, [markRead, isAtEnd, lastOfPeer]);
 
   const goToEnd = () => {
     const element = box.current;

@@ -270,6 +270,28 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
+  test('W13 who looks at a conversation has read it, also what got lost and is found before a message of his own', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using his = await connect(server.url, ben.token);
+    const { page, context } = await openPage();
+    await page.routeWebSocket(/socket\.io/, (client) => {
+      const node = client.connectToServer();
+      node.onMessage((packet) => {
+        if (!String(packet).includes('"receive_message"')) client.send(packet);
+      });
+    });
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    await write(page, 'first');
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: 'lost' });
+    const read = next(his, 'message_read_receipt', ({ messageId }) => messageId === data.message._id);
+    await write(page, 'behind it');
+    await bubble(page, 'lost').waitFor();
+    await read;
+    await context.close();
+  });
+
   test('W14 who signs in again in an old tab ends nothing of whoever has signed in in another one', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     for (const later of [anna, ben]) {
