@@ -25,7 +25,15 @@ export function App() {
   const [chat, setChat] = useState<Chat | undefined>(() => (isSignedIn() ? makeChat() : undefined));
   const [notice, setNotice] = useState('');
   useEffect(() => {
-    if (!chat) leaveConversation();
+    if (!chat) return leaveConversation();
+    // Another tab has changed what they share.
+    const look = async () => {
+      if (!(await session.isOver())) return;
+      setNotice('You have been signed out.');
+      setChat(undefined);
+    };
+    window.addEventListener('storage', look);
+    return () => window.removeEventListener('storage', look);
   }, [chat]);
 
   if (!chat) {

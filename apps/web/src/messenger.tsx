@@ -30,6 +30,8 @@ export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
   const userId = useChatState(({ me }) => me?._id);
   const { peer, open, close } = useOpenPeer(userId);
   useFocusOnRow(peer?.id);
+  /** Somebody else may sit here by now, who neither reads nor writes under this name. */
+  const isRefused = useChatState(({ connection }) => connection === 'refused');
   const { unreadOf } = useBlocks();
   const unread = (useConversations() ?? []).reduce((sum, each) => sum + unreadOf(each), 0);
 
@@ -43,14 +45,18 @@ export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
   return (
     <div className={peer ? 'messenger has-peer' : 'messenger'}>
       <ConnectionBanner onRefused={onRefused} />
-      <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} onDeleted={onDeleted} />
-      {peer && userId ? (
-        <Conversation key={peer.id} userId={userId} peer={peer} onBack={close} />
-      ) : (
-        <main className="nobody">
-          <img src="/icon.svg" alt="" width={72} height={72} />
-          <p>Pick somebody on the left to start chatting.</p>
-        </main>
+      {!isRefused && (
+        <>
+          <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} onDeleted={onDeleted} />
+          {peer && userId ? (
+            <Conversation key={peer.id} userId={userId} peer={peer} onBack={close} />
+          ) : (
+            <main className="nobody">
+              <img src="/icon.svg" alt="" width={72} height={72} />
+              <p>Pick somebody on the left to start chatting.</p>
+            </main>
+          )}
+        </>
       )}
     </div>
   );

@@ -246,13 +246,14 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await page.getByText('Pick somebody').waitFor();
     await expect.poll(() => page.evaluate(() => history.state)).toBeNull();
 
-    // Another tab has signed in somebody else.
+    // Another tab signs in somebody else, while this one is elsewhere.
     await openChat(page, anna.user.username);
+    await page.goto('about:blank');
     const other = await context.newPage();
     await other.goto(url());
     await other.getByRole('button', { name: 'Sign out' }).click();
     await signInAt(other, url(), anna);
-    await page.reload();
+    await page.goBack();
     await list.waitFor();
     await expect.poll(() => page.evaluate(() => history.state)).toBeNull();
     await page.getByText('Pick somebody').waitFor();

@@ -292,18 +292,24 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
+  /** Ends the session of a page, as another device does. */
+  async function endSession(page: Page): Promise<void> {
+    const { token } = JSON.parse(await page.evaluate(() => localStorage.getItem('duet.session') as string));
+    expect((await rest(server.url, '/auth/logout', { method: 'POST', token })).status).toBe(200);
+  }
+
   test('W14 who signs in again in an old tab ends nothing of whoever has signed in in another one', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     for (const later of [anna, ben]) {
-      const { page, context } = await openPage();
-      await signIn(page, anna);
-      const old = await context.newPage();
-      await old.goto(server.url);
-      await old.getByLabel('Search people').waitFor();
-      await page.getByRole('button', { name: 'Sign out' }).click();
-      await old.getByRole('button', { name: 'Sign in again' }).waitFor();
+      const { page: old, context } = await openPage();
+      await signIn(old, anna);
+      await endSession(old);
+      const again = old.getByRole('button', { name: 'Sign in again' });
+      await again.waitFor();
+      const page = await context.newPage();
       await signIn(page, later);
-      await old.getByRole('button', { name: 'Sign in again' }).click();
+      // Where somebody else has signed in, the old tab has left by itself.
+      if (later === anna) await again.click();
       await old.getByLabel('Email').waitFor();
       const next = await context.newPage();
       await next.goto(server.url);
@@ -311,6 +317,51 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       await next.getByText('This device').waitFor();
       await context.close();
     }
+  });
+
+  test('W27 who signs out is gone from all tabs, also offline, and so is he in whose place somebody else signs in', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    const other = await context.newPage();
+    await other.goto(server.url);
+    await openChat(other, ben.user.username);
+    await page.route('**/api/auth/logout', (route) => route.abort());
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await other.getByText('You have been signed out.').waitFor();
+    await other.getByLabel('Email').waitFor();
+    expect(await other.getByRole('textbox', { name: 'Message' }).count()).toBe(0);
+
+    // Both tabs ask who it is.
+    const fill = async (tab: Page, user: TestUser) => {
+      await tab.getByLabel('Email').fill(user.email);
+      await tab.getByLabel('Password', { exact: true }).fill(user.password);
+      await tab.getByRole('button', { name: 'Sign in' }).click();
+      await tab.getByRole('navigation').getByText(user.user.username, { exact: true }).waitFor();
+    };
+    await fill(page, anna);
+    await fill(other, ben);
+    await page.getByLabel('Email').waitFor();
+    expect(await page.getByText(anna.user.username).count()).toBe(0);
+    await context.close();
+  });
+
+  test('W27 who has been signed out reads and writes nothing any more, and finds what he had begun when he is back', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    await page.getByRole('textbox', { name: 'Message' }).fill('half a thought');
+    await endSession(page);
+    await page.getByRole('button', { name: 'Sign in again' }).waitFor();
+    expect(await page.getByRole('navigation').count()).toBe(0);
+    expect(await page.getByRole('textbox', { name: 'Message' }).count()).toBe(0);
+    await page.getByRole('button', { name: 'Sign in again' }).click();
+    await page.getByLabel('Email').waitFor();
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    expect(await page.getByRole('textbox', { name: 'Message' }).inputValue()).toBe('half a thought');
+    await context.close();
   });
 
   test('U15 what a tab has left unsent another tab of the same browser sends, once and in order', async () => {

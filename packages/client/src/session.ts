@@ -25,6 +25,8 @@ export interface Session {
   begin(given: SignedIn): Promise<void>;
   /** For `createChat` and `createApi`; refreshes the token, and gives nothing once that is refused. */
   getToken: GetToken;
+  /** Whether its user is signed in here no longer: he has signed out, or somebody else in, in whichever tab. */
+  isOver(): Promise<boolean>;
   /** Signs out on this device, and at the server if it can be reached. */
   end(): Promise<void>;
 }
@@ -95,6 +97,7 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
   return {
     begin,
     getToken,
+    isOver: async () => (await mine()) === undefined,
     async end() {
       const here = await mine();
       owner = undefined;

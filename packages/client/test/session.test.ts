@@ -141,10 +141,13 @@ describe('a session of the SDK', () => {
     const { session, items, tab } = await signIn();
     const old = tab();
     expect(await old.getToken(get)).toEqual(expect.any(String));
+    expect(await old.isOver()).toBe(false);
     await session.end();
+    expect(await old.isOver()).toBe(true);
     const ben = await register(server.url, 'ben');
     const his = await login(ben);
     await session.begin(his);
+    expect([await session.isOver(), await old.isOver()]).toEqual([false, true]);
     expect(await old.getToken(get)).toBeUndefined();
     expect(await old.getToken(refresh)).toBeUndefined();
     await old.end();
