@@ -1,4 +1,4 @@
-import type { Person } from '@duet/client';
+import type { ChatMessage, Person } from '@duet/client';
 import { useChat, useChatState, useConversations } from '@duet/client/react';
 import {
   ActionIcon,
@@ -96,6 +96,11 @@ export function Sidebar({ selected, onSelect, onSignOut, onDeleted }: SidebarPro
 
 type ListProps = Pick<SidebarProps, 'selected' | 'onSelect'>;
 
+function prefixOf({ mine, state }: ChatMessage): string {
+  if (state === 'failed') return 'Not sent: ';
+  return mine ? 'You: ' : '';
+}
+
 function Chats({ selected, onSelect }: ListProps) {
   const conversations = useConversations();
   const typing = useChatState((state) => state.typing);
@@ -108,7 +113,7 @@ function Chats({ selected, onSelect }: ListProps) {
         const { peer, lastMessage } = conversation;
         const unreadCount = unreadOf(conversation);
         const isTyping = typing[peer.id] === true;
-        const preview = isTyping ? 'typing…' : `${lastMessage.mine ? 'You: ' : ''}${textOf(lastMessage)}`;
+        const preview = isTyping ? 'typing…' : `${prefixOf(lastMessage)}${textOf(lastMessage)}`;
         return (
           <Row
             key={peer.id}

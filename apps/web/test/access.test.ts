@@ -34,6 +34,9 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     expect(await news.textContent()).toBe('');
     await say('fresh');
     await expect.poll(() => news.textContent()).toBe(`${name}: fresh`);
+    await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
+    await write(page, 'refused');
+    await row('Not sent: refused').waitFor();
     await context.close();
   });
 

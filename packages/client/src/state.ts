@@ -15,7 +15,7 @@ export interface Person {
 /** A line of the list of conversations. */
 export interface Conversation {
   peer: Person;
-  /** The newest one; it may still be on its way. */
+  /** The newest one; it may still be on its way, or have failed. */
   lastMessage: ChatMessage;
   unreadCount: number;
 }
@@ -85,6 +85,13 @@ function newestFirst(a: Conversation, b: Conversation): number {
   return one === other ? 0 : one < other ? 1 : -1;
 }
 
+/** What was refused is the newest one only as long as nothing has come after it. */
+function newestOf({ messages, outgoing }: Log): ChatMessage | undefined {
+  const [stored, waiting] = [messages.at(-1), outgoing.at(-1)];
+  const isOld = waiting?.state === 'failed' && stored && stored.createdAt >= waiting.createdAt;
+  return isOld ? stored : (waiting ?? stored);
+}
+
 /** The list of conversations; what did not change since `before` stays as it was, the whole list included. */
 export function listOf(
   logs: ReadonlyMap<string, Log>,
@@ -94,7 +101,7 @@ export function listOf(
   const known = new Map(before.map((conversation) => [conversation.peer.id, conversation]));
   const list: Conversation[] = [];
   for (const [id, log] of logs) {
-    const lastMessage = log.outgoing.at(-1) ?? log.messages.at(-1);
+    const lastMessage = newestOf(log);
     if (!lastMessage) continue;
     const peer = personOf(id);
     const old = known.get(id);

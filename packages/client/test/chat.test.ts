@@ -197,6 +197,28 @@ describe('two people with the SDK', () => {
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
   });
 
+  test('U14 a message that was refused stands for its conversation until something comes after it', async () => {
+    const [anna, ben] = await two();
+    using hers = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    const last = () => {
+      const { content, state } = hers.getState().conversations?.[0]?.lastMessage ?? {};
+      return [content, state];
+    };
+    hers.send(ben.id, 'first');
+    await shows(hers, ben.id, ['first']);
+    const long = 'x'.repeat(4_001);
+    const failed = new Promise((resolve) => hers.on('failed', resolve));
+    hers.send(ben.id, long);
+    await failed;
+    expect(last()).toEqual([long, 'failed']);
+    his.send(anna.id, 'after it');
+    await until(hers, (state) => textsWith(state, ben.id).includes('after it'), 'an answer comes');
+    expect(last()).toEqual(['after it', 'received']);
+    expect(textsWith(hers.getState(), ben.id)).toEqual(['first', 'after it', long]);
+  });
+
   test('U22 a user of a host application chats like any other: own messages stand with the peer, on all devices', async () => {
     const ben = await register(server.url, 'ben');
     const ada = { token: host.token('ada', { name: 'Ada' }) };
