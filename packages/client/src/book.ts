@@ -55,8 +55,9 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     people.set(id, person);
     peopleMoved = true;
   }
-  function noteUser({ _id, username, isOnline, lastSeen }: User): Person {
-    notePerson(_id, { username, isOnline, lastSeen });
+  /** Of whoever hides himself the server says that he was last seen when he registered, as if never. */
+  function noteUser({ _id, username, isOnline, lastSeen, createdAt }: User): Person {
+    notePerson(_id, { username, isOnline, lastSeen: lastSeen === createdAt ? undefined : lastSeen });
     return personOf(_id);
   }
   /** What a message says of presence may be old. */
@@ -101,8 +102,10 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   return {
     logOf,
     personOf,
-    notePerson(id: string, news: Partial<Person>): void {
-      notePerson(id, news);
+    /** Somebody has come or gone; or hides himself from now on: then he was last seen before what is known. */
+    noteStatus(id: string, isOnline: boolean, lastSeen: string): void {
+      const isHidden = lastSeen < (personOf(id).lastSeen ?? '');
+      notePerson(id, { isOnline, lastSeen: isHidden ? undefined : lastSeen });
       show([]);
     },
     noteUsers(users: User[]): Person[] {

@@ -190,7 +190,7 @@ export function createChat(options: ChatOptions): Chat {
   connection.on('user_typing', ({ userId, isTyping }) => typing.heard(userId, isTyping));
   connection.on('user_status', ({ userId, isOnline, lastSeen }) => {
     // Before it is known who the user is, it may be himself; of others the list says it then.
-    if (user !== undefined && userId !== user) book.notePerson(userId, { isOnline, lastSeen });
+    if (user !== undefined && userId !== user) book.noteStatus(userId, isOnline, lastSeen);
   });
   connection.on('message_read_receipt', ({ readerId, seq }) => book.raise(readerId, { peerReadSeq: seq }));
   connection.on('message_delivered_receipt', ({ receiverId, seq }) =>

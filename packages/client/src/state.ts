@@ -8,7 +8,7 @@ export interface Person {
   id: string;
   username: string;
   isOnline: boolean;
-  /** ISO 8601; undefined until the server has said it. */
+  /** ISO 8601; undefined until the server has said it, and while he hides it. */
   lastSeen: string | undefined;
 }
 

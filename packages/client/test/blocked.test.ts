@@ -65,3 +65,28 @@ test('U21 when a user hides or shows his presence, what he sees of others follow
     await server.kill();
   }
 });
+
+test('U29 of whoever hides his presence it is not known when he was last here, live or found later', async () => {
+  using folder = temporaryFolder();
+  const server = await startServer(MAIN, { DATA_DIR: folder.path });
+  try {
+    const [anna, ben] = await Promise.all(['anna', 'ben'].map((name) => register(server.url, name)));
+    if (!anna || !ben) throw new Error('nobody');
+    using hers = start(server.url, anna);
+    await synced(hers);
+    using his = start(server.url, ben);
+    await synced(his);
+    await until(hers, (state) => state.people[ben.id]?.lastSeen, 'he has come');
+    await his.api.changePrivacy({ lastSeen: false });
+    await until(hers, (state) => state.people[ben.id]?.isOnline === false, 'he seems to have gone');
+    expect(hers.getState().people[ben.id]?.lastSeen).toBeUndefined();
+    const { people } = await hers.findPeople();
+    expect(people).toMatchObject([{ username: ben.user.username, lastSeen: undefined }]);
+
+    await his.api.changePrivacy({ lastSeen: true });
+    await until(hers, (state) => state.people[ben.id]?.isOnline, 'he is here again');
+    expect(hers.getState().people[ben.id]?.lastSeen).toEqual(expect.any(String));
+  } finally {
+    await server.kill();
+  }
+});
