@@ -399,13 +399,19 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
-  test('W5 on a phone nothing is cut off, and list and conversation are two screens', async () => {
+  test('W5 on a phone nothing is cut off or zooms, and list and conversation are two screens', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
-    const { page, context } = await openPage({ viewport: { width: 360, height: 700 }, hasTouch: true });
+    const { page, context } = await openPage({ viewport: { width: 360, height: 700 }, hasTouch: true, isMobile: true });
+    const textSize = (label: string) =>
+      page.getByLabel(label, { exact: true }).evaluate((box) => getComputedStyle(box).fontSize);
+    await page.goto(server.url);
+    for (const label of ['Email', 'Password']) expect(await textSize(label)).toBe('16px');
     await signIn(page, anna);
     const width = () => page.evaluate(() => document.documentElement.scrollWidth);
     expect(await width()).toBe(360);
+    expect(await textSize('Search people')).toBe('16px');
     await openChat(page, ben.user.username);
+    expect(await textSize('Message')).toBe('16px');
     await write(page, `a very long word ${'x'.repeat(300)}`);
     expect(await width()).toBe(360);
     for (let i = 0; i < 12; i++) await write(page, `line ${i}`);
