@@ -1,4 +1,4 @@
-import type { ChatMessage, Person } from '@duet/client';
+import { type ChatMessage, type DuetError, errorTable, type Person } from '@duet/client';
 import { useChat, useChatState, useConversations } from '@duet/client/react';
 import {
   ActionIcon,
@@ -139,6 +139,7 @@ function Chats({ selected, onSelect }: ListProps) {
 }
 
 const SEARCH_PAUSE_MS = 200;
+const SEARCH_RETRY_MS = 3_000;
 
 function People({ selected, onSelect, search }: ListProps & { search: string }) {
   const chat = useChat();
@@ -154,24 +155,29 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   useEffect(() => {
     if (!online) return;
     let current = true;
+    const ask = () =>
+      chat.findPeople({ q: search, limit: 100 }).then(
+        (answer) => {
+          if (!current) return;
+          setFound({ search, users: answer.people });
+          setProblem('');
+        },
+        ({ code, message, retryAfterMs = 0 }: DuetError) => {
+          if (!current) return;
+          setProblem(message);
+          if (errorTable[code].retry !== 'never') timer = setTimeout(ask, SEARCH_RETRY_MS + retryAfterMs);
+        },
+      );
     setProblem('');
-    const timer = setTimeout(
-      () => {
-        chat.findPeople({ q: search, limit: 100 }).then(
-          (answer) => current && setFound({ search, users: answer.people }),
-          (error: Error) => current && setProblem(error.message),
-        );
-      },
-      search ? SEARCH_PAUSE_MS : 0,
-    );
+    let timer = setTimeout(ask, search ? SEARCH_PAUSE_MS : 0);
     return () => {
       current = false;
       clearTimeout(timer);
     };
   }, [chat, search, online, newcomer]);
 
-  // An empty answer says nothing about what is searched now: while offline the next one may take a while.
-  const isStale = found?.users.length === 0 && found.search !== search;
+  // What was found before says something while the next answer is about to come, and if it names anybody.
+  const isStale = found?.search !== search && (found?.users.length === 0 || problem !== '' || !online);
   if (!found || isStale) return problem ? <p className="empty">{problem}</p> : <Loading />;
   if (found.users.length === 0)
     return (

@@ -251,6 +251,35 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await context.close();
   });
 
+  test('W28 a search that fails says so and is tried again, and never shows what another one has found', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage();
+    await signIn(page, anna);
+    const search = page.getByLabel('Search people');
+    const found = page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username });
+    const failing = /users\?q=/;
+    await search.fill(ben.user.username);
+    await found.waitFor();
+    await page.route(failing, (route) => route.abort());
+    await search.fill('nobody has this name');
+    await page.getByText('The server cannot be reached').waitFor();
+    expect(await found.count()).toBe(0);
+    await page.unroute(failing);
+    await page.getByText('Nobody of that name').waitFor();
+
+    await search.fill(ben.user.username);
+    await found.waitFor();
+    const { port } = new URL(server.url);
+    await server.kill();
+    await page.getByText('You are offline').waitFor();
+    await search.fill('nor this one');
+    await page.locator('.list[aria-busy]').waitFor();
+    expect(await found.count()).toBe(0);
+    server = await startServer(MAIN, { ...environment, PORT: port });
+    await page.getByText('Nobody of that name').waitFor();
+    await context.close();
+  });
+
   test('W13 who looks at a conversation has read it, also what comes while a message of his own is on its way', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     using his = await connect(server.url, ben.token);
