@@ -143,7 +143,7 @@ const SEARCH_RETRY_MS = 3_000;
 
 function People({ selected, onSelect, search }: ListProps & { search: string }) {
   const chat = useChat();
-  const [found, setFound] = useState<{ search: string; users: Person[] }>();
+  const [found, setFound] = useState<{ search: string; users: Person[]; hasMore: boolean }>();
   const [problem, setProblem] = useState('');
   const online = useChatState((state) => state.connection === 'online');
   const me = useChatState((state) => state.me?._id);
@@ -159,7 +159,7 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
       chat.findPeople({ q: search, limit: 100 }).then(
         (answer) => {
           if (!current) return;
-          setFound({ search, users: answer.people });
+          setFound({ search, users: answer.people, hasMore: answer.nextCursor !== undefined });
           setProblem('');
         },
         ({ code, message, retryAfterMs = 0 }: DuetError) => {
@@ -199,6 +199,9 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
           </Row>
         );
       })}
+      {found.hasMore && (
+        <li className="empty">These are the first {found.users.length}: type more of a name to find others.</li>
+      )}
     </ul>
   );
 }

@@ -263,6 +263,22 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     await context.close();
   });
 
+  test('W29 where not all people are listed, the list says how to find the others', async () => {
+    const [anna, ben] = await people();
+    await register(url(), 'carl');
+    const { page, context } = await openPage();
+    await page.route(/api\/auth\/users/, (route) =>
+      route.continue({ url: route.request().url().replace('limit=100', 'limit=2') }),
+    );
+    await signInAt(page, url(), anna);
+    const more = page.getByRole('list', { name: 'People' }).getByText('These are the first 2: type more of a name');
+    await more.waitFor();
+    await page.getByLabel('Search people').fill(ben.user.username);
+    await page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username }).waitFor();
+    await more.waitFor({ state: 'detached' });
+    await context.close();
+  });
+
   test('W23 who is alone is told to register somebody else where he is not signed in himself', async () => {
     const [anna] = await people();
     const { page, context } = await openPage();
