@@ -70,6 +70,32 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W30 a conversation opens while the list of all of them still loads', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route(/api\/conversations/, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.clock.install();
+    await signInAt(page, url(), anna);
+    await page.locator('.banner[data-state=online]').waitFor({ state: 'attached' });
+    // The list is not waited for longer than a while: that does not end here.
+    await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1_000));
+    await page.getByText('People', { exact: true }).click();
+    await page.clock.runFor(100);
+    await page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username }).click();
+    await write(page, 'early');
+    await bubble(page, 'early').waitFor();
+    release();
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await context.close();
+  });
+
   test('W16 what comes while the reader has scrolled up is read when he gets there, by a button or by scrolling', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);

@@ -109,10 +109,14 @@ export function createChat(options: ChatOptions): Chat {
 
   /** Live events have been coming since before the connection was told, so nothing lies between them and this. */
   async function learn(): Promise<void> {
-    if (user === undefined) await introduce();
+    // Beside the list, which may be long: an app wants to know soon whose it is.
+    const introduced = introduce();
+    if (user === undefined) await introduced;
     receipts.flush();
     pages.flush();
     const listed = list();
+    const known = Promise.all([listed, introduced]);
+    known.catch(untilConnected); // Told below; it may fail before anybody waits for it.
     if (!isListed) {
       let cancel = () => {};
       const enough = new Promise<void>((resolve) => {
@@ -122,7 +126,7 @@ export function createChat(options: ChatOptions): Chat {
       cancel();
     }
     sync.request();
-    await Promise.all([listed, introduce()]);
+    await known;
   }
 
   /**
