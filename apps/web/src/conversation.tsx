@@ -19,7 +19,10 @@ interface ConversationProps {
 const isInMenu = (target: EventTarget): boolean =>
   (target as Element).closest('[role=menu], [aria-haspopup=menu][aria-expanded=true]') !== null;
 
-export function Conversation({ userId, peer, onBack }: ConversationProps) {
+export function Conversation({ userId, peer: opened, onBack }: ConversationProps) {
+  const known = usePerson(opened.id);
+  // He may have lost his name since it was opened; of whoever has only come online nobody has said it yet.
+  const peer = known ? { ...known, username: known.username || opened.username } : opened;
   const blocks = useBlocks();
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
@@ -70,7 +73,7 @@ interface PeerBarProps extends Omit<ConversationProps, 'userId'> {
 
 function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
   const typing = useTyping(peer.id);
-  const { isOnline, lastSeen } = usePerson(peer.id) ?? peer;
+  const { isOnline, lastSeen } = peer;
   const status = typing ? 'typing…' : isOnline ? 'online' : lastSeenText(lastSeen);
   return (
     <header className="bar">

@@ -96,6 +96,22 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W31 whoever has deleted his account has no name any more, also where his conversation was open', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 1);
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await rest(url(), '/auth/me', { method: 'DELETE', token: ben.token, body: { password: ben.password } });
+    await page.reload();
+    await page.getByRole('main', { name: 'Conversation with Deleted user' }).waitFor();
+    await page.getByRole('heading', { name: 'Deleted user' }).waitFor();
+    await page.locator('.bubble', { hasText: /^Deleted user:\s*line 1/ }).waitFor();
+    expect(await page.getByText(ben.user.username).count()).toBe(0);
+    await context.close();
+  });
+
   test('W16 what comes while the reader has scrolled up is read when he gets there, by a button or by scrolling', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
