@@ -3,6 +3,7 @@ import { Button } from '@mantine/core';
 import { useEffect, useRef } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
+import { useNewDay } from './new-day.ts';
 import { useOpenPeer } from './open-peer.ts';
 import { Sidebar } from './sidebar.tsx';
 
@@ -27,6 +28,7 @@ function useFocusOnRow(peerId: string | undefined) {
 
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
+  useNewDay();
   const userId = useChatState(({ me }) => me?._id);
   const { peer, open, close } = useOpenPeer(userId);
   useFocusOnRow(peer?.id);

@@ -112,6 +112,26 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W32 what was said today was said yesterday when the day has ended, in the list and in the conversation', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: 'good night' });
+    const midnight = new Date(data.message.createdAt).setUTCHours(24, 0, 0, 0);
+    const { page, context } = await openPage({ timezoneId: 'UTC' });
+    await page.clock.install({ time: midnight - 10_000 });
+    await page.clock.pauseAt(midnight - 3_000);
+    await signInAt(page, url(), anna);
+    const heading = page.getByRole('log').getByRole('heading');
+    const row = page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username });
+    await row.click();
+    await expect.poll(() => heading.allTextContents()).toEqual(['Today']);
+    expect(await row.textContent()).not.toContain('Yesterday');
+    await page.clock.runFor(5_000);
+    await expect.poll(() => heading.allTextContents()).toEqual(['Yesterday']);
+    expect(await row.textContent()).toContain('Yesterday');
+    await context.close();
+  });
+
   test('W16 what comes while the reader has scrolled up is read when he gets there, by a button or by scrolling', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
