@@ -34,11 +34,16 @@ export function createOutbox(user: string, deps: OutboxDeps) {
   const queues = new Map<string, Outgoing[]>();
   const running = new Set<string>();
   const keeping = new Map<string, Promise<void>>();
+  /** Those that the device has not taken. */
+  const unkept = new Set<string>();
   /** Pauses that a new connection ends. */
   const pauses = new Map<string, () => void>();
 
   function keep(message: Outgoing): Promise<void> {
-    const kept = storage.put(user, message).catch(deps.notKept);
+    const kept = storage.put(user, message).catch((error: unknown) => {
+      unkept.add(message.tempId);
+      deps.notKept(error);
+    });
     keeping.set(message.tempId, kept);
     return kept;
   }
@@ -131,6 +136,11 @@ export function createOutbox(user: string, deps: OutboxDeps) {
         return [];
       });
       return kept.filter((message) => !isQueued(message)).sort(byAge);
+    },
+    /** Which of these the device had, and has no longer: another tab has given them up. */
+    async givenUp(places: Place[]): Promise<Place[]> {
+      const kept = await storage.list(user);
+      return places.filter((place) => !unkept.has(place.tempId) && !kept.some(({ tempId }) => tempId === place.tempId));
     },
     enqueue,
     /** Drops a message: the user gave it up, or it is known to be stored. */

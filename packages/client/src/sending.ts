@@ -48,6 +48,15 @@ export function createSending(deps: SendingDeps) {
     }
   }
 
+  /** What another tab has given up must not be there to be sent. */
+  async function dropGivenUp(): Promise<void> {
+    const refused = book.refused();
+    if (!outbox || refused.length === 0) return;
+    // Where the device does not say it, they stay.
+    const gone = await outbox.givenUp(refused).catch(() => []);
+    for (const { peerId, tempId } of gone) if (failedMessage(peerId, tempId)) book.dropped(peerId, tempId);
+  }
+
   const failedMessage = (peerId: string, key: string) =>
     book.logOf(peerId).outgoing.find((message) => message.key === key && message.state === 'failed');
 
@@ -82,8 +91,9 @@ export function createSending(deps: SendingDeps) {
       };
       if (storage.turn) endTurn = storage.turn(user, take);
     },
-    /** Another tab may have been closed before it could send everything. */
+    /** Another tab may have been closed before it could send everything, or have given something up. */
     lookAgain(): void {
+      void dropGivenUp();
       if (hasTurn) void restore();
     },
     /** Lets another tab take over. */

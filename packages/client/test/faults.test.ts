@@ -14,7 +14,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConnection } from '../src/connection.ts';
-import { keyValueStorage, memoryStorage, type OutboxStorage } from '../src/index.ts';
+import { keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from '../src/index.ts';
 import { createTokens } from '../src/tokens.ts';
 import { takeTurn } from '../src/turn.ts';
 import {
@@ -168,6 +168,33 @@ describe('the SDK when things fail', () => {
     proxy.cut();
     await shows(other, ben.id, ['one', 'two']);
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
+  test('U15 a refused message that one tab gives up is gone from the others when they are looked at', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    using first = start(server.url, anna, { storage });
+    await synced(first);
+    const failed = new Promise<string>((resolve) => first.on('failed', ({ message }) => resolve(message.key)));
+    first.send(ben.id, 'x'.repeat(4_001));
+    const key = await failed;
+    const isRefused = (message: Outgoing) => message.tempId === key && message.problem !== undefined;
+    await eventually(async () => (await storage.list(anna.id)).some(isRefused), 'kept on the device');
+    using other = start(server.url, anna, { storage });
+    using unkept = start(server.url, anna, { storage: { ...storage, put: () => Promise.reject(new Error('full')) } });
+    await until(other, (state) => messagesWith(state, ben.id)[0]?.state === 'failed', 'shown in another tab');
+    await synced(unkept);
+    unkept.send(ben.id, 'y'.repeat(4_001));
+    await until(unkept, (state) => messagesWith(state, ben.id).at(-1)?.content[0] === 'y', 'shown');
+    await until(unkept, (state) => messagesWith(state, ben.id).every((m) => m.state === 'failed'), 'refused');
+
+    other.discard(ben.id, key);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+    first.foreground();
+    unkept.foreground();
+    await until(first, (state) => messagesWith(state, ben.id).length === 0, 'gone from the first tab');
+    await until(unkept, (state) => messagesWith(state, ben.id).length === 1, 'gone from a tab that keeps nothing');
+    expect(textsWith(unkept.getState(), ben.id)).toEqual(['y'.repeat(4_001)]);
   });
 
   test('U15 what is found late was written first: it is shown and sent before what has been written since', async () => {
