@@ -133,6 +133,32 @@ describe('a leader that was replaced', () => {
   });
 });
 
+test('M5 nobody overtakes who waits for the same look-up, in whichever moment it ends', async () => {
+  let release = () => {};
+  const { core, person } = setUp(1_000, ({ privacy }) => {
+    const { get } = privacy;
+    privacy.get = async (users) => {
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      return get(users);
+    };
+  });
+  const [a, b] = [await person('a1'), await person('b1')];
+  const send = (content: string) =>
+    core.messages.send({ user: a, socket: 's' }, { receiverId: b, content, messageType: 'text' });
+  const first = [send('0'), send('1')];
+  await settled();
+  release();
+  // Each one asks a step later than the one before it.
+  const later = Array.from({ length: 40 }, async (_, steps) => {
+    for (let step = 0; step < steps; step++) await null;
+    return send(`${steps + 2}`);
+  });
+  const sent = await Promise.all([...first, ...later]);
+  expect(sent.map(({ message }) => message.seq)).toEqual(sent.map((_, i) => i + 1));
+});
+
 test('A1 a registration that failed half-way can be repeated, and one that is refused leaves no session', async () => {
   const users: string[] = [];
   let fails = true;

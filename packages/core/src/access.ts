@@ -85,7 +85,10 @@ export function createAccess({ people, sights, clock }: { people: People; sights
       const both = people.cached(caller, peerId);
       const sight = both && sights.cached(caller, peerId);
       if (sight) return grant(...both, sight);
-      const looking = lookUp(caller, peerId).finally(() => pending.delete(pair));
+      const looking = lookUp(caller, peerId);
+      // Right before those who wait go on: a moment earlier, and who asks in between would not wait, and overtake them.
+      const done = () => void pending.delete(pair);
+      looking.then(done, done);
       pending.set(pair, looking);
       return looking;
     },
