@@ -39,15 +39,26 @@ export function createFollowers(
   function follow(socket: Socket): void {
     const caller: Caller = { user: socket.data.user, socket: socket.id };
     const due = new Map<string, ReturnType<typeof setTimeout>>();
+    /** Peers whose conversation is being read, and whether it has changed meanwhile. */
+    const reading = new Map<string, boolean>();
 
     async function tell(peer: string): Promise<void> {
       due.delete(peer);
-      const conversation = await conversations.one(caller, peer);
-      if (conversation) socket.emit('conversation_updated', { conversation });
+      reading.set(peer, false);
+      try {
+        const conversation = await conversations.one(caller, peer);
+        if (conversation) socket.emit('conversation_updated', { conversation });
+      } finally {
+        const again = reading.get(peer);
+        reading.delete(peer);
+        if (again && socket.connected) changed(peer);
+      }
     }
 
     function changed(peer: string): void {
       if (due.has(peer)) return;
+      // One after the other: a read that takes its time would be told behind a later one.
+      if (reading.has(peer)) return void reading.set(peer, true);
       const told = () => void tell(peer).catch((error) => failed(error, caller.user));
       due.set(peer, setTimeout(told, COALESCE_MS));
     }
