@@ -122,8 +122,13 @@
       const line = [...$('messages').children].find((each) => each.dataset.id === messageId);
       if (line) showMessage({ key: line.dataset.key, mine: true, text: line.dataset.text, state: 'read' });
     });
+    // Whoever is gone from one moment to the next does not say that he has stopped.
+    let typingEnds;
     own.on('user_typing', ({ userId, isTyping }) => {
-      if (userId === $('receiver').value) $('typing').textContent = isTyping ? 'typing…' : '';
+      if (userId !== $('receiver').value) return;
+      $('typing').textContent = isTyping ? 'typing…' : '';
+      clearTimeout(typingEnds);
+      if (isTyping) typingEnds = setTimeout(() => ($('typing').textContent = ''), 6_000);
     });
   }
 
