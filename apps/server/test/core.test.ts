@@ -289,6 +289,77 @@ describe('presence', () => {
     ]);
   });
 
+  test('A14 what somebody hid stays hidden when the account is deleted', async () => {
+    const { core, cluster, clock, person } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    await core.presence.connected(a, 's1');
+    await settled();
+    await core.privacy.change({ user: a }, { lastSeen: false });
+    await clock.advance(60_000);
+    setup.told.length = 0;
+    await core.accounts.delete({ user: a }, { password: 'password123' });
+    const peer = async () => (await core.conversations.list({ user: b }, { limit: 1 })).conversations[0]?.peer;
+    expect(await peer()).toMatchObject({ isOnline: false, isDeleted: true });
+    await core.presence.disconnected(a, 's1');
+    await clock.advance(PRESENCE_GRACE_MS + 2_000);
+    await settled();
+    expect([...(await cluster.presence.online([a]))]).toEqual([]);
+    expect(statuses()).toEqual([]);
+    const { lastSeen, createdAt } = (await peer()) as { lastSeen: string; createdAt: string };
+    expect(lastSeen).toBe(createdAt);
+  });
+
+  test('A11 A14 whoever blocks or hides and has to repeat it is seen to go all the same', async () => {
+    const { core, cluster, store, clock, person } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.presence.connected(a, 's1');
+    await core.presence.connected(b, 's2');
+    await settled();
+    /** Fails at its `n`th call. */
+    const failing = <A extends unknown[], R>(work: (...args: A) => Promise<R>, n: number) => {
+      let calls = 0;
+      return async (...args: A): Promise<R> => {
+        calls += 1;
+        if (calls === n) throw new DuetError('UNAVAILABLE');
+        return work(...args);
+      };
+    };
+    const repeated = async (work: () => Promise<unknown>) => {
+      await clock.advance(2_000);
+      setup.told.length = 0;
+      await expect(work()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await work();
+    };
+    cluster.presence.online = failing(cluster.presence.online, 2);
+    await repeated(() => core.privacy.block({ user: a }, b));
+    expect(statuses()).toEqual([[b, false]]);
+    await core.privacy.unblock({ user: a }, b);
+    store.users.get = failing(store.users.get, 1);
+    await repeated(() => core.privacy.change({ user: a }, { lastSeen: false }));
+    expect(statuses()).toEqual([['everyone', false]]);
+  });
+
+  test('P1 who has come back at another node while others are told of is not said to be gone', async () => {
+    const { core, cluster, store, clock, person } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.presence.connected(a, 's1');
+    await core.presence.connected(b, 's2');
+    await settled();
+    const { get } = store.privacy;
+    await core.presence.disconnected(a, 's1');
+    await core.presence.disconnected(b, 's2');
+    setup.told.length = 0;
+    store.privacy.get = async (users) => {
+      if (users.includes(b)) await cluster.presence.beat([{ user: b, socket: 's3' }]);
+      return get(users);
+    };
+    await clock.advance(PRESENCE_GRACE_MS + 2_000);
+    await settled();
+    expect(statuses()).toEqual([['everyone', false]]);
+    expect(setup.told.map(({ payload }) => (payload as ServerEvent<'user_status'>).userId)).toEqual([a]);
+  });
+
   test('A14 what somebody has hidden at another node a moment ago holds when he connects', async () => {
     const { core, store, person } = setup;
     const a = await person('a1');

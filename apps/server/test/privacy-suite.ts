@@ -194,7 +194,7 @@ export function privacyTests(url: UrlOf): void {
       const offline = { isOnline: false, lastSeen };
       const seen = await bens.user(anna);
       expect(seen.isOnline).toBe(false);
-      expect(Date.parse(seen.lastSeen)).toBeLessThanOrEqual(Date.parse(offline.lastSeen));
+      expect(seen.lastSeen).toBe(offline.lastSeen);
       expect((await bens.conversations())[0]).toMatchObject({
         peer: { isOnline: false },
         lastMessage: { receiver: { isOnline: false }, isRead: false },
@@ -332,6 +332,13 @@ export function privacyTests(url: UrlOf): void {
       expect(answers.user.lastSeen).toBe(anna.user.createdAt);
       expect(answers.conversations[0]?.peer.lastSeen).toBe(anna.user.createdAt);
       expect(answers.blocks[0]?.user.lastSeen).toBe(anna.user.createdAt);
+      // Nor does it tell anybody that she has blocked him.
+      success('block', await block(url(1), anna, ben));
+      await eventually(
+        async () => (await bens.user(anna)).lastSeen === anna.user.createdAt,
+        'she hides from him as well',
+      );
+      expect((await bens.conversations())[0]?.peer.lastSeen).toBe(anna.user.createdAt);
     });
 
     test('A13 who hides typing or reading does not see it of others', async () => {

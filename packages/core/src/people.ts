@@ -46,7 +46,7 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
     const found = new Map<string, Participant>();
     for (const [id, name] of known) {
       if (name === undefined) continue;
-      const person = { _id: id, ...name, isOnline: present.has(id) };
+      const person = { _id: id, ...name, isOnline: present.has(id) && !name.isDeleted };
       people.set(id, person);
       found.set(id, person);
     }
@@ -79,7 +79,7 @@ export function createPeople(deps: { users: UserStore; presence: Presence; clock
     saw(user, isOnline) {
       const name = names.get(user);
       if (name === undefined) people.delete(user);
-      else people.set(user, { _id: user, ...name, isOnline });
+      else people.set(user, { _id: user, ...name, isOnline: isOnline && !name.isDeleted });
     },
     forget(user) {
       names.delete(user);

@@ -50,20 +50,26 @@ export function createPresenceRules(deps: PresenceDeps) {
   const untold = new Map<string, ServerEvent<'user_status'>>();
 
   async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
-    const kept = (await deps.sights.of([payload.userId]))(payload.userId);
-    if (!kept.hides.has('lastSeen')) await spread(payload, kept);
+    const { userId, isOnline } = payload;
+    const kept = (await deps.sights.of([userId]))(userId);
+    if (kept.hides.has('lastSeen')) return;
+    // Once more for each: many are told one after the other, and he may have come back since the round began.
+    if (!isOnline && (await deps.port.online([userId])).has(userId)) return;
+    (await reached(userId, kept))(payload);
   }
 
-  /** To everyone who does not hide himself while the budget lasts, else to contacts. */
-  async function spread(payload: ServerEvent<'user_status'>, { blocked }: Kept): Promise<void> {
-    const event = { name: 'user_status', payload } as const;
+  /** Tells everyone who does not hide himself while the budget lasts, else contacts. */
+  async function reached(user: string, { blocked }: Kept): Promise<(payload: ServerEvent<'user_status'>) => void> {
     // Everybody would be those as well who are blocked.
-    if (blocked.size === 0 && mayTellAll()) return deps.fanout.toWatchers(event);
-    const contacts = await deps.conversations.peers(payload.userId, MAX_CONTACTS);
+    if (blocked.size === 0 && mayTellAll())
+      return (payload) => deps.fanout.toWatchers({ name: 'user_status', payload });
+    const contacts = await deps.conversations.peers(user, MAX_CONTACTS);
     const kept = await deps.sights.of(contacts);
-    for (const contact of await deps.port.online(contacts)) {
-      if (!blocked.has(contact) && !kept(contact).hides.has('lastSeen')) deps.fanout.toUser(contact, event);
-    }
+    const online = [...(await deps.port.online(contacts))];
+    const told = online.filter((contact) => !blocked.has(contact) && !kept(contact).hides.has('lastSeen'));
+    return (payload) => {
+      for (const contact of told) deps.fanout.toUser(contact, { name: 'user_status', payload });
+    };
   }
 
   /** When people were last seen, as far as the store does not know it yet. */
@@ -83,17 +89,23 @@ export function createPresenceRules(deps: PresenceDeps) {
     return next;
   }
 
-  /** Somebody may have come back at another node, which has told that meanwhile. */
-  async function forgetReturned(gone: ServerEvent<'user_status'>[]): Promise<void> {
-    const back = await deps.port.online(gone.map(({ userId }) => userId));
+  /**
+   * Somebody may have come back at another node, which has told that meanwhile; or be deleted, and nobody knows any more
+   * from whom he has hidden that he was here.
+   */
+  async function forgetUnheard(gone: ServerEvent<'user_status'>[]): Promise<void> {
+    const ids = gone.map(({ userId }) => userId);
+    const [back, people] = await Promise.all([deps.port.online(ids), deps.people.get(ids)]);
     for (const payload of gone) {
-      if (back.has(payload.userId) && untold.get(payload.userId) === payload) untold.delete(payload.userId);
+      const { userId } = payload;
+      const isHeard = !back.has(userId) && !people.get(userId)?.isDeleted;
+      if (!isHeard && untold.get(userId) === payload) untold.delete(userId);
     }
   }
 
   async function tellUntold(): Promise<void> {
     const gone = [...untold.values()].filter(({ isOnline }) => !isOnline);
-    if (gone.length > 0) await forgetReturned(gone);
+    if (gone.length > 0) await forgetUnheard(gone);
     for (const [user, payload] of untold) {
       await tell(payload);
       if (untold.get(user) === payload) untold.delete(user);
@@ -161,19 +173,20 @@ export function createPresenceRules(deps: PresenceDeps) {
       await deps.port.drop(user, socket);
     },
     /**
-     * For who hides himself from now on, or no longer: others are told that he has gone, as if he had never come, or
-     * that he is here.
+     * For who is about to hide himself, or to do so no longer.
+     * @returns what tells others that he has gone, as if he had never come, or that he is here; it asks nobody any more
      */
-    async appears(user: string, isShown: boolean): Promise<void> {
+    async appears(user: string): Promise<(isShown: boolean) => void> {
       const [kept, online, [record]] = await Promise.all([
         deps.sights.of([user]),
         deps.port.online([user]),
         deps.users.get([user]),
       ]);
       // To say it of who is not here would tell that he has just been.
-      if (!record || !online.has(user)) return;
-      const lastSeen = iso(isShown ? deps.clock.now() : record.createdAt);
-      await spread({ userId: user, isOnline: isShown, lastSeen }, kept(user));
+      if (!record || !online.has(user)) return () => {};
+      const tell = await reached(user, kept(user));
+      return (isShown) =>
+        tell({ userId: user, isOnline: isShown, lastSeen: iso(isShown ? deps.clock.now() : record.createdAt) });
     },
     /** Stops renewing and reaping. */
     close(): void {

@@ -5,7 +5,7 @@ import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { Clock, Fanout, Hidable, Privacy, PrivacyStore, UserRecord, UserStore } from './ports.ts';
 import { perTurn } from './turn.ts';
-import { iso, personSeen, userView } from './views.ts';
+import { isDeleted, iso, personSeen, userView } from './views.ts';
 
 /** After so long a block that was made at another node is known here. */
 const KEEP_MS = 1_500;
@@ -28,6 +28,8 @@ const keptOf = ({ hides, blocked }: Privacy): Kept => ({
 /** What a viewer may know of another user. */
 export interface Sight {
   presence: boolean;
+  /** One of the two hides when he was last seen. */
+  isHidden: boolean;
   /** The viewer was blocked then. */
   blockedAt: number | undefined;
   /** The other one has been blocked by the viewer. */
@@ -38,6 +40,7 @@ export interface Sight {
 
 const EVERYTHING: Sight = {
   presence: true,
+  isHidden: false,
   blockedAt: undefined,
   hasBlocked: false,
   typing: true,
@@ -48,8 +51,10 @@ const EVERYTHING: Sight = {
 function sightOf(viewer: string, mine: Kept, theirs: Kept): Omit<Sight, 'hasBlocked'> {
   const blockedAt = theirs.blocked.get(viewer);
   const shows = (what: Hidable) => !mine.hides.has(what) && !theirs.hides.has(what);
+  const isHidden = !shows('lastSeen');
   return {
-    presence: blockedAt === undefined && shows('lastSeen'),
+    presence: blockedAt === undefined && !isHidden,
+    isHidden,
     blockedAt,
     typing: blockedAt === undefined && shows('typing'),
     readReceipts: shows('readReceipts'),
@@ -128,10 +133,15 @@ export function seenBy(
   return new Map([...people].map(([id, person]) => [id, see(id, person)]));
 }
 
-/** Somebody else as a viewer may see him. Whoever blocks looks as if he had not come since; whoever hides, as if never. */
-export function userSeen(user: UserRecord, isOnline: boolean, { presence, blockedAt }: Sight) {
-  if (presence) return userView(user, isOnline);
-  const lastSeen = blockedAt === undefined ? user.createdAt : Math.min(user.lastSeen, blockedAt);
+/**
+ * Somebody else as a viewer may see him. Whoever blocks looks as if he had not come since; whoever hides, as if never, and
+ * so does a deleted account, of which nobody knows any more what it hid.
+ */
+export function userSeen(user: UserRecord, isOnline: boolean, { presence, isHidden, blockedAt }: Sight) {
+  const isGone = isDeleted(user);
+  if (presence && !isGone) return userView(user, isOnline);
+  const isUnknown = isGone || isHidden || blockedAt === undefined;
+  const lastSeen = isUnknown ? user.createdAt : Math.min(user.lastSeen, blockedAt);
   return userView({ ...user, lastSeen }, false);
 }
 
@@ -150,8 +160,8 @@ export interface PrivacyDeps {
   people: People;
   fanout: Fanout;
   clock: Clock;
-  /** Tells others that somebody seems to have come or gone. */
-  appears: (user: string, isShown: boolean) => Promise<void>;
+  /** Finds out who is to be told that somebody seems to have come or gone; what it gives tells them. */
+  appears: (user: string) => Promise<(isShown: boolean) => void>;
 }
 
 /** Blocking, and what users hide from everybody. */
@@ -160,13 +170,18 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
     if (userId === caller.user) throw invalid([{ field: 'userId', message: 'must be another user' }]);
   }
 
-  /** Tells somebody that the caller, if he is online, seems to have gone, or to have come. */
-  async function tell(caller: Caller, peer: string, isShown: boolean): Promise<void> {
+  /**
+   * Whether somebody is to be told that the caller, who is online, seems to have gone, or to have come. It is found out
+   * before anything changes: who repeats what failed half-way changes nothing, and nobody would be told any more.
+   */
+  async function isNews(caller: Caller, peer: string): Promise<boolean> {
     const isOnline = (await people.get([caller.user])).get(caller.user)?.isOnline ?? false;
     const kept = await sights.of([caller.user, peer]);
-    const isHidden = [caller.user, peer].some((user) => kept(user).hides.has('lastSeen'));
-    if (!isOnline || isHidden) return;
-    const payload = { userId: caller.user, isOnline: isShown, lastSeen: iso(clock.now()) };
+    return isOnline && ![caller.user, peer].some((user) => kept(user).hides.has('lastSeen'));
+  }
+
+  function tell(caller: Caller, peer: string, { isShown, at }: { isShown: boolean; at: number }): void {
+    const payload = { userId: caller.user, isOnline: isShown, lastSeen: iso(at) };
     fanout.toUser(peer, { name: 'user_status', payload });
   }
 
@@ -194,18 +209,23 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
       if (blocked.has(userId)) return { userId };
       if (blocked.size >= MAX_BLOCKED)
         throw new DuetError('CONFLICT', { message: `At most ${MAX_BLOCKED} users can be blocked` });
-      await store.block(caller.user, userId, clock.now());
+      const at = clock.now();
+      const news = await isNews(caller, userId);
+      // As if he had gone now: what is stored would say when he came, until he really goes.
+      if (news) await users.seen([{ id: caller.user, at }]);
+      await store.block(caller.user, userId, at);
       sights.changed(caller.user);
-      await tell(caller, userId, false);
+      if (news) tell(caller, userId, { isShown: false, at });
       return { userId };
     },
 
     /** Takes a block back, if there is one. What was sent meanwhile stays hidden. @throws DuetError VALIDATION_ERROR */
     async unblock(caller: Caller, userId: string): Promise<{ userId: string }> {
       somebodyElse(caller, userId);
+      const news = await isNews(caller, userId);
       await store.unblock(caller.user, userId);
       sights.changed(caller.user);
-      await tell(caller, userId, true);
+      if (news) tell(caller, userId, { isShown: true, at: clock.now() });
       return { userId };
     },
 
@@ -241,6 +261,10 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
     /** Changes what is named, and nothing else. */
     async change(caller: Caller, shown: RouteInput<'changePrivacy'>['body']): Promise<RouteData<'privacy'>> {
       const before = await sights.fresh(caller.user);
+      const { lastSeen } = shown;
+      const turns = lastSeen !== undefined && lastSeen === before.hides.has('lastSeen');
+      // Before anything changes, as above.
+      const appear = turns ? await appears(caller.user) : undefined;
       const named = Object.keys(shown) as Hidable[];
       await store.hide(
         caller.user,
@@ -251,12 +275,14 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
         named.filter((what) => shown[what]),
       );
       sights.changed(caller.user);
-      // What another device has changed at the same time is in it.
-      const { privacy } = settingsOf(await sights.fresh(caller.user));
-      fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy } });
-      const { lastSeen } = shown;
-      if (lastSeen !== undefined && lastSeen === before.hides.has('lastSeen')) await appears(caller.user, lastSeen);
-      return { privacy };
+      try {
+        // What another device has changed at the same time is in it.
+        const { privacy } = settingsOf(await sights.fresh(caller.user));
+        fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy } });
+        return { privacy };
+      } finally {
+        appear?.(lastSeen === true);
+      }
     },
   };
 }
