@@ -159,6 +159,28 @@ test('M5 nobody overtakes who waits for the same look-up, in whichever moment it
   expect(sent.map(({ message }) => message.seq)).toEqual(sent.map((_, i) => i + 1));
 });
 
+test('A10 a block holds for what is sent after it, also where a look-up began before', async () => {
+  const { core, cluster, store, person } = setUp();
+  const [a, b] = [await person('a1'), await person('b1')];
+  const { online } = cluster.presence;
+  const looking = Promise.withResolvers<void>();
+  cluster.presence.online = async (users) => {
+    cluster.presence.online = online;
+    await looking.promise;
+    return online(users);
+  };
+  const send = (content: string) =>
+    core.messages.send({ user: a, socket: 's' }, { receiverId: b, content, messageType: 'text' });
+  const before = send('before');
+  await settled();
+  await core.privacy.block({ user: b }, a);
+  const after = send('after');
+  looking.resolve();
+  await Promise.all([before, after]);
+  const seen = await store.messages.page({ conversation: conversationOf(a, b).id, viewer: b, limit: 10 });
+  expect(seen.map(({ content }) => content)).not.toContain('after');
+});
+
 test('A1 a registration that failed half-way can be repeated, and one that is refused leaves no session', async () => {
   const users: string[] = [];
   let fails = true;

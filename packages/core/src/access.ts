@@ -59,12 +59,14 @@ export function createAccess({ people, sights, clock }: { people: People; sights
   }
 
   async function lookUp(caller: string, peerId: string): Promise<Access> {
-    const [found, sight] = await Promise.all([people.get([caller, peerId]), sights.forViewer(caller, [peerId])]);
+    const [found] = await Promise.all([people.get([caller, peerId]), sights.forViewer(caller, [peerId])]);
     const me = found.get(caller);
     const peer = found.get(peerId);
     if (!me) throw new DuetError('UNAUTHORIZED');
     if (!peer) throw userNotFound();
-    return grant(me, peer, sight(peerId));
+    // Not what was read first: a block may have been made here while the other look-up took its time.
+    const now = sights.cached(caller, peerId) ?? (await sights.forViewer(caller, [peerId]))(peerId);
+    return grant(me, peer, now);
   }
 
   /** Look-ups under way. Whoever asks meanwhile waits for the same one, so nobody overtakes who asked before. */
