@@ -21,7 +21,7 @@ interface MessagesProps {
 export function Messages({ peer, onAnswered }: MessagesProps) {
   const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
   const box = useRef<HTMLDivElement>(null);
-  const view = useRef({ atEnd: true, height: 0, first: '', last: '', count: 0 });
+  const view = useRef({ atEnd: true, height: 0, pane: 0, first: '', last: '', count: 0 });
   const [isAtEnd, setAtEnd] = useState(true);
   /** The first message when the start was last in view. */
   const [startInView, setStartInView] = useState<string>();
@@ -35,6 +35,10 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
   const older = useOlder({ peerId: peer.id, first, inView: startInView, hasOlder, loadOlder });
 
   const measure = (element: HTMLDivElement) => {
+    // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there. Whatever
+    // measures first has to see to that, since the end is out of view by then.
+    if (view.current.atEnd && element.clientHeight !== view.current.pane) element.scrollTop = element.scrollHeight;
+    view.current.pane = element.clientHeight;
     view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
     view.current.height = element.scrollHeight;
     setAtEnd(view.current.atEnd);
@@ -57,11 +61,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there.
-    const observer = new ResizeObserver(() => {
-      if (view.current.atEnd) element.scrollTop = element.scrollHeight;
-      measure(element);
-    });
+    const observer = new ResizeObserver(() => measure(element));
     observer.observe(element);
     return () => observer.disconnect();
   }, [loading]);

@@ -448,6 +448,12 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     // The text below grows, and the newest message stays in sight.
     await page.getByRole('textbox', { name: 'Message' }).fill('one\ntwo\nthree\nfour');
     await expect.poll(() => isInView(bubble(page, 'line 11'))).toBe(true);
+    // Also when something else looks at the list before it is told of its new size.
+    await page.getByRole('log').evaluate((log) => {
+      (document.querySelector('.composer') as HTMLElement).style.minHeight = '300px';
+      log.dispatchEvent(new Event('scroll'));
+    });
+    await expect.poll(() => isInView(bubble(page, 'line 11'))).toBe(true);
     expect(await page.getByRole('navigation').isVisible()).toBe(false);
     await page.getByRole('button', { name: 'Back to the list' }).click();
     expect(await page.getByRole('navigation').isVisible()).toBe(true);
