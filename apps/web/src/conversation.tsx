@@ -28,8 +28,8 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
   const [problem, setProblem] = useState('');
   const input = useRef<HTMLTextAreaElement>(null);
   const goOnWriting = useCallback(() => input.current?.focus(), []);
-  // Who unblocks in the settings keeps the focus there.
-  const [takesFocus, setTakesFocus] = useState(true);
+  // Who unblocks in the settings keeps the focus there, and so does who searches already when the page comes up again.
+  const [takesFocus, setTakesFocus] = useState(() => !(document.activeElement instanceof HTMLInputElement));
   const turn = () => {
     setProblem('');
     setTakesFocus(isBlocked);

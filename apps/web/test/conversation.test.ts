@@ -70,6 +70,25 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W18 who searches already when the page comes up again goes on there', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    const held = Promise.withResolvers<void>();
+    await page.route('**/api/auth/me', async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    await page.reload();
+    await page.getByLabel('Search people').fill('who');
+    held.resolve();
+    await textBox(page).waitFor();
+    await page.keyboard.type('ever');
+    expect(await page.getByLabel('Search people').inputValue()).toBe('whoever');
+    await context.close();
+  });
+
   test('W30 a conversation opens while the list of all of them still loads', async () => {
     const [anna, ben] = await people();
     const { page, context } = await openPage();
