@@ -150,7 +150,7 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     writer.socket.close();
   }
 
-  test('U19 the web app: signs in, shows who has written, and answers', async () => {
+  test('U19 the web app: signs in, shows who has written, answers, and asks again when its session has ended', async () => {
     const { reader, writer } = await twoPeople();
     const address = await serve(await bundle({ 'app.jsx': WEB_APP }, 'app.jsx'));
     const { page, context, errors } = await openPageIn(browser);
@@ -160,6 +160,13 @@ describe.skipIf(!hasBrowser)("the apps of the SDK's README", () => {
     await page.getByText(`${writer.name} • Are you there? (1)`).click();
     await page.getByText(`${writer.name}: Are you there?`).waitFor();
     await answers(page, { reader, writer }, 'You: Here I am sent');
+    await endOthers(reader);
+    const again = page.getByRole('button', { name: 'Sign in again' });
+    await again.waitFor();
+    expect(await page.getByText('Here I am').count()).toBe(0);
+    entries.push(reader.email, reader.password);
+    await again.click();
+    await page.getByText(writer.name).waitFor();
     expect(errors).toEqual([]);
     await context.close();
   });
