@@ -332,6 +332,44 @@ describe('presence', () => {
     expect(lastSeen).toBe(createdAt);
   });
 
+  test('I9 whoever deletes his account is seen to go', async () => {
+    const { core, clock, person } = setup;
+    const a = await person('a1');
+    await core.presence.connected(a, 's1');
+    await settled();
+    setup.told.length = 0;
+    await core.accounts.delete({ user: a }, { password: 'password123' });
+    await core.presence.disconnected(a, 's1');
+    await clock.advance(PRESENCE_GRACE_MS + 2_000);
+    await settled();
+    expect(statuses()).toEqual([['everyone', false]]);
+  });
+
+  test('A11 A14 whoever comes while his block or setting is stored is seen to go all the same', async () => {
+    const { core, store, person } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    const comes = <A extends unknown[], R>(user: string, work: (...args: A) => Promise<R>) => {
+      return async (...args: A): Promise<R> => {
+        await core.presence.connected(user, `socket of ${user}`);
+        await settled();
+        return work(...args);
+      };
+    };
+    store.privacy.block = comes(a, store.privacy.block);
+    await core.privacy.block({ user: a }, b);
+    expect(statuses()).toEqual([
+      ['everyone', true],
+      [b, false],
+    ]);
+    setup.told.length = 0;
+    store.privacy.hide = comes(b, store.privacy.hide);
+    await core.privacy.change({ user: b }, { lastSeen: false });
+    expect(statuses()).toEqual([
+      ['everyone', true],
+      ['everyone', false],
+    ]);
+  });
+
   test('A11 A14 whoever blocks or hides and has to repeat it is seen to go all the same', async () => {
     const { core, cluster, store, clock, person } = setup;
     const [a, b] = [await person('a1'), await person('b1')];

@@ -6,7 +6,7 @@ import type { Caller } from './messages.ts';
 import { newUser, normalise } from './names.ts';
 import type { People } from './people.ts';
 import type { Clock, Limiter, PrivacyStore, UserRecord, UserStore } from './ports.ts';
-import { forgetPrivacy, type Sights, userSeen } from './privacy.ts';
+import { forgetPrivacy, type PrivacyDeps, type Sights, userSeen } from './privacy.ts';
 import type { Sessions } from './sessions.ts';
 import { deletedFields, isDeleted, userView } from './views.ts';
 
@@ -15,6 +15,7 @@ export interface AccountDeps {
   people: People;
   privacy: PrivacyStore;
   sights: Sights;
+  appears: PrivacyDeps['appears'];
   passwords: Passwords;
   tokens: Tokens;
   /** undefined: there is no host application. */
@@ -85,6 +86,12 @@ export function createAccounts(deps: AccountDeps) {
     await deps.sessions.endUser(user);
   }
 
+  /** Who is to hear that somebody is gone for good, as long as it is known what he hides, and from whom. */
+  async function farewell(user: string): Promise<((isShown: boolean) => void) | undefined> {
+    const kept = (await deps.sights.of([user]))(user);
+    return kept.hides.has('lastSeen') ? undefined : deps.appears(user);
+  }
+
   /** What somebody who signs in is given. */
   async function signIn(user: UserRecord, device: string, isOnline: boolean) {
     const { session, ...tokens } = await deps.sessions.begin(user.id, device);
@@ -109,7 +116,8 @@ export function createAccounts(deps: AccountDeps) {
       try {
         await deps.users.create(user);
       } catch (error) {
-        await deps.sessions.logout({ user: user.id, session });
+        // If it stays: of nobody's session nothing comes, until it ends by itself.
+        await deps.sessions.logout({ user: user.id, session }).catch(() => {});
         throw error;
       }
       return answer;
@@ -156,8 +164,10 @@ export function createAccounts(deps: AccountDeps) {
      */
     async delete(caller: Caller, input: RouteInput<'deleteAccount'>['body']): Promise<Record<string, never>> {
       const { id } = await proven(caller, input.password);
+      const tell = await farewell(id).catch(() => undefined);
       await deps.users.update(id, deletedFields(id));
       await finishDeletion(id);
+      tell?.(false);
       return {};
     },
 

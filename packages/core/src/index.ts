@@ -105,6 +105,7 @@ export function createCore(deps: CoreDeps) {
       sights,
       sessions,
       limiter: cluster.limiter,
+      appears: presence.appears,
     }),
     sessions,
     privacy: createPrivacy({

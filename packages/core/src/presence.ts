@@ -174,16 +174,17 @@ export function createPresenceRules(deps: PresenceDeps) {
     },
     /**
      * For who is about to hide himself, or to do so no longer.
-     * @returns what tells others that he has gone, as if he had never come, or that he is here; it asks nobody any more
+     * @returns what tells others that he has gone, as if he had never come, or that he is here, and asks nobody any more;
+     * undefined when he is not here
      */
-    async appears(user: string): Promise<(isShown: boolean) => void> {
+    async appears(user: string): Promise<((isShown: boolean) => void) | undefined> {
       const [kept, online, [record]] = await Promise.all([
         deps.sights.of([user]),
         deps.port.online([user]),
         deps.users.get([user]),
       ]);
       // To say it of who is not here would tell that he has just been.
-      if (!record || !online.has(user)) return () => {};
+      if (!record || !online.has(user)) return undefined;
       const tell = await reached(user, kept(user));
       return (isShown) =>
         tell({ userId: user, isOnline: isShown, lastSeen: iso(isShown ? deps.clock.now() : record.createdAt) });

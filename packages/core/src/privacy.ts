@@ -160,8 +160,8 @@ export interface PrivacyDeps {
   people: People;
   fanout: Fanout;
   clock: Clock;
-  /** Finds out who is to be told that somebody seems to have come or gone; what it gives tells them. */
-  appears: (user: string) => Promise<(isShown: boolean) => void>;
+  /** Finds out who is to be told that somebody, if he is online, seems to have come or gone; what it gives tells them. */
+  appears: (user: string) => Promise<((isShown: boolean) => void) | undefined>;
 }
 
 /** Blocking, and what users hide from everybody. */
@@ -171,8 +171,9 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
   }
 
   /**
-   * Whether somebody is to be told that the caller, who is online, seems to have gone, or to have come. It is found out
-   * before anything changes: who repeats what failed half-way changes nothing, and nobody would be told any more.
+   * Whether somebody is to be told that the caller, who is online, seems to have gone, or to have come. Where a repeat
+   * changes nothing it is found out before anything changes: what failed half-way would be told to nobody. And once more
+   * behind it: he may have come, and been announced, in between.
    */
   async function isNews(caller: Caller, peer: string): Promise<boolean> {
     const isOnline = (await people.get([caller.user])).get(caller.user)?.isOnline ?? false;
@@ -210,11 +211,12 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
       if (blocked.size >= MAX_BLOCKED)
         throw new DuetError('CONFLICT', { message: `At most ${MAX_BLOCKED} users can be blocked` });
       const at = clock.now();
-      const news = await isNews(caller, userId);
+      const before = await isNews(caller, userId);
       // As if he had gone now: what is stored would say when he came, until he really goes.
-      if (news) await users.seen([{ id: caller.user, at }]);
+      if (before) await users.seen([{ id: caller.user, at }]);
       await store.block(caller.user, userId, at);
       sights.changed(caller.user);
+      const news = before || (await isNews(caller, userId).catch(() => false));
       if (news) tell(caller, userId, { isShown: false, at });
       return { userId };
     },
@@ -222,10 +224,9 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
     /** Takes a block back, if there is one. What was sent meanwhile stays hidden. @throws DuetError VALIDATION_ERROR */
     async unblock(caller: Caller, userId: string): Promise<{ userId: string }> {
       somebodyElse(caller, userId);
-      const news = await isNews(caller, userId);
       await store.unblock(caller.user, userId);
       sights.changed(caller.user);
-      if (news) tell(caller, userId, { isShown: true, at: clock.now() });
+      if (await isNews(caller, userId)) tell(caller, userId, { isShown: true, at: clock.now() });
       return { userId };
     },
 
@@ -263,8 +264,8 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
       const before = await sights.fresh(caller.user);
       const { lastSeen } = shown;
       const turns = lastSeen !== undefined && lastSeen === before.hides.has('lastSeen');
-      // Before anything changes, as above.
-      const appear = turns ? await appears(caller.user) : undefined;
+      // Before anything changes and behind it, as above.
+      let appear = turns ? await appears(caller.user) : undefined;
       const named = Object.keys(shown) as Hidable[];
       await store.hide(
         caller.user,
@@ -276,6 +277,7 @@ export function createPrivacy({ store, sights, users, people, fanout, clock, app
       );
       sights.changed(caller.user);
       try {
+        if (turns) appear ??= await appears(caller.user).catch(() => undefined);
         // What another device has changed at the same time is in it.
         const { privacy } = settingsOf(await sights.fresh(caller.user));
         fanout.toUser(caller.user, { name: 'privacy_changed', payload: { privacy } });
