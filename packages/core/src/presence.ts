@@ -173,7 +173,7 @@ export function createPresenceRules(deps: PresenceDeps) {
       await deps.port.drop(user, socket);
     },
     /**
-     * For who is about to hide himself, or to do so no longer.
+     * For who is about to hide himself, to do so no longer, or to delete his account.
      * @returns what tells others that he has gone, as if he had never come, or that he is here, and asks nobody any more;
      * undefined when he is not here
      */
