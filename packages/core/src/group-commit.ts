@@ -15,6 +15,19 @@ export const MAX_GROUP = 512;
  */
 export const COMMIT_PATIENCE_MS = 4_000;
 
+/**
+ * UNAVAILABLE for some items of a group, and nothing was stored: the rest of the group can be written. So what is wrong
+ * with one conversation keeps nobody else waiting.
+ */
+export class SomeUnfit extends DuetError {
+  /** Their places in the group. */
+  readonly unfit: ReadonlySet<number>;
+  constructor(unfit: ReadonlySet<number>, cause: unknown) {
+    super('UNAVAILABLE', { cause });
+    this.unfit = unfit;
+  }
+}
+
 /** UNAVAILABLE, and nothing was stored. */
 export class Untried extends DuetError {
   constructor() {
@@ -49,7 +62,8 @@ interface Waiting<T, R> {
 /**
  * Group commit: items that arrive while a commit is under way share the next one, so the cost of durability is paid
  * once for many and falls as load rises. (The idea is as old as databases: DeWitt et al., SIGMOD 1984.)
- * @param write commits a group, at most MAX_GROUP items in their order, and gives a result for each
+ * @param write commits a group, at most MAX_GROUP items in their order, and gives a result for each; when it throws
+ * SomeUnfit, it gets the others once more
  */
 export function createGroupCommit<T, R>(
   write: (items: T[]) => Promise<R[]>,
@@ -66,7 +80,9 @@ export function createGroupCommit<T, R>(
       committed(group.length, (clock.elapsed() - start) / 1000);
       for (const [i, waiting] of group.entries()) waiting.resolve(results[i] as R);
     } catch (error) {
-      for (const waiting of group) waiting.reject(error);
+      const isUnfit = (i: number) => !(error instanceof SomeUnfit) || error.unfit.has(i);
+      for (const [i, waiting] of group.entries()) if (isUnfit(i)) waiting.reject(error);
+      await commit(group.filter((_, i) => !isUnfit(i)));
     }
   }
 

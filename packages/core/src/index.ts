@@ -16,7 +16,7 @@ export type * from './admin-ports.ts';
 export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
 export { conversationOf, lastShown, messageId, nextEntry, ordinal, sentBy, seqOf, UNMARKED } from './conversation.ts';
-export { COMMIT_PATIENCE_MS, createGroupCommit, MAX_GROUP } from './group-commit.ts';
+export { COMMIT_PATIENCE_MS, createGroupCommit, MAX_GROUP, SomeUnfit } from './group-commit.ts';
 export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';
 export type { Caller } from './messages.ts';

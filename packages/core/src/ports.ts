@@ -105,6 +105,7 @@ export interface MessageStore {
    * hole. The inbox rows of both users are brought up to the entry before the promise resolves, for repeats as well
    * (so a crash between insert and bump heals). At most MAX_GROUP drafts; two of them may be the same message.
    * @throws DuetError UNAVAILABLE: any part of the group may have been stored; repeating is safe
+   * @throws SomeUnfit when some of the drafts cannot be stored now: nothing was stored, and the others can be
    * @throws StoreReplaced the first time after a backup has taken the database's place; nothing was stored
    */
   append(drafts: Draft[]): Promise<Appended[]>;

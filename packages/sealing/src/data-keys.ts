@@ -33,11 +33,15 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
     return keys;
   }
 
-  /** Adds what can be opened of `found` to `keys`. */
-  function open(found: WrappedKey[], keys: DataKeys): void {
+  /** Adds what can be opened of `found` to `keys`. @returns those whose key the ring lacks */
+  function open(found: WrappedKey[], keys: DataKeys): WrappedKey[] {
+    const locked: WrappedKey[] = [];
     for (const wrapped of found) {
       const ringKey = ring.get(wrapped.ringKey);
-      if (!ringKey) throw unavailable(`the key ring has no key ${wrapped.ringKey}`);
+      if (!ringKey) {
+        locked.push(wrapped);
+        continue;
+      }
       const key = openDataKey(ringKey, wrapped);
       if (!key) {
         damaged(wrapped);
@@ -46,19 +50,22 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       cache.set(wrapped.conversation, key);
       keys.set(wrapped.conversation, key);
     }
+    return locked;
   }
 
   const missing = (conversations: string[], keys: DataKeys) => conversations.filter((id) => !keys.has(id));
 
   async function look(conversations: string[], keys: DataKeys): Promise<DataKeys> {
-    open(await store.get(missing(conversations, keys)), keys);
+    const [locked] = open(await store.get(missing(conversations, keys)), keys);
+    // What cannot be opened here is not lost: nobody may be told that it is.
+    if (locked) throw unavailable(`the key ring has no key ${locked.ringKey}`);
     return keys;
   }
 
   async function lookOrMake(conversations: string[], keys: DataKeys): Promise<DataKeys> {
     const found = await store.get(missing(conversations, keys));
-    open(found, keys);
-    const lacking = missing(conversations, keys);
+    const locked = new Set(open(found, keys).map(({ conversation }) => conversation));
+    const lacking = missing(conversations, keys).filter((conversation) => !locked.has(conversation));
     if (lacking.length === 0) return keys;
     const { current } = ring;
     if (!current) throw unavailable('the key ring has no key to seal with');
@@ -69,7 +76,6 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       return over ? { key, over } : { key };
     });
     open(await store.put(made), keys);
-    if (keys.size < conversations.length) throw unavailable('the key of a conversation was just replaced or deleted');
     return keys;
   }
 
@@ -79,7 +85,11 @@ export function createDataKeys({ store, ring, box, clock, damaged }: DataKeysDep
       const keys = remembered(conversations);
       return keys.size === conversations.length ? keys : look(conversations, keys);
     },
-    /** All of them, made and stored where there was none. @throws DuetError UNAVAILABLE, as above */
+    /**
+     * Made and stored where there was none. Those are missing that the ring cannot open, and that somebody else has just
+     * replaced or deleted.
+     * @throws DuetError UNAVAILABLE when the store does not answer or the ring has no key to seal with
+     */
     ensure(conversations: string[]): DataKeys | Promise<DataKeys> {
       const keys = remembered(conversations);
       return keys.size === conversations.length ? keys : lookOrMake(conversations, keys);

@@ -4,6 +4,7 @@ import {
   type Draft,
   type Entry,
   type MessageStore,
+  SomeUnfit,
   type Store,
   StoreReplaced,
   type WrappedKey,
@@ -54,11 +55,16 @@ export function createSealedStore(
     if (!seals) return drafts.map(plain);
     const found = keys.ensure(conversationsOf(drafts));
     const dataKeys = found instanceof Promise ? await found : found;
-    return drafts.map((draft) => {
+    const lacking = new Set<number>();
+    const result = drafts.map((draft, i) => {
       const key = dataKeys.get(draft.conversation);
-      if (!key) throw new Error('a draft has no key');
-      return sealed(draft, key, box);
+      if (key) return sealed(draft, key, box);
+      lacking.add(i);
+      return draft;
     });
+    if (lacking.size > 0)
+      throw new SomeUnfit(lacking, new Error('the ring does not open a key, or it has just changed'));
+    return result;
   }
 
   async function open(entries: Entry[]): Promise<Entry[]> {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { conversationOf, type Draft, type Entry, type Store } from '@duet/core';
+import { conversationOf, createGroupCommit, type Draft, type Entry, type Store } from '@duet/core';
 import { createSqliteStore } from '@duet/store-sqlite';
 import { temporaryFolder } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -317,6 +317,29 @@ describe('encryption at rest', () => {
     // A node that runs without a key that others use says so, and does not call what it cannot open lost.
     await expect(all(store)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(contents(await all(store, draft(1, OTHER).conversation))).toEqual([draft(1).content]);
+  });
+
+  test('E21 a conversation whose key the ring lacks fails alone, whatever is committed together with it', async () => {
+    await node(ringOf('a')).store.messages.append([draft(1)]);
+    const { store, said, clock } = node(ringOf('b'));
+    const group: number[] = [];
+    const commit = createGroupCommit(store.messages.append, { clock, committed: (size) => group.push(size) });
+    const results = await Promise.allSettled(
+      [draft(1, OTHER), draft(2), draft(2, OTHER), draft(3)].map((each) => commit.add(each)),
+    );
+    expect(results).toMatchObject([
+      { value: { fresh: true, entry: { seq: 1 } } },
+      { reason: { code: 'UNAVAILABLE' } },
+      { value: { fresh: true, entry: { seq: 2 } } },
+      { reason: { code: 'UNAVAILABLE' } },
+    ]);
+    expect(group).toEqual([2]);
+    expect(contents(await all(store, draft(1, OTHER).conversation))).toEqual([1, 2].map((n) => draft(n).content));
+    // Its key was neither replaced nor called damaged: what it sealed can be read by whoever has it.
+    expect(said).toEqual({ unreadable: [], damaged: [] });
+    const both = node(ringOf('b', 'a')).store;
+    expect(await both.messages.append([draft(2)])).toMatchObject([{ fresh: true, entry: { seq: 2 } }]);
+    expect(contents(await all(both))).toEqual([1, 2].map((n) => draft(n).content));
   });
 
   test('E17 without its key a conversation cannot be opened: here at once, elsewhere within 5 minutes', async () => {
