@@ -77,14 +77,11 @@ type Envelope<T> =
   | { success: false; message: string; code: string; errors?: FieldError[]; retryAfterMs?: number };
 
 const PATIENCE_MS = 15_000;
-/** For a refresh, so that it can be repeated twice while the server still takes the token that it has replaced: 10 s. */
-const REFRESH_PATIENCE_MS = 3_000;
 
 interface Request {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   body?: unknown;
-  patienceMs?: number;
 }
 
 function query(parts: Record<string, string | number | undefined>): string {
@@ -97,13 +94,13 @@ function query(parts: Record<string, string | number | undefined>): string {
 export const codeOf = (code: string): ErrorCode => (code in errorTable ? (code as ErrorCode) : 'INTERNAL');
 
 async function request<T>(url: string, what: Request, token: string | undefined): Promise<T> {
-  const { method, path, body, patienceMs = PATIENCE_MS } = what;
+  const { method, path, body } = what;
   const headers: Record<string, string> = {};
   if (token !== undefined) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   // The platform would wait for ever on a connection that only looks open.
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), patienceMs);
+  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
   const init = { method, headers, signal: patience.signal };
   const envelope = await fetch(`${url}/api${path}`, body === undefined ? init : { ...init, body: JSON.stringify(body) })
     .then((response) => response.json() as Promise<Envelope<T>>)
@@ -140,7 +137,7 @@ export function apiWith(url: string, tokens: Tokens): Api {
   return {
     register: (body) => call({ method: 'POST', path: '/auth/register', body }),
     login: (body) => call({ method: 'POST', path: '/auth/login', body }),
-    refresh: (body) => call({ method: 'POST', path: '/auth/refresh', body, patienceMs: REFRESH_PATIENCE_MS }),
+    refresh: (body) => call({ method: 'POST', path: '/auth/refresh', body }),
     logout: () => call({ method: 'POST', path: '/auth/logout' }),
     sessions: () => call({ method: 'GET', path: '/auth/sessions' }),
     endSession: (id) => call({ method: 'DELETE', path: `/auth/sessions/${id}` }),

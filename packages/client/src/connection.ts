@@ -18,6 +18,8 @@ const CONNECT_MS = 20_000;
 const FIRST_RETRY_MS = 2_000;
 /** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
 const STEADY_MS = 10_000;
+/** Who refuses a token sooner than this after it was got does not accept its user; later it may have expired. */
+const FRESH_MS = 60_000;
 
 export interface ConnectionDeps {
   url: string;
@@ -41,7 +43,8 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   /** Counts tries, so that what belongs to an earlier one is ignored. */
   let attempt = 0;
   let failures = 0;
-  let renewed = false;
+  /** When a token was last got in place of one that was refused; never, once a connection has lasted. */
+  let renewedAt = Number.NEGATIVE_INFINITY;
   let onlineSince = 0;
   /** Packets of any kind from the server: a connection on which none comes is not one. */
   let heard = 0;
@@ -76,7 +79,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   function settle(): void {
     if (state !== 'online' || runtime.now() - onlineSince < STEADY_MS) return;
     failures = 0;
-    renewed = false;
+    renewedAt = Number.NEGATIVE_INFINITY;
   }
 
   async function open(refresh = false): Promise<void> {
@@ -87,7 +90,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     if (given === undefined) return refuse();
     // The token could not be had, as when it must be refreshed over a network that is not there.
     if (given === 'failed') return retry();
-    if (refresh) renewed = true;
+    if (refresh) renewedAt = runtime.now();
     token = given;
     cancel = runtime.after(2 * CONNECT_MS, retry);
     socket.connect();
@@ -108,10 +111,10 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     become('refused');
   }
 
-  /** The token was refused: a new one is got once, until a connection has lasted. */
+  /** The token was refused: a new one is got once, until a connection has lasted, or that one may have grown old. */
   function renew(): void {
     settle();
-    if (renewed) {
+    if (runtime.now() - renewedAt < FRESH_MS) {
       refuse();
       return;
     }
@@ -146,7 +149,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
       if (wanted) return;
       wanted = true;
       failures = 0;
-      renewed = false;
+      renewedAt = Number.NEGATIVE_INFINITY;
       become('connecting');
       void open();
     },

@@ -31,6 +31,10 @@ export interface Session {
   end(): Promise<void>;
 }
 
+/** How often a refresh is asked for, and how long after one another at most. */
+const TRIES = 3;
+const ASK_AGAIN_MS = 3_000;
+
 /**
  * Keeps the tokens of whoever is signed in on this device, and refreshes them. Tabs share it: one that is asked for a new
  * token takes the one that another tab has got meanwhile, and the server answers two that refresh at once alike.
@@ -55,16 +59,39 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
   }
 
   /**
-   * An answer that got lost is asked for again at once: the server answers a repeat alike for 10 s only, and takes a later
-   * one for a theft, which ends the session.
+   * An answer that got lost, or is late, is asked for again soon: the server answers a repeat alike for 10 s only, and
+   * takes a later one for a theft, which ends the session. The first answer counts, whichever it is of: on a slow network
+   * it is that of the first one. (Hedged requests: Dean and Barroso, "The Tail at Scale", 2013.)
    */
-  const askNext = (used: { refreshToken: string }, repeats = 2): Promise<SignedIn> =>
-    createApi({ url })
-      .refresh(used)
-      .catch((thrown: unknown) => {
-        if (repeats === 0 || toDuetError(thrown).code !== 'UNAVAILABLE') throw thrown;
-        return askNext(used, repeats - 1);
-      });
+  function askNext(used: { refreshToken: string }): Promise<SignedIn> {
+    const { refresh: ask } = createApi({ url });
+    return new Promise((resolve, reject) => {
+      let left = TRIES;
+      let underWay = 0;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      function next(): void {
+        clearTimeout(timer);
+        left -= 1;
+        underWay += 1;
+        if (left > 0) timer = setTimeout(next, ASK_AGAIN_MS);
+        ask(used).then(
+          (given) => {
+            clearTimeout(timer);
+            resolve(given);
+          },
+          (thrown: unknown) => {
+            underWay -= 1;
+            const isLost = toDuetError(thrown).code === 'UNAVAILABLE';
+            if (isLost && left > 0) return next();
+            if (isLost && underWay > 0) return;
+            clearTimeout(timer);
+            reject(thrown);
+          },
+        );
+      }
+      next();
+    });
+  }
 
   async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
     // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.

@@ -417,6 +417,40 @@ describe('the SDK when things fail', () => {
     expect(refreshes).toBe(2);
   });
 
+  test('U31 a token that expires while no connection lasts is refreshed again', async () => {
+    const anna = await register(server.url, 'anna');
+    const time = createStillTime();
+    const states: string[] = [];
+    let refreshes = 0;
+    let token = tokenOf(anna, -60);
+    const tokens = createTokens(({ refresh }) => {
+      if (refresh) {
+        refreshes += 1;
+        token = anna.token;
+      }
+      return token;
+    });
+    await using proxy = await startTcpProxy(server.url);
+    const connection = createConnection({
+      ...{ url: proxy.url, tokens, onState: (state: string) => void states.push(state), runtime: time },
+      ...{ deviceId: 'phone', transports: ['websocket'] },
+    });
+    try {
+      connection.start();
+      await eventually(() => connection.isOnline(), 'online with the second token');
+      time.advance(9_000);
+      proxy.cut();
+      await eventually(() => states.at(-1) === 'offline', 'cut off');
+      token = tokenOf(anna, -60);
+      time.advance(60_000);
+      await eventually(() => connection.isOnline(), 'online with the third token');
+    } finally {
+      connection.stop();
+    }
+    expect(states).not.toContain('refused');
+    expect(refreshes).toBe(2);
+  });
+
   test('U7 without a token nothing is tried; a token that cannot be had now is asked for again', async () => {
     const anna = await register(server.url, 'anna');
     using nobody = start(server.url, anna, { getToken: () => undefined });

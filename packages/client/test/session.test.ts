@@ -128,6 +128,23 @@ describe('a session of the SDK', () => {
     }
   });
 
+  test('U30 where each answer takes longer than a refresh is waited for before it is repeated, the first one counts', async () => {
+    const { items, tab } = await signIn();
+    await using proxy = await startTcpProxy(server.url);
+    const session = tab(proxy.url);
+    await session.getToken(get);
+    proxy.delay(4_500);
+    const token = (await session.getToken(refresh)) as string;
+    // The second one is under way.
+    expect(proxy.connections()).toBe(2);
+    expect([...items.values()].map((text) => JSON.parse(text).token)).toEqual([token]);
+    const direct = tab();
+    expect(await direct.getToken(get)).toBe(token);
+    const next = await direct.getToken(refresh);
+    expect(next).toEqual(expect.any(String));
+    expect(next).not.toBe(token);
+  });
+
   test('U17 signing out forgets the session here and ends it there', async () => {
     const { session, items } = await signIn();
     const token = (await session.getToken(get)) as string;

@@ -8,6 +8,8 @@ export interface TcpProxy extends AsyncDisposable {
   connections(): number;
   /** What the server sends and `matches` is lost, as long as this is set; all of it arrives in whole frames here. */
   lose(matches: ((text: string) => boolean) | undefined): void;
+  /** What the server sends arrives so much later, in milliseconds. */
+  delay(ms: number): void;
   /** Connections that exist say nothing any more, in either direction, and stay open. New ones work. */
   freeze(): void;
   /** How often something was sent into a frozen connection. */
@@ -23,6 +25,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   let count = 0;
   let swallowed = 0;
   let isLost: ((text: string) => boolean) | undefined;
+  let delayMs = 0;
   const server = createServer((client) => {
     count += 1;
     const upstream = connect({ host: hostname, port: Number(port) });
@@ -32,7 +35,11 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       if (pairs.has(pair)) upstream.write(chunk);
       else swallowed += 1;
     });
-    upstream.on('data', (chunk) => pairs.has(pair) && !isLost?.(chunk.toString('latin1')) && client.write(chunk));
+    const pass = (chunk: Buffer) => pairs.has(pair) && !isLost?.(chunk.toString('latin1')) && client.write(chunk);
+    upstream.on('data', (chunk: Buffer) => {
+      if (delayMs > 0) setTimeout(pass, delayMs, chunk);
+      else pass(chunk);
+    });
     for (const socket of pair) {
       socket.on('error', () => {}); // 'close' follows
       socket.on('close', () => {
@@ -55,6 +62,9 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     connections: () => count,
     lose(matches) {
       isLost = matches;
+    },
+    delay(ms) {
+      delayMs = ms;
     },
     freeze() {
       for (const pair of pairs) frozen.add(pair);
