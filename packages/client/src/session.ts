@@ -130,7 +130,9 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
       owner = undefined;
       if (!here) return;
       await store.removeItem(key);
-      await createApi({ url, getToken: () => here.token })
+      // A token that has expired ends nothing: its refresh token would stay good, for whoever has a copy of it.
+      const getToken: GetToken = async ({ refresh }) => (refresh ? (await askNext(here)).token : here.token);
+      await createApi({ url, getToken })
         .logout()
         .catch(() => {});
     },

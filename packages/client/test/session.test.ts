@@ -154,6 +154,23 @@ describe('a session of the SDK', () => {
     await session.end();
   });
 
+  test('U32 signing out ends the session at the server also when its token has expired', async () => {
+    const { user, session } = await signIn();
+    const other = await login(user);
+    const devices = async () => {
+      const { body } = await rest(server.url, '/auth/sessions', { token: other.token });
+      return body.data.sessions;
+    };
+    const token = (await session.getToken(get)) as string;
+    const isRefused = async () => (await rest(server.url, '/auth/me', { token })).status === 401;
+    expect(await devices()).toHaveLength(3);
+    await eventually(isRefused, 'the token has expired');
+    const { refreshToken } = other;
+    other.token = (await createApi({ url: server.url }).refresh({ refreshToken })).token;
+    await session.end();
+    expect(await devices()).toHaveLength(2);
+  });
+
   test('U17 a tab neither uses nor ends what somebody else has begun in another one', async () => {
     const { session, items, tab } = await signIn();
     const old = tab();
