@@ -197,32 +197,58 @@ describe('sessions, by the clock', () => {
   });
 });
 
-test('I6 who signs out while his socket is on its way in is not let in, and not online', async () => {
-  using folder = temporaryFolder();
-  const store = createSqliteStore({ file: join(folder.path, 'duet.db') });
-  const isAsked = Promise.withResolvers<void>();
-  const hasEnded = Promise.withResolvers<void>();
+/** A store whose next question about privacy is held up: what somebody hides is the last that is asked of who comes. */
+function createHeldStore(folder: string) {
+  const store = createSqliteStore({ file: join(folder, 'duet.db') });
+  const asked = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
   const { get } = store.privacy;
-  let isEntering = false;
+  let isHeld = false;
   store.privacy.get = async (users) => {
-    if (isEntering) {
-      isEntering = false;
-      isAsked.resolve();
-      await hasEnded.promise;
+    if (isHeld) {
+      isHeld = false;
+      asked.resolve();
+      await released.promise;
     }
     return get(users);
   };
+  const hold = () => {
+    isHeld = true;
+  };
+  return { store, hold, asked: asked.promise, release: released.resolve };
+}
+
+test('I6 who signs out while his socket is on its way in is not let in, and not online', async () => {
+  using folder = temporaryFolder();
+  const { store, hold, asked, release } = createHeldStore(folder.path);
   await using node = await startNode({ DATA_DIR: folder.path }, { store });
   const [alice, bob] = await Promise.all([register(node.url), register(node.url)]);
-  // What its user hides is the last that is asked before a socket is let in.
-  isEntering = true;
+  hold();
   const end = refusal(node.url, alice.token);
-  await isAsked.promise;
+  await asked;
   success('logout', await rest(node.url, '/auth/logout', { method: 'POST', token: alice.token }));
-  hasEnded.resolve();
+  release();
   await end;
   const { users } = success('users', await rest(node.url, '/auth/users', { token: bob.token }));
   expect(users).toMatchObject([{ _id: alice.id, isOnline: false }]);
+});
+
+test('I10 a token that is about to expire while its socket is on its way in is not overlooked', async () => {
+  using folder = temporaryFolder();
+  const { store, hold, asked, release } = createHeldStore(folder.path);
+  const clock = createManualClock();
+  await using node = await startNode({ DATA_DIR: folder.path, JWT_EXPIRES_IN: '15m' }, { store, clock });
+  const { token } = await register(node.url);
+  hold();
+  const coming = connect(node.url, token, { reconnection: false });
+  await asked;
+  // Whoever is here is looked at now; it is not here yet.
+  await clock.advance(14 * MINUTE_MS + 30_000);
+  release();
+  using socket = await coming;
+  const end = closed(socket);
+  await clock.advance(MINUTE_MS);
+  expect(await end).toEqual({ code: 'TOKEN_EXPIRED', reason: 'transport close' });
 });
 
 test('O8 a node that has stopped looks at nothing any more', async () => {

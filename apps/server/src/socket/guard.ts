@@ -99,7 +99,9 @@ export function guardSockets(io: Server, core: Core, clock: Clock): Guard {
       admit(socket, await core.accounts.authenticate(token));
     },
     watch(socket) {
-      const { user, session } = passOf(socket);
+      const { user, session, noticeAt, expiresAt } = passOf(socket);
+      // Others may have been looked at while it was on its way in, where nobody looks.
+      next = Math.min(next, noticeAt ?? expiresAt);
       if (!core.sessions.hasEnded(user, session)) return true;
       end(socket);
       return false;
