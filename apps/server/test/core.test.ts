@@ -483,6 +483,43 @@ describe('presence', () => {
     expect(await store.users.get([a])).toHaveLength(1);
   });
 
+  test('P10 while it cannot be known who is online, nobody is said to have gone, and nobody misses that he has', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(0);
+    const { core, person, clock, cluster } = setup;
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
+    await core.presence.connected(b, 's1');
+    await core.presence.connected(a, 's2');
+    await settled();
+    setup.told.length = 0;
+    const told: string[][] = [];
+    const { online, reap } = cluster.presence;
+    cluster.presence.reap = (users) => {
+      told.push(users);
+      return reap(users);
+    };
+    // As with a Redis that is out of reach.
+    cluster.presence.online = async (_, { sure = false } = {}) => {
+      if (sure) throw new DuetError('UNAVAILABLE');
+      return new Set();
+    };
+    await core.presence.disconnected(a, 's2');
+    await clock.advance(PRESENCE_GRACE_MS + 1_000);
+    await settled();
+    expect(statuses()).toEqual([]);
+    cluster.presence.online = online;
+    for (let i = 0; i < 3; i++) {
+      expect(told.flat()).toEqual([]);
+      await clock.advance(1_000);
+      await settled();
+      await settled();
+      if (statuses().length > 0) break;
+    }
+    expect(statuses()).toEqual([[b, false]]);
+  });
+
   test('P5 the end of somebody counts as told when those whom it concerns know, and the store too', async () => {
     const { core, person, store, clock, cluster } = setup;
     const a = await person('a1');

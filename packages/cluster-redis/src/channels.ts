@@ -1,5 +1,6 @@
 import { perTurn } from '@duet/core';
 import type { Redis } from 'ioredis';
+import { heard } from './connections.ts';
 
 /** Named channels between the nodes: what is sent on one reaches the nodes that listen to it, and no other. */
 export interface Channels {
@@ -105,7 +106,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   sub.on('ready', () => {
     // The driver makes them again by itself, ahead of the ping.
     const again = [...listened];
-    sub.ping().then(
+    heard(sub).then(
       () => settle(again),
       () => {},
     );
@@ -134,7 +135,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
     async fence() {
       // They share a connection, on which Redis answers in order, and publishes to whom it has answered.
       void applyChanges();
-      await sub.ping();
+      await heard(sub);
     },
   };
 }

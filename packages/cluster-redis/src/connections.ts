@@ -1,4 +1,5 @@
 import { DuetError } from '@duet/contract';
+import type { Clock } from '@duet/core';
 import { Redis } from 'ioredis';
 
 /** A command that has no answer after this time fails: live events and presence are hints, nobody waits long for them. */
@@ -6,6 +7,8 @@ export const COMMAND_TIMEOUT_MS = 1_000;
 /** A connection on which nothing has been answered for this long is given up and made again. */
 const SILENCE_MS = 5_000;
 const MAX_PAUSE_MS = 2_000;
+/** Redis that takes no writes is left for the one that its address now stands for, as often as this. */
+const LEAVE_EVERY_MS = 10_000;
 
 /** What happened to the connections, for the log. */
 export type Report = (what: 'redis lost' | 'redis back', error?: Error) => void;
@@ -28,7 +31,19 @@ export interface Connections {
  * `sub` keeps one, and never gives a command up: a subscription that is lost would make a room deaf for good.
  * @param url one Redis server of version 7 or newer
  */
-export function createConnections(url: string, report: Report): Connections {
+export function createConnections(url: string, report: Report, { elapsed }: Pick<Clock, 'elapsed'>): Connections {
+  let leftAt = Number.NEGATIVE_INFINITY;
+  /**
+   * After a failover the connections to the server that was the primary stay open, and it answers: but nobody writes to
+   * it, and other nodes publish elsewhere. Not at each refusal: while there is no primary at all, who listens here at
+   * least hears the others who do.
+   */
+  function isDemoted({ message }: Error): boolean {
+    if (!message.startsWith('READONLY') || elapsed() - leftAt < LEAVE_EVERY_MS) return false;
+    leftAt = elapsed();
+    for (const client of [pub, sub]) client.disconnect(true);
+    return true;
+  }
   const common = {
     maxRetriesPerRequest: null,
     // Says who the driver is, which Redis 7.0 does not know, and which a user of few rights may not.
@@ -47,7 +62,7 @@ export function createConnections(url: string, report: Report): Connections {
   const pub = new Redis(url, impatient);
   const sub = new Redis(url, common);
   // One write for all commands of a turn of the event loop.
-  const state = new Redis(url, { ...impatient, enableAutoPipelining: true });
+  const state = new Redis(url, { ...impatient, enableAutoPipelining: true, reconnectOnError: isDemoted });
   const all = [pub, sub, state];
   watch(sub, report);
   // Every failure is the affair of whoever asked; without a listener it would end the process.
@@ -60,7 +75,7 @@ export function createConnections(url: string, report: Report): Connections {
     async ready() {
       const waiting = all.find(({ status }) => status !== 'ready');
       if (waiting) throw new DuetError('UNAVAILABLE', { cause: new Error(`the connection is ${waiting.status}`) });
-      await answer(() => state.ping());
+      await answer(() => heard(state));
     },
     close() {
       for (const client of all) client.disconnect();
@@ -81,6 +96,16 @@ function watch(client: Redis, report: Report): void {
   client.on('ready', () => {
     if (lost) report('redis back');
     lost = false;
+  });
+}
+
+/**
+ * Resolves when Redis has answered everything that was sent before. An error is an answer, too: a Redis that cannot save
+ * refuses even a ping, and serves subscriptions all the same.
+ */
+export async function heard(client: Redis): Promise<void> {
+  await client.ping().catch((error: Error) => {
+    if (error.name !== 'ReplyError') throw error;
   });
 }
 

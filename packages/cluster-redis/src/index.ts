@@ -25,7 +25,7 @@ export interface RedisClusterOptions {
  * costs the nodes that hold its users, however many there are. Redis holds nothing that cannot be rebuilt.
  */
 export function createRedisCluster({ url, prefix, clock, now, report = () => {} }: RedisClusterOptions): Cluster {
-  const connections = createConnections(url, report);
+  const connections = createConnections(url, report, clock);
   const { pub, sub, state } = connections;
   const run = createScripts(state, { prefix: `${prefix}:`, now });
   const presence = createPresence(run, clock);
@@ -63,9 +63,14 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
     wasReady = true;
   });
   state.on('ready', presence.doubt);
-  // A connection to a Redis that has vanished without a word looks fine until it is asked.
+  // A connection to a Redis that has vanished without a word looks fine until it is asked. One that was made and on which
+  // nobody says hello, as behind a proxy, is never given up by the driver.
+  let isMute = false;
   const stopProbing = clock.every(BEAT_MS, () => {
+    const wasMute = isMute;
+    isMute = sub.status === 'connect';
     if (sub.status === 'ready') void fence().catch(() => sub.disconnect(true));
+    else if (isMute && wasMute) sub.disconnect(true);
   });
 
   return {

@@ -5,6 +5,11 @@ import type { Run } from './scripts.ts';
 
 /** The most that one script does: Redis does nothing else meanwhile. */
 const BATCH = 500;
+/**
+ * Bytes of a connection that was given up may reach Redis for as long as the system sends them again; on Linux some 100 s
+ * for a connection that nobody holds any more.
+ */
+const LATE_MS = 120_000;
 /** Users who left are remembered for this long, in case Redis forgets them before their grace is over. */
 const REMEMBER_MS = LEASE_MS + PRESENCE_GRACE_MS;
 
@@ -33,6 +38,10 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
   const unnamed = new Set<string>();
   /** Since when this node has held its lease without a break, by the clock's `elapsed`. */
   let heldSince: number | undefined;
+  /** When the lease was renewed last, by Redis' own time. */
+  let renewedAt = 0;
+  /** When what was sent over an earlier connection has come or never will, by the clock's `elapsed`. */
+  let lateUntil = Number.POSITIVE_INFINITY;
 
   function forgetOldLeavers(): void {
     for (const [user, at] of left) {
@@ -42,7 +51,9 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
   }
 
   async function register(connections: Connection[]): Promise<{ lost: boolean; came: string[] }> {
-    const [lost, ...came] = (await run('beat', node, LEASE_MS, ...flat(connections))) as [number, ...string[]];
+    const answered = (await run('beat', node, LEASE_MS, ...flat(connections))) as [number, number, ...string[]];
+    const [lost, now, ...came] = answered;
+    renewedAt = now;
     return { lost: lost === 1, came };
   }
 
@@ -55,10 +66,17 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
       const present = batch
         .flatMap((socket) => ({ user: sockets.get(socket) ?? '', socket }))
         .filter(({ user }) => user);
-      came.push(...(await register(present)).came);
+      const registering = register(present);
+      // Whoever tries again finds these there already.
+      registering.catch(() => noteUnnamed([...came, ...present.map(({ user }) => user)]));
+      came.push(...(await registering).came);
     }
     for (const batch of batches([...left.keys()])) await run('remind', ...batch);
     return came;
+  }
+
+  function noteUnnamed(users: string[]): void {
+    for (const user of users) unnamed.add(user);
   }
 
   /** Users with a socket here who may have come online without anybody hearing of it. */
@@ -86,7 +104,9 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
         }
         // While Redis is away their end is nowhere else.
         if (!behind) forgetOldLeavers();
-        const wasBehind = behind;
+        const hasCome = clock.elapsed() >= lateUntil;
+        if (hasCome) lateUntil = Number.POSITIVE_INFINITY;
+        const wasBehind = behind || hasCome;
         behind = false;
         try {
           const { lost, came } = await register(connections);
@@ -97,7 +117,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
         } catch (error) {
           behind = true;
           heldSince = undefined;
-          for (const { user } of connections) unnamed.add(user);
+          noteUnnamed(connections.map(({ user }) => user));
           throw error;
         }
       }),
@@ -113,10 +133,11 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
           throw error;
         }
       }),
-    async online(users) {
+    async online(users, { sure = false } = {}) {
       const found = new Set<string>();
       for (const batch of batches(users)) {
-        const flags = (await run('online', ...batch).catch(() => [])) as number[];
+        const asked = answer(() => run('online', ...batch));
+        const flags = (await (sure ? asked : asked.catch(() => []))) as number[];
         for (const [i, flag] of flags.entries()) if (flag === 1) found.add(batch[i] as string);
       }
       return found;
@@ -125,18 +146,25 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
       answer(async () => {
         // When Redis was out of reach of all, their leases have run out together: by now whoever lives has renewed his.
         const mayJudge = heldSince !== undefined && clock.elapsed() - heldSince >= LEASE_MS;
+        // Redis may come to this long after it was sent, when the leases of all have run out while it stood still; and its
+        // clock may jump.
+        const judgesUntil = mayJudge ? renewedAt + LEASE_MS : 0;
         const again = unheard ? 1 : 0;
         unheard = true;
-        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, mayJudge ? 1 : 0, node, again, ...told)) as string[];
+        const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, judgesUntil, node, again, ...told)) as string[];
         unheard = false;
         return Array.from({ length: gone.length / 2 }, (_, i) => ({
           user: gone[2 * i] as string,
           at: Math.floor(Number(gone[2 * i + 1])),
         }));
       }),
-    /** The Redis behind the connection may be another one, which knows less or something older. */
+    /**
+     * There is a new connection. The Redis behind it may be another one, which knows less or something older; and what was
+     * sent over the one before may reach it after what is sent now: so it is all told once more.
+     */
     doubt() {
       behind = true;
+      lateUntil = clock.elapsed() + LATE_MS;
     },
     async resign() {
       // Without an answer the lease runs out by itself.

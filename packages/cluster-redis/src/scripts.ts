@@ -40,13 +40,16 @@ local function take_apart(node, most, at)
 end
 `;
 
-/** ARGV: now, prefix, node, lease in ms, then user and socket by turns. @returns whether the lease was lost, then users who were offline */
+/**
+ * ARGV: now, prefix, node, lease in ms, then user and socket by turns.
+ * @returns whether the lease was lost, the time, then users who were offline
+ */
 const BEAT = `${NOW}
 local node = ARGV[3]
 local lease = redis.call('ZSCORE', prefix .. 'nodes', node)
 local lost = (not lease or tonumber(lease) <= now) and 1 or 0
 redis.call('ZADD', prefix .. 'nodes', now + ARGV[4], node)
-local answer = { lost }
+local answer = { lost, now }
 for i = 5, #ARGV, 2 do
   local user, socket = ARGV[i], ARGV[i + 1]
   if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 and redis.call('ZREM', prefix .. 'leaving', user) == 0 then
@@ -87,8 +90,8 @@ end
 return answer`;
 
 /**
- * ARGV: now, prefix, grace in ms, the most to do at once, 1 to take apart nodes whose lease has run out too, the node
- * that asks, 1 when the answer before may not have reached it, then users of whom it has told. A dead node's name goes
+ * ARGV: now, prefix, grace in ms, the most to do at once, until when nodes whose lease has run out may be taken apart too,
+ * the node that asks, 1 when the answer before may not have reached it, then users of whom it has told. A dead node's name goes
  * last, so that whoever goes on after a crash finds what is left. @returns user and time by turns
  */
 const REAP = `${ENDS}
@@ -107,7 +110,7 @@ end
 if ARGV[7] == '1' then hand_back(handed) end
 local ends = 'resigned'
 local over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
-if #over == 0 and ARGV[5] == '1' then
+if #over == 0 and now < tonumber(ARGV[5]) then
   ends = 'nodes'
   over = redis.call('ZRANGEBYSCORE', prefix .. ends, '-inf', now, 'LIMIT', 0, 4)
 end

@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type BackingService, eventually, eventuallyWorks, hasRedis, startRedis } from '@duet/testkit';
+import {
+  type BackingService,
+  createManualClock,
+  eventually,
+  eventuallyWorks,
+  hasRedis,
+  startRedis,
+} from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createChannels } from '../src/channels.ts';
@@ -15,7 +22,7 @@ describe.skipIf(!hasRedis())('channels', () => {
 
   /** A node, and everything that Redis has sent to it, wanted or not. */
   async function node(url = server.url) {
-    const connections = createConnections(url, () => {});
+    const connections = createConnections(url, () => {}, createManualClock());
     const { pub, sub } = connections;
     const received: string[] = [];
     sub.on('smessage', (_, message) => received.push(message));

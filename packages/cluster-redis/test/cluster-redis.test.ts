@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { BEAT_MS, type Cluster, LEASE_MS, PRESENCE_GRACE_MS } from '@duet/core';
 import {
   type BackingService,
@@ -8,6 +9,7 @@ import {
   eventuallyWorks,
   hasRedis,
   startRedis,
+  startTcpProxy,
 } from '@duet/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -22,14 +24,24 @@ describe.skipIf(!hasRedis())('Redis', () => {
 
   /** Nodes of one cluster that nobody else is in. */
   async function nodes(count: number, url = server.url) {
+    const { all, ...rest } = await nodesAt(...Array.from({ length: count }, () => url));
+    return { ...rest, all };
+  }
+  /** The same, each with its own way to Redis, whose time may jump. */
+  async function nodesAt(...urls: string[]) {
     const clock = createManualClock();
     const prefix = randomUUID();
-    const start = () => createRedisCluster({ url, prefix, clock, now: clock.elapsed });
-    const all = Array.from({ length: count }, start);
+    const redis = { ahead: 0, lost: 0 };
+    const now = () => clock.elapsed() + redis.ahead;
+    const report = (what: string) => {
+      if (what === 'redis lost') redis.lost += 1;
+    };
+    const all = urls.map((url) => createRedisCluster({ url, prefix, clock, now, report }));
     await Promise.all(all.map(isReady));
-    return { clock, prefix, all, close: () => Promise.all(all.map((node) => node.close())) };
+    return { clock, prefix, redis, all, close: () => Promise.all(all.map((node) => node.close())) };
   }
 
+  const throughProxy = ({ url }: { url: string }) => url.replace('http:', 'redis:');
   const isReady = (node: Cluster) => eventuallyWorks(() => node.ready(), 'the node is ready');
 
   /** As FLUSHALL, for one cluster. */
@@ -183,6 +195,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     });
     await expect(one.presence.drop('before', 's1')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(await one.presence.online(['before'])).toEqual(new Set());
+    await expect(one.presence.online(['before'], { sure: true })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     const taken = [];
     for (let i = 0; i < 3; i++) taken.push((await one.limiter.take('k', rule)).ok);
     expect(taken).toEqual([true, true, false]);
@@ -225,6 +238,126 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await reap();
     expect(reaped).toEqual([]);
     expect(await other.presence.online(['u', 'v'])).toEqual(new Set(['u', 'v']));
+    await close();
+  });
+
+  test('B12 when the clock of Redis jumps ahead, or its machine has slept, nobody has gone', async () => {
+    const { all, clock, redis, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    const beat = () => Promise.all(all.map((node) => node.presence.beat([])));
+    await one.presence.beat([{ user: 'u', socket: 's1' }]);
+    await other.presence.beat([{ user: 'v', socket: 's2' }]);
+    for (let waited = 0; waited < 2 * LEASE_MS; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await beat();
+    }
+    redis.ahead = 2 * LEASE_MS;
+    expect(await other.presence.reap([])).toEqual([]);
+    expect(await other.presence.beat([])).toEqual([]);
+    expect(await other.presence.reap([])).toEqual([]);
+    expect(await one.presence.beat([])).toEqual([]);
+    // Whoever dies from now on is found out as ever.
+    const gone: string[] = [];
+    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await other.presence.beat([]);
+      gone.push(...(await other.presence.reap([])).map(({ user }) => user));
+    }
+    expect(gone).toEqual(['u']);
+    await close();
+  });
+
+  test('B12 those who are registered again are named, also when that is broken off', async () => {
+    await using proxy = await startTcpProxy(server.url);
+    const { all, clock, close } = await nodesAt(throughProxy(proxy), server.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const connections = Array.from({ length: 6_000 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
+    await one.presence.beat(connections);
+    const gone: string[] = [];
+    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await other.presence.beat([]);
+      for (let found = 1; found > 0; ) {
+        const reaped = await other.presence.reap([]);
+        found = reaped.length;
+        gone.push(...reaped.map(({ user }) => user));
+      }
+    }
+    expect(new Set(gone).size).toBe(6_000);
+    const cutOff = one.presence.beat([]);
+    await Promise.all([
+      expect(cutOff).rejects.toMatchObject({ code: 'UNAVAILABLE' }),
+      eventually(async () => (await other.presence.online(['u499'])).has('u499'), 'it has begun').then(proxy.cut),
+    ]);
+    expect((await other.presence.online(['u5999'])).size).toBe(0);
+    await isReady(one);
+    expect(new Set(await one.presence.beat([])).size).toBe(6_000);
+    await close();
+  });
+
+  test('B13 what a connection that was given up had still to say is no truth when it comes', async () => {
+    await using proxy = await startTcpProxy(server.url);
+    const { all, clock, prefix, close } = await nodesAt(throughProxy(proxy), server.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const deliver = proxy.hold();
+    await expect(one.presence.beat([{ user: 'u', socket: 's' }])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventuallyWorks(() => one.presence.beat([]), 'it has another connection');
+    await one.presence.drop('u', 's');
+    const redis = new Redis(server.url);
+    const hasSocket = async () => (await redis.hexists(`${prefix}:user:u`, 's')) === 1;
+    expect(await hasSocket()).toBe(false);
+    deliver();
+    await eventually(hasSocket, 'the late word has come');
+    await redis.quit();
+    for (let waited = 0; waited <= 120_000; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await Promise.all(all.map((node) => node.presence.beat([])));
+    }
+    await clock.advance(PRESENCE_GRACE_MS);
+    expect((await other.presence.reap([])).map(({ user }) => user)).toEqual(['u']);
+    expect((await other.presence.online(['u'])).size).toBe(0);
+    await close();
+  });
+
+  test('B14 a Redis that has become a replica is left for the one that its address stands for now', async () => {
+    await using old = await startRedis();
+    await using next = await startRedis();
+    await using proxy = await startTcpProxy(old.url);
+    const { all, close } = await nodesAt(throughProxy(proxy), next.url);
+    const [moves] = all as [Cluster, Cluster];
+    let gaps = 0;
+    moves.onGap(() => (gaps += 1));
+    await moves.presence.beat([{ user: 'u', socket: 's' }]);
+    const redis = new Redis(old.url);
+    await redis.replicaof('127.0.0.1', new URL(next.url).port);
+    await redis.quit();
+    proxy.lead(next.url);
+    await expect(moves.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventuallyWorks(() => moves.presence.beat([]), 'it has moved');
+    await eventually(() => gaps === 1, 'the gap is told');
+    await moves.fence();
+    expect(await all[1]?.presence.online(['u'])).toEqual(new Set(['u']));
+    await close();
+  });
+
+  test('B14 a Redis that takes no writes is not left again and again', async () => {
+    await using old = await startRedis();
+    await using next = await startRedis();
+    await using proxy = await startTcpProxy(old.url);
+    const { all, clock, close } = await nodesAt(throughProxy(proxy));
+    const [node] = all as [Cluster];
+    const redis = new Redis(old.url);
+    await redis.replicaof('127.0.0.1', new URL(next.url).port);
+    await redis.quit();
+    await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventually(() => proxy.connections() === 6, 'it looks whether there is another one');
+    await isReady(node);
+    for (let i = 0; i < 5; i++) await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await node.ready();
+    expect(proxy.connections()).toBe(6);
+    await clock.advance(10_000);
+    await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventually(() => proxy.connections() === 9, 'later it looks again');
     await close();
   });
 
@@ -319,6 +452,51 @@ describe.skipIf(!hasRedis())('Redis', () => {
     );
     silent.process?.resume();
     await eventually(() => gaps === 1, 'the gap is told');
+    await close();
+  });
+
+  test('B5 a connection on which nobody ever says hello is given up', async () => {
+    await using proxy = await startTcpProxy(server.url);
+    const { all, clock, close } = await nodesAt(throughProxy(proxy));
+    const [node] = all as [Cluster];
+    let gaps = 0;
+    node.onGap(() => (gaps += 1));
+    proxy.lose(() => true);
+    proxy.cut();
+    await eventually(() => proxy.connections() >= 6, 'it has tried again');
+    proxy.lose(undefined);
+    await eventuallyWorks(() => node.limiter.take('k', { limit: 1, windowMs: 1_000 }) as Promise<unknown>, 'it counts');
+    for (let beats = 0; beats < 2; beats++) await clock.advance(BEAT_MS);
+    await eventually(() => gaps === 1, 'the gap is told');
+    await node.fence();
+    await close();
+  });
+
+  test('B5 a Redis that refuses a ping has answered it: its subscriptions are good', async () => {
+    await using full = await startRedis();
+    const redis = new Redis(full.url);
+    const [, folder] = (await redis.config('GET', 'dir')) as [string, string];
+    rmSync(folder, { recursive: true });
+    await redis.config('SET', 'save', '1 1');
+    await redis.set('x', '1');
+    await redis.bgsave();
+    await eventually(
+      () =>
+        redis.ping().then(
+          () => false,
+          () => true,
+        ),
+      'it cannot save',
+    );
+    const { all, clock, redis: seen, close } = await nodesAt(full.url);
+    const [node] = all as [Cluster];
+    await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    for (let beats = 0; beats < 3; beats++) {
+      await clock.advance(BEAT_MS);
+      await node.fence();
+    }
+    expect(seen.lost).toBe(0);
+    redis.disconnect();
     await close();
   });
 

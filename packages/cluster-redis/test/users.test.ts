@@ -93,7 +93,7 @@ describe.skipIf(!available(lackOf('Redis 7', program, 'install redis-server')))(
   }
   /** Live events, as the nodes' sockets have them: a room is listened to, spoken to, and left. */
   async function live() {
-    const connections = createConnections(url(), () => {});
+    const connections = createConnections(url(), () => {}, createManualClock());
     const channels = createChannels(connections.pub, connections.sub);
     const isReady = () =>
       connections.ready().then(

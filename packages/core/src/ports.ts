@@ -323,8 +323,11 @@ export interface Presence {
   beat(sockets: { user: string; socket: string }[]): Promise<string[]>;
   /** Forgets a socket; the user's grace begins if it was the last one. */
   drop(user: string, socket: string): Promise<void>;
-  /** @returns those of `users` who are online; none when that cannot be known now: presence never fails a message */
-  online(users: string[]): Promise<Set<string>>;
+  /**
+   * @returns those of `users` who are online; none when that cannot be known now: presence never fails a message
+   * @throws DuetError UNAVAILABLE with `sure`, when that cannot be known now
+   */
+  online(users: string[], options?: ReadOptions): Promise<Set<string>>;
   /**
    * Finds users whose grace ran out and those of dead nodes. Each is returned to one node of the cluster; when that dies
    * before it has said that it `told` of him, or its answer got lost, he is returned again.

@@ -49,12 +49,15 @@ export function createPresenceRules(deps: PresenceDeps) {
   /** Changes that are yet to be told: the newest of each user, kept until the store could name its contacts. */
   const untold = new Map<string, ServerEvent<'user_status'>>();
 
+  /** Of whom it is not known he is neither told that somebody has gone, nor said to have gone himself: that waits. */
+  const online = (users: string[]) => deps.port.online(users, { sure: true });
+
   async function tell(payload: ServerEvent<'user_status'>): Promise<void> {
     const { userId, isOnline } = payload;
     const kept = (await deps.sights.of([userId]))(userId);
     if (kept.hides.has('lastSeen')) return;
     // Once more for each: many are told one after the other, and he may have come back since the round began.
-    if (!isOnline && (await deps.port.online([userId])).has(userId)) return;
+    if (!isOnline && (await online([userId])).has(userId)) return;
     (await reached(userId, kept))(payload);
   }
 
@@ -65,8 +68,9 @@ export function createPresenceRules(deps: PresenceDeps) {
       return (payload) => deps.fanout.toWatchers({ name: 'user_status', payload });
     const contacts = await deps.conversations.peers(user, MAX_CONTACTS);
     const kept = await deps.sights.of(contacts);
-    const online = [...(await deps.port.online(contacts))];
-    const told = online.filter((contact) => !blocked.has(contact) && !kept(contact).hides.has('lastSeen'));
+    const told = [...(await online(contacts))].filter(
+      (contact) => !blocked.has(contact) && !kept(contact).hides.has('lastSeen'),
+    );
     return (payload) => {
       for (const contact of told) deps.fanout.toUser(contact, { name: 'user_status', payload });
     };
@@ -95,7 +99,7 @@ export function createPresenceRules(deps: PresenceDeps) {
    */
   async function forgetUnheard(gone: ServerEvent<'user_status'>[]): Promise<void> {
     const ids = gone.map(({ userId }) => userId);
-    const [back, people] = await Promise.all([deps.port.online(ids), deps.people.get(ids)]);
+    const [back, people] = await Promise.all([online(ids), deps.people.get(ids)]);
     for (const payload of gone) {
       const { userId } = payload;
       const isHeard = !back.has(userId) && !people.get(userId)?.isDeleted;
@@ -178,13 +182,13 @@ export function createPresenceRules(deps: PresenceDeps) {
      * undefined when he is not here
      */
     async appears(user: string): Promise<((isShown: boolean) => void) | undefined> {
-      const [kept, online, [record]] = await Promise.all([
+      const [kept, here, [record]] = await Promise.all([
         deps.sights.of([user]),
         deps.port.online([user]),
         deps.users.get([user]),
       ]);
       // To say it of who is not here would tell that he has just been.
-      if (!record || !online.has(user)) return undefined;
+      if (!record || !here.has(user)) return undefined;
       const tell = await reached(user, kept(user));
       return (isShown) =>
         tell({ userId: user, isOnline: isShown, lastSeen: iso(isShown ? deps.clock.now() : record.createdAt) });
