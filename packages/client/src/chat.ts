@@ -22,6 +22,8 @@ const MAX_LISTED = 1_000;
 /** The first sync waits this long for the list: what the list has said, it need not. */
 const LIST_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
+/** After a gap in live events the list is read within this time, so that not all clients of a node ask at once. */
+const LOOK_WITHIN_MS = 10_000;
 
 /** What failed because the server could not be reached is asked again when the connection is back. */
 const untilConnected = (): void => {};
@@ -42,6 +44,7 @@ export function createChat(options: ChatOptions): Chat {
   let isListed = false;
   let endLifecycle = () => {};
   let endRetry = () => {};
+  let endLook = () => {};
 
   const tokens = createTokens(async (ask) => {
     const token = (await options.getToken(ask)) ?? undefined;
@@ -149,6 +152,14 @@ export function createChat(options: ChatOptions): Chat {
     isListed = true;
   }
 
+  /** Who came or went in a gap was told then, and is in no sync. All clients of a node hear of a gap at once. */
+  function lookWhoIsHere(): void {
+    endLook();
+    endLook = runtime.after(runtime.random() * LOOK_WITHIN_MS, () => {
+      if (connection.isOnline()) list().catch(untilConnected);
+    });
+  }
+
   async function introduce(): Promise<void> {
     if (store.getState().me) return;
     const { user: me } = await api.me();
@@ -182,7 +193,10 @@ export function createChat(options: ChatOptions): Chat {
   connection.on('receive_message', ({ message }) => arrived(message));
   // Of an own message several of these may come, and its acknowledgement: the first one counts.
   connection.on('message_sent', ({ message, tempId }) => arrived({ ...message, tempId }));
-  connection.on('resync', sync.request);
+  connection.on('resync', () => {
+    sync.request();
+    lookWhoIsHere();
+  });
   // Who hides that he is online sees it of nobody; when he shows it again, the list says what is seen.
   connection.on('privacy_changed', ({ privacy }) => {
     if (privacy.lastSeen) list(true).catch(untilConnected);
@@ -234,6 +248,7 @@ export function createChat(options: ChatOptions): Chat {
     started = false;
     endLifecycle();
     endRetry();
+    endLook();
     for (const part of [sync, receipts, pages, typing]) part.stop();
     sending.end();
   }

@@ -1,14 +1,17 @@
+import { connect } from 'node:net';
 import {
   type DeployedNode,
   type Deployment,
+  eventually,
   hasMongo,
   hasNginx,
   hasRedis,
   register,
   startCluster,
+  startTcpProxy,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MAIN, messagesWith, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+import { hurried, MAIN, messagesWith, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
 
 const EACH = 45;
 
@@ -68,5 +71,33 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('the SDK on a cluster
     his.read(anna.id);
     for (const chat of [hers, his, herOther, hisOther])
       await until(chat, (state) => state.synced && unreadOf(state) === 0, 'what is read on one device is read on all');
+  });
+
+  test('U33 who has gone in a gap of live events is seen to have gone when it is over', async () => {
+    const [anna, ben] = await Promise.all([register(on.url, 'anna'), register(on.url, 'ben')]);
+    const [one, two] = on.nodes as [DeployedNode, DeployedNode];
+    await using proxy = await startTcpProxy(one.url);
+    using hers = start(proxy.url, anna, { runtime: hurried(20) });
+    await synced(hers);
+    const seen = (isOnline: boolean) => (state: ReturnType<typeof hers.getState>) =>
+      state.conversations?.some(({ peer }) => peer.id === ben.id && peer.isOnline === isOnline);
+    {
+      using his = start(two.url, ben);
+      await synced(his);
+      his.send(anna.id, 'hello');
+      await until(hers, seen(true), 'he is here');
+    }
+    let isTold = false;
+    proxy.lose((text) => {
+      const isLost = text.includes('"user_status"') && text.includes(ben.id);
+      isTold ||= isLost;
+      return isLost;
+    });
+    await eventually(() => isTold, 'she does not hear that he has gone');
+    proxy.lose(undefined);
+    // The nodes' subscriptions alone are lost: nobody comes or goes with them.
+    const { hostname, port } = new URL(on.redis?.url as string);
+    connect(Number(port), hostname).end('CLIENT KILL TYPE pubsub\r\n').resume();
+    await until(hers, seen(false), 'he has gone');
   });
 });
