@@ -139,7 +139,8 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
       .map(({ path, pathType, backend }) => [path, pathType, backend.service.name]);
     expect(backends.sort()).toEqual([
       ['/', 'Prefix', 'duet'],
-      ['/socket.io/', 'Prefix', 'duet-sockets'],
+      // Not every version of ingress-nginx takes a dot in a Prefix.
+      ['/socket.io/', 'ImplementationSpecific', 'duet-sockets'],
     ]);
   });
 
