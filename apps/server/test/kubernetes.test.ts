@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { available, findProgram, hasMongo, hasRedis, lackOf, startCluster, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { readConfig } from '../src/config.ts';
 import { MAIN } from './shapes.ts';
 
@@ -142,6 +142,42 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
       // Not every version of ingress-nginx takes a dot in a Prefix.
       ['/socket.io/', 'ImplementationSpecific', 'duet-sockets'],
     ]);
+  });
+
+  test("G9 what the page gives NGINX's own controller leads where the ingress of the chart does", () => {
+    const [, example] = /```yaml\n(apiVersion: k8s\.nginx\.org.*?)```/s.exec(text('docs/kubernetes.md')) ?? [];
+    const { metadata, spec } = parse(example as string);
+    const all = manifests(OWN_SECRET, 'ingress.tlsSecret=chat-tls');
+    const { host, http } = named(all, 'Ingress').spec.rules[0];
+    expect(spec).toMatchObject({ host, tls: { secret: 'chat-tls' } });
+    expect(http.paths[0].path).toBe('/');
+    const ways = spec.routes.map(({ path, action }: Manifest) => {
+      const upstream = spec.upstreams.find(({ name }: Manifest) => name === action.pass);
+      const [{ port }] = named(all, 'Service', upstream.service).spec.ports;
+      expect(upstream.port).toBe(port);
+      return [path, upstream.service];
+    });
+    const chart = all
+      .filter(({ kind }) => kind === 'Ingress')
+      .map(({ spec: { rules } }) => rules[0].http.paths[0])
+      .map(({ path, backend }) => [path, backend.service.name]);
+    expect(ways.sort()).toEqual(chart.sort());
+
+    const { annotations } = named(all, 'Ingress', 'duet-sockets').metadata;
+    const word = (name: string) => annotations[`nginx.ingress.kubernetes.io/${name}`];
+    const [api, sockets] = spec.upstreams;
+    expect(sockets).toMatchObject({
+      'lb-method': `hash ${word('upstream-hash-by')} consistent`,
+      'read-timeout': `${word('proxy-read-timeout')}s`,
+      'send-timeout': `${word('proxy-send-timeout')}s`,
+    });
+    expect(api['lb-method']).toBeUndefined();
+    for (const upstream of [api, sockets])
+      expect(upstream).toMatchObject({
+        'connect-timeout': `${word('proxy-connect-timeout')}s`,
+        'client-max-body-size': word('proxy-body-size'),
+      });
+    expect(metadata).toEqual({ name: 'duet', namespace: 'duet' });
   });
 
   test('G6 pods are ordinary users without rights, and talk to whom they need', () => {
