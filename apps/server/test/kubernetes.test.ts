@@ -233,6 +233,35 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(named(manifests(OWN_SECRET), 'HorizontalPodAutoscaler').spec.metrics).toHaveLength(1);
   });
 
+  test('G10 the Secret holds what it is given, and no key that signed before unless it is named', () => {
+    const pods = new Set<string>();
+    const held = (...values: string[]) => {
+      const all = manifests(...EVERYTHING, ...values);
+      pods.add(named(all, 'Deployment').spec.template.metadata.annotations['checksum/secret']);
+      const secret = named(all, 'Secret');
+      // Keys of stringData stay where they were once applied.
+      expect(secret.stringData).toBeUndefined();
+      return Object.fromEntries(
+        Object.entries<string>(secret.data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
+      );
+    };
+    const given = {
+      'jwt-secret': SECRET,
+      'key-ring': KEY_RING,
+      'mongodb-uri': 'mongodb://db-0/duet',
+      'redis-url': 'redis://redis',
+    };
+    const before = 'fedcba9876543210fedcba9876543210';
+    expect(held(`secret.jwtSecretPrevious=${before}`)).toEqual({ ...given, 'jwt-secret-previous': before });
+    const now = held();
+    // Written, not left out: that takes a former one away, however it came there.
+    expect(now).toEqual({ ...given, 'jwt-secret-previous': '' });
+    const { jwtSecretPrevious } = readConfig({ JWT_SECRET: SECRET, JWT_SECRET_PREVIOUS: now['jwt-secret-previous'] });
+    expect(jwtSecretPrevious).toBeUndefined();
+    // What a pod has read it goes on believing: it is replaced.
+    expect(pods.size).toBe(2);
+  });
+
   test.skipIf(!(hasMongo() && hasRedis()))(
     'G8 a node starts as a pod would start it, and answers its probes',
     async () => {
