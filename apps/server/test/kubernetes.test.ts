@@ -86,7 +86,7 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(status, stdout).toBe(0);
     // What has no schema passes with a warning: that is what others define, and nothing misspelt.
     const unknown = [...stdout.matchAll(/^WARN .*for kind (\w+)/gm)].map(([, kind]) => kind);
-    expect([...new Set(unknown)]).toEqual(values === EVERYTHING ? ['ServiceMonitor'] : []);
+    expect([...new Set(unknown)].sort()).toEqual(values === EVERYTHING ? ['PrometheusRule', 'ServiceMonitor'] : []);
     expect(stdout.match(/passed for resource deployment\/duet/g)).toHaveLength(VERSIONS.length);
   });
 
@@ -260,6 +260,27 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(jwtSecretPrevious).toBeUndefined();
     // What a pod has read it goes on believing: it is replaced.
     expect(pods.size).toBe(2);
+  });
+
+  test('G11 alerts are those of deploy/prometheus, from a package too, and find nodes whatever the release is called', () => {
+    using folder = temporaryFolder();
+    const packed = run(helm, ['package', CHART, '--destination', folder.path]);
+    expect(packed.status, packed.stderr).toBe(0);
+    const { groups } = parse(text('deploy/prometheus/alerts.yml'));
+    for (const chart of [CHART, join(folder.path, `duet-${parse(text('deploy/chart/Chart.yaml')).version}.tgz`)]) {
+      const { stdout } = run(helm, ['template', 'other', chart, ...settings(EVERYTHING)]);
+      const all: Manifest[] = parseAllDocuments(stdout).map((document) => document.toJS());
+      const rules = named(all, 'PrometheusRule', 'other-duet');
+      expect(rules.spec).toEqual({ groups });
+      const monitor = named(all, 'ServiceMonitor', 'other-duet');
+      expect(rules.metadata.labels).toEqual(monitor.metadata.labels);
+      expect(rules.metadata.labels.release).toBe('prometheus');
+      // The operator makes the job of that label of the Service.
+      const service = named(all, 'Service', 'other-duet');
+      const jobs = [...JSON.stringify(groups).matchAll(/job=\\"(\w+)\\"/g)].map(([, job]) => job);
+      expect(new Set(jobs)).toEqual(new Set([service.metadata.labels[monitor.spec.jobLabel]]));
+    }
+    expect(named(manifests(OWN_SECRET), 'PrometheusRule')).toBeUndefined();
   });
 
   test.skipIf(!(hasMongo() && hasRedis()))(
