@@ -283,6 +283,24 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(named(manifests(OWN_SECRET), 'PrometheusRule')).toBeUndefined();
   });
 
+  test('G12 a pod asks for the memory that its sockets and its heap need, and may have twice of it', () => {
+    const mebibytes = (value: string): number => {
+      const [, amount, unit] = /^(\d+)(Mi|Gi)$/.exec(value) ?? [];
+      return Number(amount) * (unit === 'Gi' ? 1024 : 1);
+    };
+    const planned = (flag: string): number =>
+      Number(new RegExp(`^\\| \`--${flag}\` +\\| ([\\d.]+) `, 'm').exec(text('docs/capacity.md'))?.[1]);
+    const { autoscaling } = parse(text('deploy/chart/values.yaml'));
+    const [{ resources }] = podOf(manifests(OWN_SECRET)).containers;
+    const request = mebibytes(resources.requests.memory);
+    const connected = planned('nodeMib') + (autoscaling.socketsPerPod * planned('socketKib')) / 1024;
+    expect(request).toBeGreaterThanOrEqual(connected);
+    const [, busy] = /a busy node holds (\d+) MB/.exec(text('docs/decisions/README.md')) ?? [];
+    expect(request).toBeGreaterThanOrEqual((Number(busy) * 1e6) / 1024 ** 2);
+    // V8 takes half of a container's limit for its heap.
+    expect(mebibytes(resources.limits.memory) / 2).toBeGreaterThanOrEqual(request);
+  });
+
   test.skipIf(!(hasMongo() && hasRedis()))(
     'G8 a node starts as a pod would start it, and answers its probes',
     async () => {
