@@ -65,6 +65,7 @@ const EVERYTHING = [
   'ingress.tlsSecret=chat-tls',
   'image.pullSecrets[0]=registry',
   'networkPolicy.redis.to[0].ipBlock.cidr=10.0.0.0/8',
+  'networkPolicy.from[0].ipBlock.cidr=10.1.0.0/16',
   'nodeSelector.pool=chat',
   'tolerations[0].key=chat',
   'tolerations[0].operator=Exists',
@@ -192,7 +193,7 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(pod.automountServiceAccountToken).toBe(false);
     const { ingress, egress } = named(all, 'NetworkPolicy').spec;
     const from = ingress.flatMap((rule: Manifest) => rule.from);
-    const namespaces = from.flatMap((peer: Manifest) => Object.values(peer.namespaceSelector.matchLabels));
+    const namespaces = from.flatMap((peer: Manifest) => Object.values(peer.namespaceSelector?.matchLabels ?? {}));
     expect(namespaces).toEqual(['ingress-nginx', 'monitoring']);
     expect(egress.map((rule: Manifest) => rule.ports[0].port)).toEqual([53, 27_017, 6_379]);
     expect(egress[2].to).toEqual([{ ipBlock: { cidr: '10.0.0.0/8' } }]);
@@ -202,6 +203,10 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(named(looked, 'NetworkPolicy').spec.egress[0].to).toEqual([{ ipBlock: { cidr: '169.254.169.254/32' } }]);
     const closed = named(manifests(OWN_SECRET), 'NetworkPolicy').spec.ingress[0].from;
     expect(closed).toHaveLength(1);
+    // A controller on its machine's network, or a load balancer, comes from no namespace.
+    const machines = { ipBlock: { cidr: '10.1.0.0/16' } };
+    const opened = named(manifests(OWN_SECRET, 'networkPolicy.from[0].ipBlock.cidr=10.1.0.0/16'), 'NetworkPolicy');
+    expect(opened.spec.ingress).toMatchObject([{ from: [...closed, machines], ports: [{ port: 'http' }] }]);
     const hosted = manifests(
       OWN_SECRET,
       'env.JWKS_URL=https://id.example.org/jwks.json',
