@@ -2,7 +2,16 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { available, findProgram, hasMongo, hasRedis, lackOf, startCluster, temporaryFolder } from '@duet/testkit';
+import {
+  available,
+  eventually,
+  findProgram,
+  hasMongo,
+  hasRedis,
+  lackOf,
+  startCluster,
+  temporaryFolder,
+} from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { readConfig } from '../src/config.ts';
@@ -306,6 +315,15 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
     expect(mebibytes(resources.limits.memory) / 2).toBeGreaterThanOrEqual(request);
   });
 
+  test('G13 pods are taken out after as long without Redis or MongoDB as the pages say', () => {
+    const [{ readinessProbe }] = podOf(manifests(OWN_SECRET)).containers;
+    const after = `after ${readinessProbe.periodSeconds * readinessProbe.failureThreshold} s`;
+    const page = text('docs/kubernetes.md').split('\n');
+    for (const what of ['Redis', 'MongoDB'])
+      expect(page.find((line) => line.startsWith(`| ${what} is away `))).toContain(`pods become not ready ${after}`);
+    expect(text('docs/guarantees.md')).toContain(`as Kubernetes does ${after}`);
+  });
+
   test.skipIf(!(hasMongo() && hasRedis()))(
     'G8 a node starts as a pod would start it, and answers its probes',
     async () => {
@@ -343,6 +361,11 @@ describe.skipIf(!hasTools)('the chart for Kubernetes', () => {
       const { metric } = named(all, 'HorizontalPodAutoscaler').spec.metrics[1].pods;
       expect(metrics).toMatch(new RegExp(`^${metric.name} 0$`, 'm'));
       expect(text('deploy/prometheus/adapter.yml')).toContain(`as: ${metric.name}`);
+      // Without Redis it serves nobody new, and is not ended for it.
+      const ask = async (probe: string) => (await fetch(cluster.url + container[probe].httpGet.path)).status;
+      await cluster.redis?.process?.kill();
+      await eventually(async () => (await ask('readinessProbe')) === 503, 'it is not ready');
+      expect(await ask('livenessProbe')).toBe(200);
       expect(await cluster.nodes[0]?.process.stop()).toBe(0);
     },
   );
