@@ -87,7 +87,7 @@ function watch(client: Redis, report: Report): void {
   let lost = false;
   let why: Error | undefined;
   client.on('error', (error) => {
-    why = error;
+    why = bare(error);
   });
   client.on('close', () => {
     if (!lost) report('redis lost', why);
@@ -98,6 +98,9 @@ function watch(client: Redis, report: Report): void {
     lost = false;
   });
 }
+
+/** An error for the log. The driver's own holds the command that failed, which may be the one that says the password. */
+const bare = ({ message, code }: NodeJS.ErrnoException) => new Error(message || code);
 
 /**
  * Resolves when Redis has answered everything that was sent before. An error is an answer, too: a Redis that cannot save
