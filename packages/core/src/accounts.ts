@@ -77,7 +77,7 @@ export function createAccounts(deps: AccountDeps) {
     const user = await self(caller);
     if (user.passwordHash === '') throw new DuetError('FORBIDDEN', { message: 'This account has no password here' });
     // By itself: strangers who guess keep nobody from changing his password.
-    return verify(user.emailKey, password, `login_failure:user ${user.id}`);
+    return verify(user.emailKey, password, `login_failure:user:${user.id}`);
   }
 
   /** The sessions last: who comes with one that is left shows that there is something to finish. */
@@ -129,7 +129,7 @@ export function createAccounts(deps: AccountDeps) {
      */
     async login(input: RouteInput<'login'>['body'], agent: string): Promise<RouteData<'login'>> {
       const emailKey = normalise(input.email.trim());
-      const user = await verify(emailKey, input.password, `login_failure:${emailKey}`);
+      const user = await verify(emailKey, input.password, `login_failure:email:${emailKey}`);
       const { session, answer } = await signIn(user, input.device ?? agent, await online(user));
       // A password that was changed meanwhile has ended the sessions that were there, and this one came too late for that.
       const [now] = await deps.users.get([user.id]);
