@@ -19,6 +19,21 @@ import { sessionTests } from './sessions-suite.ts';
 import type { Shape, Stand } from './shapes.ts';
 import { receiptTests, syncTests } from './sync-suite.ts';
 
+/** A joiner of graphemes, variation selectors, fillers of Hangul, vowels of Khmer that are not written, joiners. */
+const INVISIBLE = [
+  '\u034f',
+  '\ufe0f',
+  '\u{e0100}',
+  '\u180b',
+  '\u3164',
+  '\uffa0',
+  '\u1160',
+  '\u17b4',
+  '\u200c',
+  '\u200d',
+];
+const WORLDWIDE = ['김민준', 'क्षितिज', 'علی رضا', 'សុខា', '渡邊', 'ᠮᠣᠩᠭᠣᠯ'];
+
 /** The wire contract, as somebody else's client relies on it: it holds on every store and every cluster. */
 export function contractSuite({ name, direct, hosted, start }: Shape): void {
   describe(`contract on ${name}`, () => {
@@ -71,6 +86,23 @@ export function contractSuite({ name, direct, hosted, start }: Shape): void {
         const twin = { username: 'twin', email: 'Ｔwin@example.org'.normalize('NFKC'), password: 'password123' };
         const both = await Promise.all([0, 1].map((i) => rest(url(i), '/auth/register', { body: twin })));
         expect(both.map(({ status }) => status).sort()).toEqual([201, 409]);
+      });
+
+      test('A3 nothing invisible makes a name another one', async () => {
+        let count = 0;
+        const answerTo = (username: string) => {
+          const email = `look${count++}@example.org`;
+          return rest(url(count), '/auth/register', { body: { username, email, password: 'password123' } });
+        };
+        const spaced = success('register', await answerTo(' Ann  of   two '));
+        expect(spaced.user.username).toBe('Ann of two');
+        failure(await answerTo('Ann of     two'), 409, 'CONFLICT');
+        for (const name of [...INVISIBLE.map((sign) => `Ann of${sign} two`), '\u3164\u3164', '\u115fAnn of two']) {
+          const refused = await answerTo(name);
+          failure(refused, 400, 'VALIDATION_ERROR');
+          expect(refused.body.errors).toMatchObject([{ field: 'username' }]);
+        }
+        for (const name of WORLDWIDE) expect(success('register', await answerTo(name)).user.username).toBe(name);
       });
 
       test('A4 login answers a token; a wrong password and an unknown email get the same answer', async () => {

@@ -142,7 +142,9 @@ export function hostTokenTests(url: (i: number) => string, host: () => HostApp):
       const byMail = await named({ preferred_username: `x${randomUUID()}`.slice(0, 20), email: email.toUpperCase() });
       expect(byMail).toMatchObject({ email: '', username: expect.stringMatching(/^x/) });
       const third = await named({ preferred_username: username.toUpperCase() });
-      expect(new Set([owner.id, twin._id, byMail._id, third._id]).size).toBe(4);
+      const unseen = await named({ preferred_username: `${username}\u034f\u3164` });
+      expect(unseen.username).toMatch(new RegExp(`^${username} #[0-9a-f]{6}$`));
+      expect(new Set([owner.id, twin._id, byMail._id, third._id, unseen._id]).size).toBe(5);
       // The owner is who he was.
       expect(await me(owner.token, 1)).toMatchObject({ _id: owner.id, username, email });
       const { password } = owner;
@@ -183,6 +185,9 @@ export function hostTokenTests(url: (i: number) => string, host: () => HostApp):
       [{ name: `\u202e<b>x${'y'.repeat(80)}` }, `b x${'y'.repeat(45)}`],
       [{ preferred_username: 7, name: ['x'] }, undefined],
       [{ name: '\u{1F600}' }, undefined],
+      [{ name: '\u115fA\u034fd\u3164a\ufe0f  K\uffa0ing\u{e0100}' }, 'Ada King'],
+      [{ name: '\u3164\uffa0' }, undefined],
+      [{ name: '\u0639\u0644\u06cc\u200c\u0631\u0636\u0627' }, '\u0639\u0644\u06cc \u0631\u0636\u0627'],
     ])('I22 of %j a name is made that could be one here', async (given, wanted) => {
       const { username } = await named(given);
       const plain = username.replace(/ #[0-9a-f]+$/, '');

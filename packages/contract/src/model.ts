@@ -148,16 +148,21 @@ export const Password = z
   .refine((password) => password.isWellFormed() && !password.includes('\0'), 'must be valid text')
   .meta({ description: '8 characters up to 72 bytes of UTF-8', format: 'password' });
 
+/** Signs that nothing is shown of, such as variation selectors and fillers: with them, two names would look the same. */
+const INVISIBLE = /\p{Default_Ignorable_Code_Point}/u;
+
 export const Username = z
   .string()
   .trim()
+  .overwrite((name) => name.replace(/ {2,}/g, ' '))
   .min(2, 'must have at least 2 characters')
   .max(50, 'must have at most 50 characters')
   .regex(
     /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._'-]*$/u,
     'may have letters, digits, spaces and . _ - and begins with a letter or digit',
   )
-  .meta({ description: 'Unique without regard to case' });
+  .refine((name) => !INVISIBLE.test(name), 'must have no signs that cannot be seen')
+  .meta({ description: 'Unique without regard to case; nothing in it is invisible, and several spaces are one' });
 
 export const Email = z
   .string()

@@ -3,6 +3,11 @@ import type { UserRecord } from './ports.ts';
 
 const MAX_NAME = 50;
 const SHORT_ID = 6;
+/**
+ * Variation selectors, fillers and the like. Joiners are not among them: where one stands a space does, as in Persian where
+ * there is none.
+ */
+const UNSEEN = /[\p{Default_Ignorable_Code_Point}--\p{Cf}]/gv;
 
 /** What uniqueness is judged by: compatibility forms and case folded, so that look-alikes of one name are one account. */
 export const normalise = (text: string): string => text.normalize('NFKC').toLowerCase();
@@ -22,9 +27,9 @@ export const newUser = (
 
 /** What of a name from elsewhere can be one here: of an address what stands before the @, without signs that none may have. */
 export function nameFrom(text: string): string | undefined {
-  const [before = ''] = text.normalize('NFC').slice(0, MAX_NAME).split('@');
+  const [before = ''] = text.normalize('NFC').replace(UNSEEN, '').slice(0, MAX_NAME).split('@');
   const plain = before.replace(/[‘’]/g, "'").replace(/[^\p{L}\p{M}\p{N} ._'-]+/gu, ' ');
-  return Username.safeParse(plain.replace(/^[^\p{L}\p{N}]+/u, '').replace(/ {2,}/g, ' ')).data;
+  return Username.safeParse(plain.replace(/^[^\p{L}\p{N}]+/u, '')).data;
 }
 
 /**

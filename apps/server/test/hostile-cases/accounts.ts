@@ -31,7 +31,14 @@ export const accountCases: Case[] = [
     async run({ url, alice }) {
       const { username } = alice.user;
       const answer = (name: string) => rest(url, '/auth/register', { body: newcomer({ username: name }) });
-      for (const name of ['__proto__', `a\u200bb`, `a\u202eb`, '\u2066x\u2069', 'a\nb'])
+      const unseen = [
+        '\u3164\u3164',
+        `${username}\u034f`,
+        `${username}\ufe0f`,
+        `${username}\u{e0100}`,
+        `${username}\uffa0`,
+      ];
+      for (const name of ['__proto__', `a\u200bb`, `a\u202eb`, '\u2066x\u2069', 'a\nb', ...unseen])
         refused(await answer(name), 400, 'VALIDATION_ERROR');
       for (const twin of [username.toUpperCase(), `${username} `, username.replace('a', 'ａ')])
         refused(await answer(twin), 409, 'CONFLICT');
