@@ -14,7 +14,8 @@ const adminHelp = Object.entries(adminCommands)
 const HELP = `npm run duet -- COMMAND [--json]
 
   backup FILE     copies the embedded database while servers run
-  restore FILE    puts such a copy in its place, while servers run or not; what was written since is gone
+  restore FILE    puts such a copy in its place, while servers run or not; what was written since is gone. Who is signed
+                  in, or was signed out, stays so; passwords, and who is disabled or deleted, are those of the copy
   rotate-keys     wraps the keys of all conversations by the first key of the key ring, while servers run; then the
                   other keys of the ring may go, unless it names some that must stay
   check-config    says what is wrong with the environment
@@ -60,8 +61,11 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     async run(config, file) {
       const { restore } = await loadBackups();
       await requireKeysOf(file, config, `messages in ${file}`);
-      await restore(file, embedded(config), showProgress);
-      return { said: `${embedded(config)} is what ${file} was` };
+      const { unknown } = await restore(file, embedded(config), showProgress);
+      const accounts =
+        'Passwords, blocks, and who is disabled or deleted, are those of the backup; sessions are those of now';
+      const rest = unknown > 0 ? `, or of the backup where the database did not know the user (${unknown})` : '';
+      return { said: `${embedded(config)} is what ${file} was. ${accounts}${rest}` };
     },
   },
   'rotate-keys': {

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BARE_ENVIRONMENT, connect, register, rest, startServer, temporaryFolder } from '@duet/testkit';
+import { BARE_ENVIRONMENT, connect, register, rest, startHostApp, startServer, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
+import { closed } from './sessions-suite.ts';
 import { MAIN } from './shapes.ts';
 import { history, startTraffic } from './traffic.ts';
 
@@ -40,7 +41,11 @@ describe('backups', () => {
     await server.kill();
 
     const restored = join(folder.path, 'restored');
-    expect(await duet(restored, 'restore', copy)).toMatchObject({ code: 0 });
+    const { code, said } = await duet(restored, 'restore', copy);
+    expect({ code, said }).toEqual({
+      code: 0,
+      said: expect.stringMatching(/of the backup where the database did not know the user \(\d+\)/),
+    });
     const again = await startServer(MAIN, {
       DATA_DIR: restored,
       JWT_SECRET: readFileSync(join(folder.path, 'jwt-secret'), 'utf8'),
@@ -68,6 +73,48 @@ describe('backups', () => {
     expect(body.data.conversations).toMatchObject([{ userId: alice.id, reset: true, lastSeq: 1 }]);
     expect(await send('next')).toMatchObject({ ok: true, data: { message: { seq: 2 } } });
     await server.stop();
+  });
+
+  test('Z5 a restore under a running server signs nobody in who was signed out, and nobody out', async () => {
+    await using host = await startHostApp();
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, ...host.environment });
+    const ask = (path: string, how: object) => rest(server.url, path, how);
+    const alice = await register(server.url, 'alice');
+    const signIn = async () => {
+      const { email, password } = alice;
+      return (await ask('/auth/login', { body: { email, password } })).body.data;
+    };
+    const [stays, ends] = [await signIn(), await signIn()];
+    const iat = Math.floor(Date.now() / 1_000) - 1;
+    const [out, inside] = [host.token('out', { iat }), host.token('inside', { iat })];
+    for (const token of [out, inside]) expect(await ask('/auth/me', { token })).toMatchObject({ status: 200 });
+
+    const copy = join(folder.path, 'copy.db');
+    expect(await duet(folder.path, 'backup', copy)).toMatchObject({ code: 0 });
+    const { refreshToken } = (await ask('/auth/refresh', { body: { refreshToken: stays.refreshToken } })).body.data;
+    const { sessions } = (await ask('/auth/sessions', { token: ends.token })).body.data;
+    const { _id } = sessions.find(({ current }: { current: boolean }) => current);
+    expect(await ask(`/auth/sessions/${_id}`, { method: 'DELETE', token: stays.token })).toMatchObject({ status: 200 });
+    expect(await ask('/auth/logout', { method: 'POST', token: out })).toMatchObject({ status: 200 });
+    const begins = await signIn();
+    const newcomer = await register(server.url, 'newcomer');
+    using socket = await connect(server.url, newcomer.token, { reconnection: false });
+    const gone = closed(socket);
+
+    const { code, said } = await duet(folder.path, 'restore', copy);
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/Passwords, .* are those of the backup/) });
+    expect(said).not.toMatch(/did not know/);
+    for (const token of [ends.token, out])
+      expect(await ask('/auth/me', { token })).toMatchObject({ status: 401, body: { code: 'SESSION_REVOKED' } });
+    const late = { body: { refreshToken: ends.refreshToken } };
+    expect(await ask('/auth/refresh', late)).toMatchObject({ status: 401, body: { code: 'SESSION_REVOKED' } });
+    for (const { token } of [alice, stays, begins, { token: inside }])
+      expect(await ask('/auth/me', { token })).toMatchObject({ status: 200 });
+    expect(await ask('/auth/refresh', { body: { refreshToken } })).toMatchObject({ status: 200 });
+    expect(await gone).toMatchObject({ code: 'SESSION_REVOKED' });
+    expect(await ask('/auth/me', { token: newcomer.token })).toMatchObject({ status: 401 });
+    await server.kill();
   });
 
   test('Z3 what is no backup is refused, and so is writing over a file', async () => {

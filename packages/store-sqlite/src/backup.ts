@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BUSY, explain, isDamaged, openDatabase, primaryCode } from './database.ts';
+import { keepSessions } from './kept-sessions.ts';
 import { migrations } from './migrations.ts';
 
 /** Pages copied between two looks at the event loop. */
@@ -96,11 +97,30 @@ function makeRoom(file: string): void {
   }
 }
 
-/** All of it as one transaction. @throws Error in plain words; then nothing has changed */
-async function replace(from: string, file: string, progress: Progress): Promise<void> {
+/** A copy of an older version is brought up to date. @throws Error when it cannot be; then nothing has changed */
+function prepare(staged: string, from: string): void {
+  try {
+    openDatabase(staged).close();
+  } catch (error) {
+    const { cause } = error as Error;
+    throw new Error(`${from} cannot be restored: ${explain(cause)}. Nothing has changed`, { cause });
+  }
+  // By this number servers see that it is another database than the one of which they remember keys: see `append`.
+  alter(staged, `PRAGMA journal_mode = DELETE; PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
+}
+
+/**
+ * All of it as one transaction.
+ * @returns how many users of the copy the database did not know
+ * @throws Error in plain words; then nothing has changed
+ */
+async function replace(from: string, file: string, progress: Progress): Promise<number> {
   for (const end = performance.now() + HELD_MS; ; await pause(HELD_PAUSE_MS)) {
     try {
-      return await copyFrom(from, file, progress);
+      // Each time anew, and last: what ends from here on until the database is locked would begin again.
+      const unknown = keepSessions(from, file);
+      await copyFrom(from, file, progress);
+      return unknown;
     } catch (cause) {
       // Node has SQLite wait for nobody here, and of a first step that was refused it knows no code.
       const isHeld = [0, BUSY].includes(primaryCode(cause) ?? -1);
@@ -111,12 +131,19 @@ async function replace(from: string, file: string, progress: Progress): Promise<
   }
 }
 
+/** What a restore could not put together. */
+export interface Restored {
+  /** Users of the copy whom the database did not know, as where it is a new one: their sessions are those of the copy. */
+  unknown: number;
+}
+
 /**
  * Puts a copy in the place of the database, as one transaction: servers that run see all of it or nothing. What was
- * written after the copy was made is gone; clients that know more are told so by their next sync.
- * @throws Error in plain words; then the database is as it was, unless it says that it was restored
+ * written after the copy was made is gone; clients that know more are told so by their next sync. Sessions stay as they
+ * are: nobody who was signed out is signed in again, and the other way round.
+ * @throws Error in plain words; then the database is as it was
  */
-export async function restore(from: string, file: string, progress: Progress = () => {}): Promise<void> {
+export async function restore(from: string, file: string, progress: Progress = () => {}): Promise<Restored> {
   if (!existsSync(from)) throw new Error(`There is no backup ${from}`);
   try {
     check(from);
@@ -127,17 +154,10 @@ export async function restore(from: string, file: string, progress: Progress = (
   const staged = `${file}.restored`;
   try {
     await copyFrom(from, staged, () => {});
-    // By this number servers see that it is another database than the one of which they remember keys: see `append`.
-    alter(staged, `PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
-    await replace(staged, file, progress);
+    prepare(staged, from);
+    return { unknown: await replace(staged, file, progress) };
   } finally {
     remove(staged);
-  }
-  try {
-    // A copy of an older version is brought up to date.
-    openDatabase(file).close();
-  } catch (cause) {
-    throw new Error(`${from} was restored, but cannot be looked at. ${(cause as Error).message}`, { cause });
   }
 }
 
