@@ -290,6 +290,42 @@ describe('addresses', () => {
     expect((await guess(server.url, '2001:db8:0:100::1')).status).toBe(401);
     expect((await guess(server.url, '::ffff:198.51.100.9')).status).toBe(401);
   });
+
+  test.each([
+    ['198.51.100.1:443', '198.51.100.1'],
+    ['[2001:db8:1:200::1]:443', '2001:db8:1:2ff::2'],
+    ['[2001:db8:1:200::1]', '2001:db8:1:2ff::2'],
+    ['[::ffff:198.51.100.1]:443', '198.51.100.1'],
+    ['198.51.100.256:443', 'unknown'],
+    ['[198.51.100.1', ''],
+    ['_hidden', undefined],
+  ])('L15 %j counts as %j', (one, other) => {
+    expect(networkOf(one)).toBe(networkOf(other));
+    expect(networkOf(one)).not.toBe(networkOf('198.51.100.2'));
+  });
+
+  test.each([
+    ['adds ports to addresses', (i: number) => `198.51.100.1:${i}`],
+    ['adds ports to addresses of IPv6', (i: number) => `[2001:db8::1]:${i}`],
+    ['names nobody', (i: number) => `_hidden${i}`],
+  ])('L15 behind a proxy that %s, requests and connections are counted', async (_, forwarded) => {
+    await using server = await startLimited({ TRUST_PROXY: '1', MAX_CONNECTIONS_PER_ADDRESS: '4' });
+    const alice = await register(server.url);
+    const from = (i: number) => ({ 'x-forwarded-for': forwarded(i) });
+    const logins = Array.from({ length: 130 }, (_, i) =>
+      rest(server.url, '/auth/login', { headers: from(i), body: { email: `n${i}`, password: 'password124' } }),
+    );
+    expect((await Promise.all(logins)).filter(({ status }) => status === 429).length).toBeGreaterThan(20);
+    const come = (i: number) => connect(server.url, alice.token, { ...websocket, extraHeaders: from(i) });
+    const held = await Promise.all([1, 2, 3, 4].map(come));
+    await expect(come(5)).rejects.toMatchObject({ data: { code: 'TOO_MANY_CONNECTIONS' } });
+    using elsewhere = await connect(server.url, alice.token, {
+      ...websocket,
+      extraHeaders: { 'x-forwarded-for': '198.51.100.2:5' },
+    });
+    expect(elsewhere.connected).toBe(true);
+    for (const socket of held) socket.disconnect();
+  });
 });
 
 describe('what is tried', () => {
