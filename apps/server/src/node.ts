@@ -74,8 +74,11 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   let io: Server | undefined;
   let dependencies: Dependency[] = [];
   let serving = false;
-  const metrics = createMetrics(() => countSockets(io));
-  const health = createHealth({
+  const metrics = createMetrics(
+    () => countSockets(io),
+    () => health.isReady(),
+  );
+  const health: Health = createHealth({
     dependencies: () => dependencies,
     serving: () => serving,
     metrics: worker?.metrics ?? metrics.text,

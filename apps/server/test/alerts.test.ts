@@ -34,7 +34,10 @@ describe('alerts', () => {
   });
 
   test('V1 alerts ask for metrics that a node has', async () => {
-    const metrics = await createMetrics(() => ({ websocket: 0, polling: 0 })).text();
+    const metrics = await createMetrics(
+      () => ({ websocket: 0, polling: 0 }),
+      async () => true,
+    ).text();
     const served = new Set(all(/^# HELP (\w+) /gm, metrics));
     const asked = all(/\b((?:duet|nodejs)_\w+)/g, rules).map((name) => name.replace(/_(bucket|count)$/, ''));
     expect(asked.length).toBeGreaterThan(10);

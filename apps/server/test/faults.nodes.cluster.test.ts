@@ -223,6 +223,7 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
       'it says what it waits for',
     );
     expect((await rest(nodes[0].url, '/auth/login', { body: {} })).status).toBe(503);
+    expect(await (await fetch(`${nodes[0].url}/metrics`)).text()).toMatch(/^duet_ready 0$/m);
     await redis.start();
     await eventually(
       async () => JSON.stringify((await waiting()).waitsFor) === '["mongo (UNAVAILABLE)"]',

@@ -24,7 +24,9 @@ import { createTokens } from '../src/auth/tokens.ts';
 import { systemClock } from '../src/clock.ts';
 import { ConfigError, readConfig } from '../src/config.ts';
 import { createHttpServer } from '../src/http/server.ts';
+import { createHealth } from '../src/ops/health.ts';
 import { createLog } from '../src/ops/log.ts';
+import { createMetrics } from '../src/ops/metrics.ts';
 import { createOriginRule } from '../src/origins.ts';
 import { HELPER_PRIORITY } from '../src/priority.ts';
 import { DUET, duet } from './command-line.ts';
@@ -367,6 +369,7 @@ describe('a node', () => {
       'duet_polling_sockets 0',
       'duet_commit_messages_count 3',
       'duet_connected_sockets 2',
+      'duet_ready 1',
       'duet_presence_changes_total{status="online"} 2',
       'duet_errors_total{code="UNAUTHORIZED"} 1',
       // Not happened yet, and there.
@@ -390,6 +393,32 @@ describe('a node', () => {
     expect(metrics).not.toContain(alice.user.username);
     expect(server.output()).toContain('RATE_LIMITS is off');
     await server.kill();
+  });
+
+  test('V2 a node of which every worker serves is ready, once', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
+    const ready = async () => /^duet_ready .*/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[0];
+    await eventually(async () => (await ready()) === 'duet_ready 1', 'both serve');
+    await server.kill();
+  });
+
+  test.each([
+    { what: 'serves', ready: async () => {}, serving: true, expected: 1 },
+    { what: 'starts', ready: async () => {}, serving: false, expected: 0 },
+    { what: 'waits', ready: () => Promise.reject(new Error('away')), serving: true, expected: 0 },
+    { what: 'needs what says nothing', ready: () => new Promise<void>(() => {}), serving: true, expected: 0 },
+  ])('V2 a node that $what says so in its metrics', async ({ ready, serving, expected }) => {
+    const health = createHealth({
+      dependencies: () => [{ name: 'mongo', ready }],
+      serving: () => serving,
+      metrics: async () => '',
+      metricsType: 'text/plain',
+    });
+    const metrics = createMetrics(() => ({ websocket: 0, polling: 0 }), health.isReady);
+    expect(await metrics.text()).toMatch(new RegExp(`^duet_ready ${expected}$`, 'm'));
+    health.drain();
+    expect(await metrics.text()).toMatch(/^duet_ready 0$/m);
   });
 
   test('O8 SIGTERM: not ready, clients are told to come back, exit 0, and what was acknowledged is there', async () => {

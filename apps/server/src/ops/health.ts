@@ -1,5 +1,5 @@
 import { toDuetError } from '@duet/contract';
-import { type Response, Router } from 'express';
+import { Router } from 'express';
 
 /** Something that a node needs: its name for people, and a check that rejects while it does not answer. */
 export interface Dependency {
@@ -13,9 +13,14 @@ export interface Health {
    * comes by no proxy.
    */
   router: Router;
+  /** Whether `/ready` says so. For who asks again and again: an answer that takes longer than 2 s is a no. */
+  isReady(): Promise<boolean>;
   /** From now on not ready: the node drains. */
   drain(): void;
 }
+
+/** A scrape must not wait as long as a database that hangs: the other metrics would be lost with it. */
+const READY_WITHIN_MS = 2_000;
 
 /** What a node says of itself, by HTTP. */
 export function createHealth(deps: {
@@ -29,16 +34,21 @@ export function createHealth(deps: {
   // To the letter: a proxy that hides /metrics hides neither /METRICS nor /metrics/.
   const router = Router({ strict: true, caseSensitive: true });
 
+  async function waitsFor(): Promise<string[]> {
+    if (draining) return ['draining'];
+    const waiting = await failing(deps.dependencies());
+    if (waiting.length > 0) return waiting;
+    return deps.serving() ? [] : ['starting'];
+  }
+
   router.get('/health', (_req, res) => {
     res.json({ status: 'ok' });
   });
 
   router.get('/ready', async (_req, res) => {
-    if (draining) return notReady(res, ['draining']);
-    const waiting = await failing(deps.dependencies());
-    if (waiting.length > 0) return notReady(res, waiting);
-    if (!deps.serving()) return notReady(res, ['starting']);
-    res.json({ status: 'ready' });
+    const waiting = await waitsFor();
+    if (waiting.length === 0) res.json({ status: 'ready' });
+    else res.status(503).json({ status: 'not ready', waitsFor: waiting });
   });
 
   router.get('/metrics', async (req, res, next) => {
@@ -49,14 +59,18 @@ export function createHealth(deps: {
 
   return {
     router,
+    isReady: () =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, READY_WITHIN_MS, false);
+        void waitsFor().then((waiting) => {
+          clearTimeout(timer);
+          resolve(waiting.length === 0);
+        });
+      }),
     drain() {
       draining = true;
     },
   };
-}
-
-function notReady(res: Response, waitsFor: string[]): void {
-  res.status(503).json({ status: 'not ready', waitsFor });
 }
 
 async function failing(dependencies: Dependency[]): Promise<string[]> {

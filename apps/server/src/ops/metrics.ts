@@ -82,6 +82,17 @@ function kindsOf(register: Registry) {
           this.set(value());
         },
       }),
+    /** 1 or 0; of several workers their share for which it holds, where a sum would be no answer. */
+    share: (name: string, help: string, holds: () => Promise<boolean>) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        aggregator: 'average',
+        async collect() {
+          this.set((await holds()) ? 1 : 0);
+        },
+      }),
   };
 }
 
@@ -94,12 +105,13 @@ export type CountSockets = () => { websocket: number; polling: number };
  * Labels take names of the contract and of the ports alone, so their number is fixed: a user can make no new time
  * series. docs/metrics.md says what to do when one of them moves.
  * @param sockets asked at each scrape
+ * @param isReady as well: whether the node serves, in time for the scrape
  */
-export function createMetrics(sockets: CountSockets): Metrics {
+export function createMetrics(sockets: CountSockets, isReady: () => Promise<boolean>): Metrics {
   const register = new Registry();
   collectDefaultMetrics({ register });
   if (cluster.isWorker) answerPrimary(register);
-  const { counter, counterBy, histogram, histogramBy, gauge } = kindsOf(register);
+  const { counter, counterBy, histogram, histogramBy, gauge, share } = kindsOf(register);
 
   const accepted = counter('duet_messages_accepted_total', 'Messages stored and acknowledged');
   const repeated = counter('duet_messages_repeated_total', 'Sends that had been stored before: suppressed duplicates');
@@ -130,6 +142,7 @@ export function createMetrics(sockets: CountSockets): Metrics {
     'duet_cluster_seconds',
     'Time of one call to Redis or the primary, in seconds',
   );
+  share('duet_ready', 'Whether the node can serve: 1 or 0; with several workers the share of them that can', isReady);
   const transports = counted(sockets);
   gauge(
     'duet_connected_sockets',
