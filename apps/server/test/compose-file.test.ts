@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +15,10 @@ interface Service {
   labels?: Record<string, string>;
   restart?: string;
   environment?: Record<string, string>;
+  depends_on?: string[] | Record<string, { condition: string }>;
+  command?: string[];
+  mem_limit?: string;
+  pids_limit?: number;
 }
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -55,6 +60,40 @@ test('O29 docker compose hands no container a secret from the environment', () =
   const given = Object.values(composeFile().services).flatMap(({ environment = {} }) => Object.keys(environment));
   expect(given).toContain('JWT_SECRET_PREVIOUS_FILE');
   expect(given.filter((name) => secrets.includes(name))).toEqual([]);
+});
+
+test('O40 docker compose starts everything, whatever takes long to be ready', () => {
+  // With `service_healthy` Compose gives up when a database recovers for longer than its health check allows.
+  const services = Object.values(composeFile().services);
+  const conditions = services.flatMap(({ depends_on: on = [] }) => (Array.isArray(on) ? [] : Object.entries(on)));
+  const of = (service: string) => conditions.filter(([name]) => name === service).map(([, { condition }]) => condition);
+  expect(new Set(of('secret'))).toEqual(new Set(['service_completed_successfully']));
+  const others = ['mongo', 'redis', 'duet'].flatMap(of);
+  expect(others).toHaveLength(3);
+  expect(new Set(others)).toEqual(new Set(['service_started']));
+});
+
+test('O41 a container takes neither all memory nor all processes of the machine', () => {
+  for (const [name, { mem_limit, pids_limit }] of Object.entries(composeFile().services)) {
+    expect({ name, mem_limit }).toEqual({ name, mem_limit: expect.stringMatching(/^(\d|\$\{\w+_MEMORY_GB:-\d\})g$/) });
+    expect(pids_limit, name).toBeGreaterThan(0);
+  }
+});
+
+test.each([
+  ['1', '0.4'],
+  ['2', '0.8'],
+  ['3', '1.2'],
+  ['48', '19.2'],
+])('O41 of %s GB the cache of MongoDB gets %s', (gb, cache) => {
+  const [shell = '', flag, script = ''] = composeFile().services.mongo?.command ?? [];
+  // As Compose hands it on; what it would start is printed.
+  const command = script.replaceAll(/\$\{MONGO_MEMORY_GB:-\d\}/g, gb).replaceAll('$$', '$');
+  const stood = command.replace(/^install \S+ \S+ \S+ \S+/, 'true').replace('exec mongod', 'echo mongod');
+  const { stdout } = spawnSync(shell, [flag as string, stood], { encoding: 'utf8' });
+  expect(stdout.trim()).toBe(
+    `mongod --replSet duet --bind_ip_all --keyFile /tmp/keyfile --wiredTigerCacheSizeGB ${cache}`,
+  );
 });
 
 test('O37 the README names what docker-compose.yml takes from the environment', () => {

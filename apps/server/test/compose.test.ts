@@ -108,6 +108,16 @@ describe('docker-compose.yml', () => {
     expect(secret).toMatch(/^[0-9a-f]{64} 400$/);
   });
 
+  test('O41 a container has a limit of memory and of processes, and a node keeps its heap below it', async () => {
+    for (const { service, is } of await running()) {
+      expect(is.HostConfig.Memory, service).toBeGreaterThan(0);
+      expect(is.HostConfig.PidsLimit, service).toBeGreaterThan(0);
+    }
+    const [node] = await of('duet');
+    const heap = Number(await inside('duet', 'node', '-p', 'v8.getHeapStatistics().heap_size_limit'));
+    expect(heap).toBeLessThan(0.6 * node?.is.HostConfig.Memory);
+  });
+
   test('O29 a container holds its own secrets and no other, whole, for its own user', async () => {
     const held: Record<string, string> = {
       duet: 'jwt 400 64|keys 400 50|mongodb-uri 400 \\d+|redis-url 400 \\d+',
