@@ -33,6 +33,7 @@ import { DUET, duet } from './command-line.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
+const NGINX = new URL('../../../nginx.conf', import.meta.url);
 const SOCKET = '/socket.io/?EIO=4&transport=websocket';
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 const SECRET = '0123456789abcdef0123456789abcdef';
@@ -444,6 +445,7 @@ describe('a node', () => {
     ['has sent half a request', 'GET / HTTP/1.1\r\nHos'],
     ['waits for something else than HTTP', `GET /x HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
     ['waits for a websocket, and says nothing', `GET ${SOCKET} HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
+    ['keeps an idle connection', 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['polls', `GET ${SOCKET.replace('websocket', 'polling')} HTTP/1.1\r\nHost: x\r\n\r\n`],
   ])('O8 SIGTERM ends a node at which a client %s, with all that it has to tell others', async (_, bytes) => {
     using folder = temporaryFolder();
@@ -493,6 +495,25 @@ describe('a node', () => {
     await Promise.all(ended);
     expect((gone.at(-1) as number) - (gone[0] as number)).toBeGreaterThan(500);
     expect(await stopped).toBe(0);
+  });
+
+  test('O42 an idle connection is kept for longer than proxies keep theirs, which is 60 s', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path });
+    const { hostname, port } = new URL(server.url);
+    const client = createConnection({ host: hostname, port: Number(port) }).setEncoding('utf8');
+    client.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+    const [answer] = await once(client, 'data');
+    const [, seconds] = /^Keep-Alive: timeout=(\d+)\r$/m.exec(answer) ?? [];
+    expect(Number(seconds)).toBeGreaterThan(60);
+    // And not for ever.
+    expect(Number(seconds)).toBeLessThan(120);
+    const ours = /keepalive_timeout (\d+)s;/.exec(
+      /upstream api \{[^}]*\}/.exec(readFileSync(NGINX, 'utf8'))?.[0] ?? '',
+    );
+    expect(Number(ours?.[1] ?? 60)).toBeLessThan(Number(seconds));
+    client.destroy();
+    await server.kill();
   });
 
   test('O8 a connection that became something else than HTTP ends with the rest, also one that waits to be let in', async () => {
