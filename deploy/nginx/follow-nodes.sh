@@ -5,7 +5,7 @@
 set -u
 nodes=/tmp/nodes.conf
 look_every=2 # seconds
-settled_after=5 # looks that find the same
+settled_after=3 # looks that find the same
 finish_within=5 # seconds
 
 # Lists the nodes, sorted so that two lists can be compared. A new one is listed when it is ready; one that was ready
