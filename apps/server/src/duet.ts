@@ -1,9 +1,11 @@
 // `npm run duet -- COMMAND`: what operators do beside running nodes.
+import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { rotateKeys } from '@duet/sealing';
 import { loadBackups } from './adapters.ts';
 import { adminCommands, findAdminCommand } from './admin/commands.ts';
 import { openStore, withStore } from './admin/open.ts';
+import { replaceKeyRing } from './admin/replace-key-ring.ts';
 import { wordsOf } from './admin/text.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 
@@ -18,6 +20,9 @@ const HELP = `npm run duet -- COMMAND [--json]
                   in, or was signed out, stays so; passwords, and who is disabled or deleted, are those of the copy
   rotate-keys     wraps the keys of all conversations by the first key of the key ring, while servers run; then the
                   other keys of the ring may go, unless it names some that must stay
+  replace-key-ring FILE
+                  puts the key ring that comes by standard input in the place of FILE, of which a copy stays; one that
+                  lacks a key of FILE with --yes alone. It reads no environment
   check-config    says what is wrong with the environment
 
 ${adminHelp}
@@ -93,6 +98,8 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   },
 };
 
+/** Reads no configuration: it runs where no server does. */
+const REPLACE = 'replace-key-ring';
 const WRONG = 2;
 const LIMIT = 100;
 
@@ -107,9 +114,15 @@ async function run(words: string[], { json = false, ...values }: Values): Promis
   const [name = '', file = ''] = words;
   const admin = findAdminCommand(words);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (values.help || !(admin || command) || (command?.needsFile && file === '')) {
+  const needsFile = command?.needsFile || name === REPLACE;
+  if (values.help || !(admin || command || name === REPLACE) || (needsFile && file === '')) {
     console.log(HELP);
     return values.help ? 0 : 1;
+  }
+  if (name === REPLACE) {
+    const said = replaceKeyRing(file, await text(process.stdin), { yes: values.yes ?? false });
+    console.log(json ? JSON.stringify({ said }) : said);
+    return 0;
   }
   // Whoever mistypes DATA_DIR gets no key ring there; a check tries all that a start would do.
   const config = readConfig(process.env, { makes: name === 'check-config' });
