@@ -17,11 +17,14 @@ function commandsWith(program: string): string {
   return block as string;
 }
 
-/** Says what it is asked, gives `dump` to whoever dumps, ends with `code` then, and keeps what it is to restore. */
+/**
+ * Says what it is asked, gives `dump` to whoever dumps, ends with `code` then, and keeps what it is to restore. It takes
+ * all input that there is, as Docker does.
+ */
 const DOCKER = `#!/bin/sh
 echo "$*" >>asked
 case "$*" in
-  *mongodump*) cat dump; exit $(cat code) ;;
+  *mongodump*) cat >/dev/null; cat dump; exit $(cat code) ;;
   *mongorestore*) cat >restored ;;
 esac
 `;
@@ -36,7 +39,8 @@ function place(dump: Buffer, code = 0) {
   return {
     at,
     paste: (commands: string) =>
-      spawnSync('sh', ['-c', commands], {
+      spawnSync('bash', ['-s'], {
+        input: commands,
         cwd: folder.path,
         env: { PATH: `${folder.path}:${process.env.PATH}` },
       }),
