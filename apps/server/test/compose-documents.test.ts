@@ -54,7 +54,7 @@ const EARLIER = 'duet-2026-11-30-040000.archive.gz';
 const whole = gzipSync('all messages');
 const half = whole.subarray(0, whole.length - 6);
 
-test('O43 a backup has a name of its own, for its owner alone, and the nodes serve again', () => {
+test('O45 a backup has a name of its own, for its owner alone, and the nodes serve again', () => {
   using on = place(whole);
   writeFileSync(on.at(EARLIER), 'earlier');
   on.paste(commandsWith('mongodump'));
@@ -68,7 +68,7 @@ test('O43 a backup has a name of its own, for its owner alone, and the nodes ser
 test.each([
   ['says that it failed', whole, 1],
   ['breaks off', half, 0],
-])('O43 a backup that %s is none, takes no earlier one along, and the nodes serve again', (_, dump, code) => {
+])('O45 a backup that %s is none, takes no earlier one along, and the nodes serve again', (_, dump, code) => {
   using on = place(dump, code);
   writeFileSync(on.at(EARLIER), 'earlier');
   on.paste(commandsWith('mongodump'));
@@ -77,7 +77,7 @@ test.each([
   expect(on.asked()).toMatch(/\ncompose start duet\n$/);
 });
 
-test('O43 what is no whole dump is not restored, and the nodes serve again', () => {
+test('O45 what is no whole dump is not restored, and the nodes serve again', () => {
   using on = place(whole);
   writeFileSync(on.at(EARLIER), half);
   on.paste(commandsWith('mongorestore'));
