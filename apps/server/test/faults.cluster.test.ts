@@ -12,6 +12,7 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
+import { childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 import { history, sendUntilAcknowledged } from './traffic.ts';
 
@@ -95,14 +96,11 @@ describe('faults', () => {
     // One who does not come back, and whose end nobody announces but the death of the worker.
     const silent = await Promise.all(range(3).map(() => connect(url, gone.token, { reconnection: false })));
     const offline = next(w, 'user_status', ({ userId, isOnline }) => userId === gone.id && !isOnline);
-    const workers = await childrenOf(server.pid);
+    const workers = childrenOf(server.pid);
     expect(workers).toHaveLength(3);
     for (const worker of workers) {
       process.kill(worker, 'SIGKILL');
-      await eventually(
-        async () => (await childrenOf(server.pid)).filter((pid) => pid !== worker).length === 3,
-        'it is replaced',
-      );
+      await eventually(() => childrenOf(server.pid).filter((pid) => pid !== worker).length === 3, 'it is replaced');
     }
     await eventually(() => [w, ...sockets].every(({ connected }) => connected), 'all are back');
     expect(silent.some(({ connected }) => connected)).toBe(false);
@@ -135,9 +133,3 @@ describe('faults', () => {
     await server.stop();
   });
 });
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const { readFile } = await import('node:fs/promises');
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  return text.trim().split(' ').filter(Boolean).map(Number);
-}

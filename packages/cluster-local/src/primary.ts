@@ -10,7 +10,6 @@ import { createPresenceTable } from './presence.ts';
 
 /** A worker that dies sooner than this after its start is replaced only after this time, so that a fault at start does not spin. */
 const RESTART_PAUSE_MS = 1_000;
-
 export interface PrimaryOptions {
   workers: number;
   port: number;
@@ -36,7 +35,7 @@ export interface Primary {
 export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   // The sticky module passes Buffers to workers: with the default JSON they would arrive broken.
   cluster.setupPrimary({ serialization: 'advanced' });
-  const server = createServer();
+  const server = createServer({ highWaterMark: 1 });
   setupMaster(server, { loadBalancingMethod: 'round-robin' });
   setupPrimary();
   const serve = createDesk(options);
@@ -71,7 +70,7 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     port: (server.address() as AddressInfo).port,
     async close() {
       stopping = true;
-      // Not the HTTP server's own way: to it all connections are idle, whose bytes go to the workers.
+      // Not the HTTP server's own way: to it connections on their way to a worker are idle.
       NetServer.prototype.close.call(server);
       const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
       const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
