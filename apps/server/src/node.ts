@@ -91,7 +91,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   // before Engine.IO is, which takes the requests of its own path away from those it finds.
   let app = createApp({ ...appDeps, api: undefined });
   http.on('request', (req, res) => app(req, res));
-  if (!worker) await listen(http, config.port);
+  // Node keeps the times of connections, and a list of them, for servers that listen: one that is handed them says so.
+  if (worker) http.emit('listening');
+  else await listen(http, config.port);
 
   const { ring, seals, sealedOnly } = config.encryption;
   const store = createSealedStore(measuredStore(options.store ?? (await loadStore(config.store)), metrics), {

@@ -14,6 +14,7 @@ import {
   next,
   register,
   rest,
+  type ServerProcess,
   startServer,
   temporaryFolder,
 } from '@duet/testkit';
@@ -30,13 +31,20 @@ import { createMetrics } from '../src/ops/metrics.ts';
 import { createOriginRule } from '../src/origins.ts';
 import { HELPER_PRIORITY } from '../src/priority.ts';
 import { DUET, duet } from './command-line.ts';
+import { childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
 const NGINX = new URL('../../../nginx.conf', import.meta.url);
 const SOCKET = '/socket.io/?EIO=4&transport=websocket';
+const JSON_AHEAD = 'Content-Type: application/json\r\nContent-Length: 50\r\n\r\n';
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 const SECRET = '0123456789abcdef0123456789abcdef';
+
+/** Workers get connections in turn, and answer when they serve; the first of them has the node greet. */
+async function allServe({ url }: ServerProcess, workers: number): Promise<void> {
+  for (let i = 0; i < workers; i++) expect((await fetch(`${url}/health`)).status).toBe(200);
+}
 
 describe('configuration', () => {
   test('O1 every bad variable is named at once, and no value is repeated', () => {
@@ -196,13 +204,14 @@ describe('configuration', () => {
   test('O38 the event loop of a node, and of each of its workers, comes before the threads that help it', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
-    const workers = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').trim().split(' ');
-    const prioritiesOf = (pid: string, name: string) =>
+    await allServe(server, 2);
+    const workers = childrenOf(server.pid);
+    const prioritiesOf = (pid: number, name: string) =>
       readdirSync(`/proc/${pid}/task`)
         .map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))
         .filter((stat) => stat.includes(`(${name})`))
         .map((stat) => Number(stat.split(') ')[1]?.split(' ')[16]));
-    for (const pid of [String(server.pid), ...workers]) {
+    for (const pid of [server.pid, ...workers]) {
       expect(prioritiesOf(pid, 'node-MainThread')).toEqual([0]);
       expect(new Set(prioritiesOf(pid, 'node-V8Worker'))).toEqual(new Set([HELPER_PRIORITY]));
     }
@@ -441,25 +450,31 @@ describe('a node', () => {
     await again.kill();
   });
 
-  test.each([
+  const waiting = [
     ['has sent half a request', 'GET / HTTP/1.1\r\nHos'],
+    ['has sent no body', `POST /api/auth/login HTTP/1.1\r\nHost: x\r\n${JSON_AHEAD}`],
     ['waits for something else than HTTP', `GET /x HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
     ['waits for a websocket, and says nothing', `GET ${SOCKET} HTTP/1.1\r\nHost: x\r\n${UPGRADE}`],
     ['keeps an idle connection', 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['polls', `GET ${SOCKET.replace('websocket', 'polling')} HTTP/1.1\r\nHost: x\r\n\r\n`],
-  ])('O8 SIGTERM ends a node at which a client %s, with all that it has to tell others', async (_, bytes) => {
-    using folder = temporaryFolder();
-    const server = await startServer(MAIN, { DATA_DIR: folder.path, DRAIN_SECONDS: '0', LOG_LEVEL: 'info' });
-    const { hostname, port } = new URL(server.url);
-    const client = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
-    client.on('error', () => {});
-    await new Promise<void>((resolve) => client.write(bytes, () => resolve()));
-    // What was sent before has been read.
-    expect((await fetch(`${server.url}/health`)).status).toBe(200);
-    expect(await server.stop()).toBe(0);
-    expect(server.output()).toContain('"stopped"');
-    client.destroy();
-  });
+  ] as const;
+  test.each(waiting.flatMap(([what, bytes]) => [1, 2].map((workers) => ({ what, bytes, workers }))))(
+    'O8 SIGTERM ends a node of $workers at which a client $what, with all that it has to tell others',
+    async ({ bytes, workers }) => {
+      using folder = temporaryFolder();
+      const environment = { DATA_DIR: folder.path, DRAIN_SECONDS: '0', LOG_LEVEL: 'info', WORKERS: String(workers) };
+      const server = await startServer(MAIN, environment);
+      const { hostname, port } = new URL(server.url);
+      const client = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
+      client.on('error', () => {});
+      await new Promise<void>((resolve) => client.write(bytes, () => resolve()));
+      // What was sent before has been read.
+      await allServe(server, workers);
+      expect(await server.stop()).toBe(0);
+      expect(server.output().split('"stopped"')).toHaveLength(workers + 1);
+      client.destroy();
+    },
+  );
 
   test.each([1, 2])('O8 SIGTERM lets %s workers answer the request that they have begun', async (WORKERS) => {
     using folder = temporaryFolder();
@@ -471,6 +486,7 @@ describe('a node', () => {
     const answer = once(begun, 'response') as Promise<[IncomingMessage]>;
     begun.flushHeaders();
     await once(begun, 'continue');
+    await allServe(server, WORKERS);
     const stopped = server.stop();
     await eventually(() => server.output().split('"stopping"').length > WORKERS, 'all have heard it');
     begun.end(body);

@@ -10,6 +10,10 @@ import { createPresenceTable } from './presence.ts';
 
 /** A worker that dies sooner than this after its start is replaced only after this time, so that a fault at start does not spin. */
 const RESTART_PAUSE_MS = 1_000;
+/** For the first bytes of a connection, and for its way to a worker. Node waits 60 s, which a slow flood makes use of. */
+const HANDED_OVER_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 2_000;
+
 export interface PrimaryOptions {
   workers: number;
   port: number;
@@ -35,7 +39,11 @@ export interface Primary {
 export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
   // The sticky module passes Buffers to workers: with the default JSON they would arrive broken.
   cluster.setupPrimary({ serialization: 'advanced' });
-  const server = createServer({ highWaterMark: 1 });
+  const server = createServer({
+    highWaterMark: 1,
+    headersTimeout: HANDED_OVER_WITHIN_MS,
+    connectionsCheckingInterval: LOOK_EVERY_MS,
+  });
   setupMaster(server, { loadBalancingMethod: 'round-robin' });
   setupPrimary();
   const serve = createDesk(options);

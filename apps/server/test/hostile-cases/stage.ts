@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import {
   connect,
   eventually,
@@ -10,21 +10,24 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { expect } from 'vitest';
+import { residentOf } from '../processes.ts';
 import { MAIN } from '../shapes.ts';
 
 const GROWTH = 96 * 1024 * 1024;
 export const SECRET = 'a secret of the tests that is long enough';
 
-/** One node without limits and one with, and people on the first. */
+/** One node without limits, one with, and one of several processes; people on the first. */
 export interface Stage {
   server: ServerProcess;
   url: string;
   /** A node that counts, behind a proxy that is believed. */
   limited: ServerProcess;
+  /** A node of two workers. */
+  crowd: ServerProcess;
   mallory: TestUser;
   alice: TestUser;
   bob: TestUser;
-  /** Both nodes live and serve others, and have logged no fault. */
+  /** All nodes live and serve others, and have logged no fault. */
   unharmed(): Promise<void>;
   /** Open descriptors and resident bytes of the first node. */
   usage(): { descriptors: number; resident: number };
@@ -50,11 +53,12 @@ export async function startStage(): Promise<Stage & AsyncDisposable> {
   };
   const server = await start({});
   const limited = await start({ RATE_LIMITS: 'on', TRUST_PROXY: '1' });
+  const crowd = await start({ WORKERS: '2' });
   const { url } = server;
   const [mallory, alice, bob] = await Promise.all(['mallory', 'alice', 'bob'].map((name) => register(url, name)));
   const usage = () => ({
     descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
-    resident: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024,
+    resident: residentOf(server.pid),
   });
   const before = usage();
   const disposal = stack.move();
@@ -62,6 +66,7 @@ export async function startStage(): Promise<Stage & AsyncDisposable> {
     server,
     url,
     limited,
+    crowd,
     mallory: mallory as TestUser,
     alice: alice as TestUser,
     bob: bob as TestUser,
@@ -69,7 +74,7 @@ export async function startStage(): Promise<Stage & AsyncDisposable> {
       using b = await connect(url, (bob as TestUser).token, { transports: ['websocket'] });
       const typing = await b.emitWithAck('typing_start', { receiverId: (alice as TestUser).id });
       expect(typing).toMatchObject({ ok: true });
-      for (const node of [server, limited]) {
+      for (const node of [server, limited, crowd]) {
         expect((await fetch(`${node.url}/health`)).status).toBe(200);
         expect(node.output()).not.toMatch(/TypeError|RangeError|Unhandled|"level":(50|60)/);
         expect(node.output()).not.toContain('password123');
