@@ -80,6 +80,22 @@ describe('connections', () => {
     for (const socket of held) socket.disconnect();
   });
 
+  test.each(['MAX_CONNECTIONS_PER_USER', 'MAX_CONNECTIONS_PER_ADDRESS'])(
+    'L6 %s holds at each worker, which get connections in turn',
+    async (name) => {
+      await using server = await startLimited({ [name]: '3', WORKERS: '2' });
+      const alice = await register(server.url);
+      const held: Socket[] = [];
+      for (let tried = 0; tried < 12; tried++)
+        await connect(server.url, alice.token, websocket).then(
+          (socket) => held.push(socket),
+          ({ data }) => expect(data).toMatchObject({ code: 'TOO_MANY_CONNECTIONS' }),
+        );
+      expect(held).toHaveLength(2 * 3);
+      for (const socket of held) socket.disconnect();
+    },
+  );
+
   test.skipIf(!hasRedis())('L6 nor has a user more when all come at once, and wait for Redis together', async () => {
     await using redis = await startRedis();
     await using server = await startLimited({ MAX_CONNECTIONS_PER_USER: '3', REDIS_URL: redis.url });

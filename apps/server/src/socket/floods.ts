@@ -27,7 +27,7 @@ export interface FloodDeps {
   clock: Clock;
   /** How many proxies are believed. */
   proxies: number;
-  /** Sockets that one user, and connections that one address, may have at this node. */
+  /** Sockets that one user, and connections that one address, may have at this process. */
   perUser: number;
   perAddress: number;
   metrics: Metrics;
@@ -51,8 +51,8 @@ export interface FloodGuard {
 
 /**
  * Holds floods off before anything is done about them. Packets are counted as they come out of the transport, whatever
- * they are: refusing each in words would cost as much as serving it, so whoever goes on is disconnected. The count is
- * the node's own, so that it costs no question.
+ * they are: refusing each in words would cost as much as serving it, so whoever goes on is disconnected. The counts are
+ * the process's own, so that they cost no question.
  */
 export function createFloodGuard(deps: FloodDeps): FloodGuard {
   const packets = createMemoryLimiter(deps.clock);
