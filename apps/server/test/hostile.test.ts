@@ -1,5 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { type ClientEventName, type ClientEventRow, clientEvents, type RouteRow, routes } from '@duet/contract';
 import {
   connect,
@@ -59,6 +62,62 @@ describe('hostile input', () => {
       });
       expect({ status, encoding: headers.get('content-encoding') }).toEqual({ status: 200, encoding: null });
     }
+  });
+
+  /** An answer as it comes, not unpacked. */
+  async function get(path: string, headers: Record<string, string>) {
+    const [answer] = (await once(request(server.url + path, { headers }).end(), 'response')) as [IncomingMessage];
+    return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(await answer.toArray()) };
+  }
+  const built = (file: string) => readFileSync(new URL(`../../web/dist/${file}`, import.meta.url));
+  const assets = readdirSync(new URL('../../web/dist/assets', import.meta.url)).map((file) => `assets/${file}`);
+
+  test.each([...assets.filter((file) => /\.(js|css)$/.test(file)), 'text-client.js'])(
+    'X14 %s is compressed once, when it is built, and served as it lies there',
+    async (file) => {
+      const plain = await get(`/${file}`, {});
+      expect(plain.body).toEqual(built(file));
+      expect(plain.headers).not.toHaveProperty('content-encoding');
+      const etags = new Set([plain.headers.etag]);
+      for (const [accepted, coding, ending, unpack] of [
+        ['gzip, deflate, br, zstd', 'br', '.br', brotliDecompressSync],
+        ['br;q=0, gzip', 'gzip', '.gz', gunzipSync],
+      ] as const) {
+        // A range of it is not given: its bytes are of one coding, and whoever asks may have others of another.
+        const headers = { 'accept-encoding': accepted, range: 'bytes=7-' };
+        const answer = await get(`/${file}?whatever`, headers);
+        expect({ ...answer, body: undefined }).toMatchObject({
+          status: 200,
+          headers: {
+            'content-encoding': coding,
+            'content-length': String(answer.body.length),
+            'content-type': plain.headers['content-type'],
+            vary: expect.stringContaining('Accept-Encoding'),
+          },
+        });
+        expect(answer.headers['cache-control']).toBe(plain.headers['cache-control']);
+        expect(answer.body).toEqual(built(file + ending));
+        expect(unpack(answer.body)).toEqual(plain.body);
+        const { etag } = answer.headers;
+        etags.add(etag);
+        expect(await get(`/${file}`, { ...headers, 'if-none-match': etag as string })).toMatchObject({ status: 304 });
+        const refused = await get(`/${file}`, { ...headers, 'if-match': '"of another"' });
+        expect(refused).toMatchObject({ status: 400, headers: { 'content-type': 'application/json; charset=utf-8' } });
+        expect(JSON.parse(refused.body.toString())).toMatchObject({ code: 'VALIDATION_ERROR' });
+        expect(refused.headers).not.toHaveProperty('cache-control');
+      }
+      expect(etags.size).toBe(3);
+    },
+  );
+
+  test('X14 what is another one in each answer, or is not there compressed, comes as it is', async () => {
+    const headers = { 'accept-encoding': 'br, gzip' };
+    for (const path of ['/', '/text-client.html', '/icon.svg', '/api/docs/', '/api/docs/openapi.json']) {
+      const { status, ...answer } = await get(path, headers);
+      expect({ path, status }).toEqual({ path, status: 200 });
+      expect(answer.headers).not.toHaveProperty('content-encoding');
+    }
+    expect(await get('/assets/nothing.js', headers)).toMatchObject({ status: 404 });
   });
 
   const bodies = (Object.entries(routes) as [string, RouteRow][]).filter(([, route]) => route.body);

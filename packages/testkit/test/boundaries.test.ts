@@ -50,7 +50,6 @@ const boundaries: Boundary[] = [
       '@duet/core',
       '@duet/sealing',
       'bcryptjs',
-      'compression',
       'cors',
       'express',
       'express-rate-limit',

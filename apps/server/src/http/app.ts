@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { DuetError, errorTable, openApiDocument, toDuetError } from '@duet/contract';
-import compression from 'compression';
 import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../ops/log.ts';
 import type { Metrics } from '../ops/metrics.ts';
 import type { OriginRule } from '../origins.ts';
+import { createFiles } from './files.ts';
 import { CLIENT, createPage, NOTHING, pagesOf, REFERENCE } from './pages.ts';
 
 /** Found by its path: importing the package would run its browser code. */
@@ -29,6 +29,8 @@ const REFERENCE_PAGE = `<!doctype html>
 </html>
 `;
 const REQUEST_ID = /^[\w-]{1,64}$/;
+/** Set before it is known whether a file is sent. */
+const OF_A_FILE = ['Cache-Control', 'Content-Encoding', 'Content-Type', 'ETag', 'Last-Modified'];
 const ASSET_MAX_AGE_MS = 365 * 24 * 3600 * 1000;
 
 export interface AppDeps {
@@ -103,14 +105,13 @@ function reference(): Router {
 
 function webClient(folder: string): Router {
   const router = express.Router();
-  router.use(compression());
   // File names below assets/ carry a hash of their content, so they may be kept for ever; everything else is asked again.
   router.use(
     '/assets',
-    express.static(`${folder}/assets`, { maxAge: ASSET_MAX_AGE_MS, immutable: true, fallthrough: false }),
+    createFiles(`${folder}/assets`, { maxAge: ASSET_MAX_AGE_MS, immutable: true, fallthrough: false }),
   );
   router.get(/^\/([\w-]+\.html)?$/, createPage(pagesOf(folder), CLIENT));
-  router.use(express.static(folder, { cacheControl: false, index: false }));
+  router.use(createFiles(folder, { cacheControl: false }));
   return router;
 }
 
@@ -142,6 +143,7 @@ function errorAnswer({ log, metrics }: AppDeps): ErrorRequestHandler {
     if (status >= 500)
       log.error({ err: error, requestId: res.locals.requestId, method: req.method, path: req.path }, 'request failed');
     if (res.headersSent) return res.destroy();
+    for (const name of OF_A_FILE) res.removeHeader(name);
     if (error.retryAfterMs !== undefined) res.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1000)));
     const { code, message, details, retryAfterMs } = error;
     res.status(status).json({
