@@ -5,7 +5,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { markRarely } from './heap.ts';
 import { createNode, listen } from './node.ts';
 import { createLog, type Log } from './ops/log.ts';
-import { createMetricsOfWorkers } from './ops/metrics.ts';
+import { createMetricsOfWorkers } from './ops/workers-metrics.ts';
 import { putMessagesFirst } from './priority.ts';
 
 /** A stop that takes longer than this after the drain is not going to end. */

@@ -10,7 +10,8 @@ import {
   type RouteName,
   routes,
 } from '@duet/contract';
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { answerPrimary } from './workers-metrics.ts';
 
 /** Seconds. From an empty loop to a stalled disk. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -51,15 +52,6 @@ export interface Metrics {
   /** All of this process, in Prometheus' text format. */
   text(): Promise<string>;
   contentType: string;
-}
-
-/**
- * Lets the primary of several workers ask this process for its metrics.
- * (The library listens for that as a side effect of making an aggregator.)
- */
-function answerPrimary(register: Registry): void {
-  AggregatorRegistry.setRegistries([register]);
-  new AggregatorRegistry();
 }
 
 /** The kinds of metric, each made in one line. */
@@ -212,10 +204,4 @@ function atZero(child: Counter.Internal): Counter.Internal {
 
 function bind<K extends string, V>(names: K[], make: (name: K) => V): Record<K, V> {
   return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<K, V>;
-}
-
-/** In the primary of several workers: the metrics of all of them together. */
-export function createMetricsOfWorkers(): () => Promise<string> {
-  const registry = new AggregatorRegistry();
-  return () => registry.clusterMetrics();
 }
