@@ -628,4 +628,21 @@ describe('a node', () => {
     expect(readFileSync(join(folder.path, 'jwt-secret'), 'utf8')).toHaveLength(64);
     await server.kill();
   });
+
+  test('O47 no browser keeps what the API has answered', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path });
+    const { token, id } = await register(server.url);
+    const keeps = async (path: string, headers: Record<string, string> = {}) => {
+      const { status, headers: given } = await fetch(server.url + path, { headers });
+      return [status, given.get('cache-control')];
+    };
+    const signedIn = { authorization: `Bearer ${token}` };
+    for (const path of ['auth/me', 'auth/users', 'auth/sessions', 'conversations', `messages/${id.replace(/./g, 'f')}`])
+      expect(await keeps(`/api/${path}`, signedIn)).toEqual([path.startsWith('messages') ? 404 : 200, 'no-store']);
+    expect(await keeps('/api/auth/me')).toEqual([401, 'no-store']);
+    expect(await keeps('/assets/nothing.js')).toEqual([404, 'no-store']);
+    expect(await keeps('/api/docs/swagger-ui.css')).toEqual([200, 'public, max-age=3600']);
+    await server.kill();
+  });
 });

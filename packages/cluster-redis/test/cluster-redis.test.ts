@@ -41,6 +41,11 @@ describe.skipIf(!hasRedis())('Redis', () => {
     return { clock, prefix, redis, all, close: () => Promise.all(all.map((node) => node.close())) };
   }
 
+  const fails = (asked: Promise<unknown>) =>
+    asked.then(
+      () => false,
+      () => true,
+    );
   const throughProxy = ({ url }: { url: string }) => url.replace('http:', 'redis:');
   const isReady = (node: Cluster) => eventuallyWorks(() => node.ready(), 'the node is ready');
 
@@ -181,14 +186,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     one.onGap(() => (gaps += 1));
     await one.presence.beat([{ user: 'before', socket: 's1' }]);
     await fragile.process?.kill();
-    await eventually(
-      () =>
-        one.ready().then(
-          () => false,
-          () => true,
-        ),
-      'the node has noticed',
-    );
+    await eventually(() => fails(one.ready()), 'the node has noticed');
     await expect(one.fence()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(one.presence.beat([{ user: 'meanwhile', socket: 's2' }])).rejects.toMatchObject({
       code: 'UNAVAILABLE',
@@ -442,14 +440,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     expect(performance.now() - asked).toBeLessThan(10_000);
     // The probe gives the silent subscriber up; after that it is made again, and the gap is told.
     await clock.advance(5_000);
-    await eventually(
-      () =>
-        node.ready().then(
-          () => false,
-          () => true,
-        ),
-      'the connection is given up',
-    );
+    await eventually(() => fails(node.ready()), 'the connection is given up');
     silent.process?.resume();
     await eventually(() => gaps === 1, 'the gap is told');
     await close();
@@ -480,14 +471,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await redis.config('SET', 'save', '1 1');
     await redis.set('x', '1');
     await redis.bgsave();
-    await eventually(
-      () =>
-        redis.ping().then(
-          () => false,
-          () => true,
-        ),
-      'it cannot save',
-    );
+    await eventually(() => fails(redis.ping()), 'it cannot save');
     const { all, clock, redis: seen, close } = await nodesAt(full.url);
     const [node] = all as [Cluster];
     await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });

@@ -57,7 +57,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(deps.ops);
   app.use('/api', crossOrigin(deps.mayCall));
   if (deps.api) app.use('/api/docs', reference());
-  app.use('/api', deps.api ?? notYet);
+  app.use('/api', keptNowhere, deps.api ?? notYet);
   app.use('/api', notFound);
   app.use(webClient(deps.web));
   app.use(notFound);
@@ -70,6 +70,12 @@ const requestId: RequestHandler = (req, res, next) => {
   const id = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
   res.locals.requestId = id;
   res.set('X-Request-Id', id);
+  next();
+};
+
+/** What people write to each other would stay on a shared computer after they have signed out. */
+const keptNowhere: RequestHandler = (_req, res, next) => {
+  res.set('Cache-Control', 'no-store');
   next();
 };
 
@@ -144,6 +150,7 @@ function errorAnswer({ log, metrics }: AppDeps): ErrorRequestHandler {
       log.error({ err: error, requestId: res.locals.requestId, method: req.method, path: req.path }, 'request failed');
     if (res.headersSent) return res.destroy();
     for (const name of OF_A_FILE) res.removeHeader(name);
+    res.set('Cache-Control', 'no-store');
     if (error.retryAfterMs !== undefined) res.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1000)));
     const { code, message, details, retryAfterMs } = error;
     res.status(status).json({
