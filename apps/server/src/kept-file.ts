@@ -15,12 +15,26 @@ export function keptFile(file: string, make: () => string): string {
 }
 
 function write(file: string, text: string): void {
-  const draft = `${file}.${randomUUID()}`;
   try {
-    writeFileSync(draft, text, { mode: 0o600, flush: true });
-    linkSync(draft, file);
+    writeWhole(file, text, { mode: 0o600, place: linkSync });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/**
+ * Writes a file whole or not at all.
+ * @param options.place puts what is written in its place: `renameSync` over what is there, `linkSync` where nothing is
+ */
+export function writeWhole(
+  file: string,
+  text: string,
+  { mode, place }: { mode: number; place: (draft: string, file: string) => void },
+): void {
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    writeFileSync(draft, text, { mode, flush: true });
+    place(draft, file);
   } finally {
     rmSync(draft, { force: true });
   }

@@ -1,7 +1,7 @@
-import { hash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { type KeyRing, parseKeyRing } from '@duet/sealing';
-import { keptFile } from '../kept-file.ts';
+import { keptFile, writeWhole } from '../kept-file.ts';
 
 /**
  * Puts another key ring in the place of one that may be the only one. What was there stays beside it, under a name made of
@@ -20,7 +20,7 @@ export function replaceKeyRing(file: string, text: string, { yes }: { yes: boole
       `It lacks ${missing.join(', ')}, which ${file} has: what needs it could be read no more. --yes takes it all the same`,
     );
   const copy = old === undefined ? undefined : keep(file, old);
-  write(file, text);
+  writeWhole(file, text, { mode: 0o400, place: renameSync });
   const said = `${file} holds ${ring.names.join(', ')} now`;
   return copy === undefined ? said : `${said}; what was there is in ${copy}`;
 }
@@ -46,15 +46,4 @@ function keep(file: string, text: string): string {
   const copy = `${file}.was-${hash('sha256', text).slice(0, 8)}`;
   if (keptFile(copy, () => text) !== text) throw new Error(`${copy} is there, and is no copy of ${file}`);
   return copy;
-}
-
-/** Whole or not at all. */
-function write(file: string, text: string): void {
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    writeFileSync(draft, text, { mode: 0o400, flush: true });
-    renameSync(draft, file);
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }
