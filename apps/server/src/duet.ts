@@ -41,8 +41,14 @@ function showProgress(part: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${Math.round(part * 100)} %`);
 }
 
+interface Given {
+  /** Reads the environment: not every command has one. @throws ConfigError */
+  config: () => Config;
+  file: string;
+  yes: boolean;
+}
 /** `wrong`: it was done, and something is not in order. */
-type Command = (config: Config, file: string) => Promise<{ said: string; wrong?: boolean }>;
+type Command = (given: Given) => Promise<{ said: string; wrong?: boolean }>;
 
 /** @throws Error that names the keys which `whose`, in this database file, need and the ring lacks */
 async function requireKeysOf(file: string, { encryption: { ring } }: Config, whose: string): Promise<void> {
@@ -54,16 +60,18 @@ async function requireKeysOf(file: string, { encryption: { ring } }: Config, who
 const commands: Record<string, { needsFile: boolean; run: Command }> = {
   backup: {
     needsFile: true,
-    async run(config, file) {
+    async run({ config, file }) {
+      const database = embedded(config());
       const { backUp } = await loadBackups();
-      await backUp(embedded(config), file, showProgress);
+      await backUp(database, file, showProgress);
       const said = `The database is in ${file}. Keep the key ring elsewhere: without it nobody can read the messages in it`;
       return { said };
     },
   },
   restore: {
     needsFile: true,
-    async run(config, file) {
+    async run({ config: read, file }) {
+      const config = read();
       const { restore } = await loadBackups();
       await requireKeysOf(file, config, `messages in ${file}`);
       const { unknown } = await restore(file, embedded(config), showProgress);
@@ -75,7 +83,8 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
   },
   'rotate-keys': {
     needsFile: false,
-    async run(config) {
+    async run({ config: read }) {
+      const config = read();
       const { ring } = config.encryption;
       const { rewrapped, damaged, needed } = await withStore(await openStore(config), ({ dataKeys }) =>
         rotateKeys(dataKeys, ring),
@@ -89,17 +98,21 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
       };
     },
   },
+  'replace-key-ring': {
+    needsFile: true,
+    // Without a configuration: it runs where no server does.
+    run: async ({ file, yes }) => ({ said: replaceKeyRing(file, await text(process.stdin), { yes }) }),
+  },
   'check-config': {
     needsFile: false,
-    async run(config) {
+    async run({ config: read }) {
+      const config = read();
       if (config.store.kind === 'sqlite') await requireKeysOf(config.store.file, config, 'stored messages');
       return { said: 'The configuration is valid.' };
     },
   },
 };
 
-/** Reads no configuration: it runs where no server does. */
-const REPLACE = 'replace-key-ring';
 const WRONG = 2;
 const LIMIT = 100;
 
@@ -114,26 +127,21 @@ async function run(words: string[], { json = false, ...values }: Values): Promis
   const [name = '', file = ''] = words;
   const admin = findAdminCommand(words);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  const needsFile = command?.needsFile || name === REPLACE;
-  if (values.help || !(admin || command || name === REPLACE) || (needsFile && file === '')) {
+  if (values.help || !(admin || command) || (command?.needsFile && file === '')) {
     console.log(HELP);
     return values.help ? 0 : 1;
   }
-  if (name === REPLACE) {
-    const said = replaceKeyRing(file, await text(process.stdin), { yes: values.yes ?? false });
-    console.log(json ? JSON.stringify({ said }) : said);
-    return 0;
-  }
   // Whoever mistypes DATA_DIR gets no key ring there; a check tries all that a start would do.
-  const config = readConfig(process.env, { makes: name === 'check-config' });
+  const config = () => readConfig(process.env, { makes: name === 'check-config' });
+  const yes = values.yes ?? false;
   if (command) {
-    const { said, wrong } = await command.run(config, file);
+    const { said, wrong } = await command.run({ config, file, yes });
     console.log(json ? JSON.stringify({ said }) : said);
     return wrong ? WRONG : 0;
   }
-  const outcome = await admin?.command.run(config, admin.args, {
+  const outcome = await admin?.command.run(config(), admin.args, {
     limit: limitOf(values.limit),
-    yes: values.yes ?? false,
+    yes,
     withMessages: values['with-messages'] ?? false,
   });
   if (outcome) console.log(json ? JSON.stringify(outcome.json) : outcome.text);
