@@ -30,7 +30,7 @@ const REFERENCE_PAGE = `<!doctype html>
 `;
 const REQUEST_ID = /^[\w-]{1,64}$/;
 /** Set before it is known whether a file is sent. */
-const OF_A_FILE = ['Cache-Control', 'Content-Encoding', 'Content-Type', 'ETag', 'Last-Modified'];
+const OF_A_FILE = ['Content-Encoding', 'Content-Type', 'ETag', 'Last-Modified'];
 const ASSET_MAX_AGE_MS = 365 * 24 * 3600 * 1000;
 
 export interface AppDeps {

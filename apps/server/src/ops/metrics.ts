@@ -10,7 +10,7 @@ import {
   type RouteName,
   routes,
 } from '@duet/contract';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type GaugeConfiguration, Histogram, Registry } from 'prom-client';
 import { answerPrimary } from './workers-metrics.ts';
 
 /** Seconds. From an empty loop to a stalled disk. */
@@ -57,6 +57,14 @@ export interface Metrics {
 /** The kinds of metric, each made in one line. */
 function kindsOf(register: Registry) {
   const registers = [register];
+  const gauge = (settings: GaugeConfiguration<string>, value: () => number | Promise<number>) =>
+    new Gauge({
+      ...settings,
+      registers,
+      async collect() {
+        this.set(await value());
+      },
+    });
   return {
     counter: (name: string, help: string) => new Counter({ name, help, registers }),
     counterBy: (label: string, name: string, help: string) =>
@@ -65,26 +73,10 @@ function kindsOf(register: Registry) {
       new Histogram({ name, help, buckets, registers }),
     histogramBy: (labelNames: string[], name: string, help: string) =>
       new Histogram({ name, help, labelNames, buckets: LATENCY_BUCKETS, registers }),
-    gauge: (name: string, help: string, value: () => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value());
-        },
-      }),
+    gauge: (name: string, help: string, value: () => number) => gauge({ name, help }, value),
     /** 1 or 0; of several workers their share for which it holds, where a sum would be no answer. */
     share: (name: string, help: string, holds: () => Promise<boolean>) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        aggregator: 'average',
-        async collect() {
-          this.set((await holds()) ? 1 : 0);
-        },
-      }),
+      gauge({ name, help, aggregator: 'average' }, async () => ((await holds()) ? 1 : 0)),
   };
 }
 
