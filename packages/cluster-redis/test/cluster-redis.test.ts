@@ -46,6 +46,29 @@ describe.skipIf(!hasRedis())('Redis', () => {
       () => false,
       () => true,
     );
+  const beatAll = (nodes: Cluster[]) => Promise.all(nodes.map((node) => node.presence.beat([])));
+  type Time = ReturnType<typeof createManualClock>;
+  /** All hold their leases for so long that they may judge others. */
+  async function holdLeases(clock: Time, nodes: Cluster[]): Promise<void> {
+    for (let waited = 0; waited < 2 * LEASE_MS; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await beatAll(nodes);
+    }
+  }
+  /** Who has gone for this node, while it alone renews its lease for a minute. */
+  async function goneIn(clock: Time, { presence }: Cluster): Promise<string[]> {
+    const gone: string[] = [];
+    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
+      await clock.advance(BEAT_MS);
+      await presence.beat([]);
+      for (let found = 1; found > 0; ) {
+        const reaped = await presence.reap([]);
+        found = reaped.length;
+        gone.push(...reaped.map(({ user }) => user));
+      }
+    }
+    return gone;
+  }
   const throughProxy = ({ url }: { url: string }) => url.replace('http:', 'redis:');
   const isReady = (node: Cluster) => eventuallyWorks(() => node.ready(), 'the node is ready');
 
@@ -214,13 +237,9 @@ describe.skipIf(!hasRedis())('Redis', () => {
     const [one, other] = all as [Cluster, Cluster];
     const reaped: string[] = [];
     const reap = async () => void reaped.push(...(await other.presence.reap([])).map(({ user }) => user));
-    const beat = () => Promise.all(all.map((node) => node.presence.beat([])));
     await one.presence.beat([{ user: 'u', socket: 's1' }]);
     await other.presence.beat([{ user: 'v', socket: 's2' }]);
-    for (let waited = 0; waited < 2 * LEASE_MS; waited += BEAT_MS) {
-      await clock.advance(BEAT_MS);
-      await beat();
-    }
+    await holdLeases(clock, all);
     fragile.process?.pause();
     for (const node of all) await expect(node.presence.beat([])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await clock.advance(LEASE_MS + 2 * PRESENCE_GRACE_MS);
@@ -232,7 +251,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await reap();
     await one.presence.beat([]);
     await clock.advance(2 * PRESENCE_GRACE_MS);
-    await beat();
+    await beatAll(all);
     await reap();
     expect(reaped).toEqual([]);
     expect(await other.presence.online(['u', 'v'])).toEqual(new Set(['u', 'v']));
@@ -242,26 +261,16 @@ describe.skipIf(!hasRedis())('Redis', () => {
   test('B12 when the clock of Redis jumps ahead, or its machine has slept, nobody has gone', async () => {
     const { all, clock, redis, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];
-    const beat = () => Promise.all(all.map((node) => node.presence.beat([])));
     await one.presence.beat([{ user: 'u', socket: 's1' }]);
     await other.presence.beat([{ user: 'v', socket: 's2' }]);
-    for (let waited = 0; waited < 2 * LEASE_MS; waited += BEAT_MS) {
-      await clock.advance(BEAT_MS);
-      await beat();
-    }
+    await holdLeases(clock, all);
     redis.ahead = 2 * LEASE_MS;
     expect(await other.presence.reap([])).toEqual([]);
     expect(await other.presence.beat([])).toEqual([]);
     expect(await other.presence.reap([])).toEqual([]);
     expect(await one.presence.beat([])).toEqual([]);
     // Whoever dies from now on is found out as ever.
-    const gone: string[] = [];
-    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
-      await clock.advance(BEAT_MS);
-      await other.presence.beat([]);
-      gone.push(...(await other.presence.reap([])).map(({ user }) => user));
-    }
-    expect(gone).toEqual(['u']);
+    expect(await goneIn(clock, other)).toEqual(['u']);
     await close();
   });
 
@@ -271,17 +280,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     const [one, other] = all as [Cluster, Cluster];
     const connections = Array.from({ length: 6_000 }, (_, i) => ({ user: `u${i}`, socket: `s${i}` }));
     await one.presence.beat(connections);
-    const gone: string[] = [];
-    for (let waited = 0; waited < 60_000; waited += BEAT_MS) {
-      await clock.advance(BEAT_MS);
-      await other.presence.beat([]);
-      for (let found = 1; found > 0; ) {
-        const reaped = await other.presence.reap([]);
-        found = reaped.length;
-        gone.push(...reaped.map(({ user }) => user));
-      }
-    }
-    expect(new Set(gone).size).toBe(6_000);
+    expect(new Set(await goneIn(clock, other)).size).toBe(6_000);
     const cutOff = one.presence.beat([]);
     await Promise.all([
       expect(cutOff).rejects.toMatchObject({ code: 'UNAVAILABLE' }),
@@ -309,7 +308,7 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await redis.quit();
     for (let waited = 0; waited <= 120_000; waited += BEAT_MS) {
       await clock.advance(BEAT_MS);
-      await Promise.all(all.map((node) => node.presence.beat([])));
+      await beatAll(all);
     }
     await clock.advance(PRESENCE_GRACE_MS);
     expect((await other.presence.reap([])).map(({ user }) => user)).toEqual(['u']);
