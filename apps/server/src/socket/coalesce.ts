@@ -14,6 +14,10 @@ function holdBack(tcp: TcpSocket): void {
   });
 }
 
+/** Of a websocket. The request that opened the connection was another one's where it began with polling, as stock clients do. */
+const tcpOf = (transport: object): TcpSocket | null | undefined =>
+  (transport as { socket?: { _socket?: TcpSocket | null } }).socket?._socket;
+
 /**
  * Packets that go to one client within one turn of the event loop leave in one system call instead of one each. After a
  * group commit that is the rule under load, and system calls are the largest part of what a message costs. Nothing waits
@@ -22,6 +26,7 @@ function holdBack(tcp: TcpSocket): void {
 export function coalesceWrites(socket: Socket): void {
   const { conn } = socket;
   conn.on('flush', () => {
-    if (conn.transport.name === 'websocket') holdBack(conn.request.socket as TcpSocket);
+    const tcp = conn.transport.name === 'websocket' ? tcpOf(conn.transport) : undefined;
+    if (tcp) holdBack(tcp);
   });
 }
