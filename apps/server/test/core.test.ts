@@ -147,15 +147,20 @@ test('M5 nobody overtakes who waits for the same look-up, in whichever moment it
   const [a, b] = [await person('a1'), await person('b1')];
   const send = (content: string) =>
     core.messages.send({ user: a, socket: 's' }, { receiverId: b, content, messageType: 'text' });
-  const first = [send('0'), send('1')];
+  const asked = [send('0'), send('1')];
   await settled();
+  const oneEachStep = async () => {
+    for (let step = 0; step < 20; step++) {
+      await null;
+      asked.push(send(`${asked.length}`));
+    }
+  };
+  // In each step one asks before whatever the look-up does in it, and one after.
+  const before = oneEachStep();
   release();
-  // Each one asks a step later than the one before it.
-  const later = Array.from({ length: 40 }, async (_, steps) => {
-    for (let step = 0; step < steps; step++) await null;
-    return send(`${steps + 2}`);
-  });
-  const sent = await Promise.all([...first, ...later]);
+  await Promise.all([before, oneEachStep()]);
+  const sent = await Promise.all(asked);
+  expect(sent).toHaveLength(42);
   expect(sent.map(({ message }) => message.seq)).toEqual(sent.map((_, i) => i + 1));
 });
 

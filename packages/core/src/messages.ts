@@ -95,8 +95,9 @@ export function createMessages(deps: MessageDeps) {
       caller: Caller,
       input: ClientEventPayload<'send_message'>,
     ): Promise<{ message: Message; tempId: string }> {
-      const granted = deps.access.with(caller.user, input.receiverId, 'receiverId');
-      const access = granted instanceof Promise ? await granted : granted;
+      // Waits for a turn also where nothing has to be looked up: who waits for a look-up that has just ended goes on a turn
+      // later too, and would be overtaken.
+      const access = await deps.access.with(caller.user, input.receiverId, 'receiverId');
       if (access.peer.isDeleted) throw userNotFound();
       if (access.hasBlocked) throw new DuetError('FORBIDDEN', { message: 'You have blocked this user' });
       const { content, messageType, tempId = deps.newTempId() } = input;
