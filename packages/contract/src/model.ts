@@ -126,27 +126,26 @@ export const Content = z
   .refine(isMessageText, `must be 1 to ${MAX_CONTENT} characters of valid text, not only blanks`)
   .meta({ description: `1 to ${MAX_CONTENT} code points, not blank, no NUL, no lone surrogate`, minLength: 1 });
 
-export const TempId = z
-  .string()
-  .min(1, 'must not be empty')
-  .max(128, 'must have at most 128 characters')
-  .refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be valid text')
-  .meta({ description: 'Made by the client for each new message; sending it again never stores a second one' });
+/** No store has to keep half a character, or a NUL. */
+export const validText = <T extends z.ZodType<string>>(schema: T): T =>
+  schema.refine((text) => text.isWellFormed() && !text.includes('\0'), 'must be valid text');
 
-export const Device = z
-  .string()
-  .trim()
-  .max(200, 'must have at most 200 characters')
-  .meta({ description: 'What the device calls itself in the list of sessions; without it the User-Agent header' });
+export const TempId = validText(
+  z.string().min(1, 'must not be empty').max(128, 'must have at most 128 characters'),
+).meta({ description: 'Made by the client for each new message; sending it again never stores a second one' });
+
+export const Device = validText(z.string().trim().max(200, 'must have at most 200 characters')).meta({
+  description: 'What the device calls itself in the list of sessions; without it the User-Agent header',
+});
 
 const utf8 = new TextEncoder();
 
-export const Password = z
-  .string()
-  .min(8, 'must have at least 8 characters')
-  .refine((password) => utf8.encode(password).length <= 72, 'must have at most 72 bytes')
-  .refine((password) => password.isWellFormed() && !password.includes('\0'), 'must be valid text')
-  .meta({ description: '8 characters up to 72 bytes of UTF-8', format: 'password' });
+export const Password = validText(
+  z
+    .string()
+    .min(8, 'must have at least 8 characters')
+    .refine((password) => utf8.encode(password).length <= 72, 'must have at most 72 bytes'),
+).meta({ description: '8 characters up to 72 bytes of UTF-8', format: 'password' });
 
 /** Signs that nothing is shown of, such as variation selectors and fillers: with them, two names would look the same. */
 const INVISIBLE = /\p{Default_Ignorable_Code_Point}/u;
@@ -167,6 +166,6 @@ export const Username = z
 export const Email = z
   .string()
   .trim()
-  .max(254)
+  .max(254, 'must have at most 254 characters')
   .pipe(z.email('must be an email address'))
   .meta({ description: 'Unique without regard to case' });

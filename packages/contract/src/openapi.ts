@@ -10,9 +10,11 @@ export function jsonSchema(schema: z.ZodType, io: 'input' | 'output', prefix: st
     io,
     target: 'draft-2020-12',
     unrepresentable: 'any',
-    // Fields will be added: a client that holds answers to these documents must not refuse them.
-    override: ({ jsonSchema: made }) => {
+    override: ({ zodSchema, jsonSchema: made }) => {
+      // Fields will be added: a client that holds answers to these documents must not refuse them.
       if (made.additionalProperties === false) delete made.additionalProperties;
+      // The library leaves it out where what is sent is not yet what is meant, as with the digits of a number.
+      if (zodSchema instanceof z.ZodDefault) made.default = zodSchema.def.defaultValue;
     },
   }) as Json;
   const moved = (value: unknown) =>

@@ -15,6 +15,7 @@ import {
   Timestamp,
   User,
   Username,
+  validText,
   Watermarks,
 } from './model.ts';
 import { Synced, SyncRequest } from './sync.ts';
@@ -39,7 +40,7 @@ export interface RouteRow {
 /** A whole number in a query string. Above `max` it is taken as `max`; anything but digits is refused. */
 function wholeNumber(min: number, max: number) {
   return z
-    .string()
+    .string('must be a whole number')
     .regex(/^\d{1,15}$/, 'must be a whole number')
     .transform((digits) => Math.min(Number(digits), max))
     .pipe(z.int().min(min, `must be at least ${min}`))
@@ -80,7 +81,7 @@ export const routes = {
     auth: false,
     limit: 'login',
     body: z.object({
-      email: z.string().max(254, 'is too long'),
+      email: validText(z.string().max(254, 'is too long')),
       password: GivenPassword,
       device: Device.optional(),
     }),

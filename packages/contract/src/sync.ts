@@ -10,12 +10,15 @@ const KnownSeq = z.int().min(0);
 
 /** What a client knows of a conversation: its last seq without a hole, and the watermarks if it keeps them. */
 const Known = z
-  .union([
-    KnownSeq,
-    z
-      .tuple([KnownSeq, KnownSeq, KnownSeq, KnownSeq])
-      .meta({ description: 'seq, readSeq, peerReadSeq, peerDeliveredSeq' }),
-  ])
+  .union(
+    [
+      KnownSeq,
+      z
+        .tuple([KnownSeq, KnownSeq, KnownSeq, KnownSeq])
+        .meta({ description: 'seq, readSeq, peerReadSeq, peerDeliveredSeq' }),
+    ],
+    'must be a seq, or a seq and three watermarks',
+  )
   .meta({
     description: 'The last seq without a hole before it; or that with the watermarks, to hear of their moves as well',
   });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
+import type { z } from 'zod';
 import {
   asyncApiDocument,
   clientEvents,
@@ -17,6 +18,7 @@ import {
 const file = (name: string) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
 /** Characters of a username. */
 const MAX_USERNAME = 50;
+type Json = Record<string, unknown>;
 const printed = (document: object) => `${JSON.stringify(document, null, 2)}\n`;
 
 describe('documents', () => {
@@ -57,6 +59,15 @@ describe('documents', () => {
 });
 
 describe('what is to come', () => {
+  test('K2 the documents say what is taken for what is left out', () => {
+    const { paths } = openApiDocument() as { paths: Record<string, { get: { parameters: Json[] } }> };
+    const defaults = (path: string) =>
+      Object.fromEntries(paths[path]?.get.parameters.map(({ name, schema }) => [name, (schema as Json).default]) ?? []);
+    expect(defaults('/messages/{userId}')).toMatchObject({ limit: 50, skip: 0 });
+    expect(defaults('/conversations')).toMatchObject({ limit: 50 });
+    expect(defaults('/auth/users')).toMatchObject({ limit: 1000 });
+  });
+
   test('K2 no document forbids a field that an answer may have one day', () => {
     for (const document of [openApiDocument(), asyncApiDocument()])
       expect(JSON.stringify(document)).not.toContain('"additionalProperties":false');
@@ -97,6 +108,31 @@ describe('validation', () => {
         details: [{ field: 'conversations', message: 'must have ids as keys' }],
       }),
     );
+  });
+
+  const register = { username: 'ada', email: 'ada@example.org', password: 'password123' };
+  test.each([
+    [
+      routes.register.body,
+      { ...register, email: `${'a'.repeat(300)}@example.org` },
+      'email must have at most 254 characters',
+    ],
+    [routes.register.body, { ...register, device: 'a\0b' }, 'device must be valid text'],
+    [routes.register.body, { ...register, device: '\ud800' }, 'device must be valid text'],
+    [routes.login.body, { email: '\0', password: 'x' }, 'email must be valid text'],
+    [routes.users.query, { limit: ['1', '2'] }, 'limit must be a whole number'],
+    [SyncRequest, { limit: 1.5 }, 'limit must be a whole number'],
+    [SyncRequest, { limit: 0 }, 'limit must be at least 1'],
+    [SyncRequest, { conversations: { [id]: -1 } }, `conversations.${id} must be at least 0`],
+    [SyncRequest, { conversations: [] }, 'conversations must be an object'],
+    ...[1.5, '1', [1, 2]].map((known) => [
+      SyncRequest,
+      { conversations: { [id]: known } },
+      `conversations.${id} must be a seq, or a seq and three watermarks`,
+    ]),
+    [clientEvents.message_delivered.payload, { receipts: 'x' }, 'receipts must be a list'],
+  ] as [z.ZodType, unknown, string][])('K4 the sentences are our own: %#', (schema, input, message) => {
+    expect(() => validate(schema, input)).toThrow(expect.objectContaining({ code: 'VALIDATION_ERROR', message }));
   });
 
   test('K3 the cursor behind the longest name is one', () => {

@@ -7,6 +7,7 @@ import {
   errorBody,
   errorTable,
   limits,
+  TempId,
   toDuetError,
   validate,
 } from '@duet/contract';
@@ -55,7 +56,7 @@ export function createEventBinder({ handlers, limiter, unknownEvent, served, bac
       return error.code;
     }
     const tempId = (payload as { tempId?: unknown } | null | undefined)?.tempId;
-    const known = typeof tempId === 'string' && tempId.length <= 128 ? { tempId } : {};
+    const known = TempId.safeParse(tempId).success ? { tempId } : {};
     socket.emit('error', { ...errorBody(error), event, ...known });
     return error.code;
   }
