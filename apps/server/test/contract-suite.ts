@@ -231,7 +231,7 @@ export function contractSuite({ name, direct, hosted, start }: Shape): void {
         using a2 = await connect(url(1), alice.token);
         using b = await connect(url(1), bob.token);
         const got = collect(b, 'receive_message');
-        const message = { receiverId: bob.id, content: 'once', tempId: 'once-1' };
+        const message = { receiverId: bob.id, content: 'once', tempId: '🦆'.repeat(70) };
         const answers = await Promise.all([a, a2, a, a2].map((socket) => socket.emitWithAck('send_message', message)));
         for (const { ok, data } of answers)
           expect({ ok, id: data.message._id }).toEqual({ ok: true, id: answers[0].data.message._id });
@@ -240,6 +240,9 @@ export function contractSuite({ name, direct, hosted, start }: Shape): void {
         expect(late.data.message).toMatchObject({ _id: answers[0].data.message._id, isRead: true });
         const other = await a.emitWithAck('send_message', { ...message, content: 'twice' });
         expect(other).toMatchObject({ ok: false, error: { code: 'IDEMPOTENCY_CONFLICT' } });
+        const error = next(a, 'error');
+        a.emit('send_message', { ...message, content: 'twice' });
+        expect(await error).toMatchObject({ code: 'IDEMPOTENCY_CONFLICT', tempId: message.tempId });
         const mark = await a.emitWithAck('send_message', { receiverId: bob.id, content: 'mark' });
         await eventually(() => got.some((event) => event.message._id === mark.data.message._id), 'the mark arrives');
         expect(got.map((event) => event.message.content)).toEqual(['once', 'mark']);

@@ -282,7 +282,9 @@ export function privacyTests(url: UrlOf): void {
     test('A13 who hides when he was last seen is never online to others, and they are not to him', async () => {
       using people = await acquainted(url);
       const { anna, ben, a, b } = people;
+      const gone = statusOf(b, anna, false);
       await show(anna, { lastSeen: false });
+      await gone;
       const statuses = collect(b, 'user_status');
       for (const [me, peer] of [
         [ben, anna],
@@ -292,9 +294,13 @@ export function privacyTests(url: UrlOf): void {
         expect(await eyes(url(1), me).user(peer)).toMatchObject(hidden);
         expect((await eyes(url(1), me).conversations())[0]?.peer).toMatchObject(hidden);
       }
-      const got = next(b, 'receive_message');
-      await send(a, ben, 'from nowhere');
-      expect((await got).message.sender.isOnline).toBe(false);
+      await eventually(async () => {
+        const got = next(b, 'receive_message');
+        await send(a, ben, 'from nowhere');
+        const { sender, receiver } = (await got).message;
+        expect(sender.isOnline).toBe(false);
+        return receiver.isOnline;
+      }, 'he sees himself online');
       a.disconnect();
       using again = await connect(url(1), anna.token);
       expect(again.connected).toBe(true);

@@ -12,6 +12,8 @@ export interface Access {
   me: Participant;
   /** As the caller may see him. */
   peer: Participant;
+  /** As he sees himself. */
+  peerHimself: Participant;
   /** The peer has blocked the caller, who is not told. */
   isBlocked: boolean;
   /** The caller has blocked the peer. */
@@ -51,6 +53,7 @@ export function createAccess({ people, sights, clock }: { people: People; sights
       conversation: conversationWith(me._id, peer._id),
       me,
       peer: personSeen(peer, presence),
+      peerHimself: peer,
       isBlocked: blockedAt !== undefined,
       hasBlocked,
       presence,

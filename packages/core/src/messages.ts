@@ -76,6 +76,7 @@ export function createMessages(deps: MessageDeps) {
     if (!entry.hidden) {
       const { tempId, ...message } = own;
       message.sender = personSeen(message.sender, access.presence);
+      message.receiver = access.peerHimself;
       deps.fanout.toUser(entry.receiver, { name: 'receive_message', payload: { message } });
     }
     const sent = { message: own, tempId: entry.tempId };
