@@ -282,6 +282,9 @@ describe('hostile input', () => {
       headers: { origin: 'https://evil.example' },
     });
     expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+    const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' };
+    const preflight = await fetch(`${server.url}/api/auth/login`, { method: 'OPTIONS', headers });
+    expect([preflight.status, preflight.headers.get('allow'), await preflight.text()]).toEqual([204, null, '']);
   });
 
   test('X13 whoever asks for a websocket and is gone before there is one harms nobody', async () => {
