@@ -14,8 +14,22 @@ export const PASSWORD_COST = 10;
 /** The least that there is: tests make accounts by the thousand. */
 const TEST_PASSWORD_COST = 4;
 const CLUSTER_DRAIN_SECONDS = 10;
-/** Secrets that stand in tutorials and sample files, in any case. */
-const SAMPLE_SECRET = /^(your|my|the)?[-_ ]?(super[-_ ]?)?(secret|jwt|change[-_ ]?me|example|sample|default|password)/i;
+/** Words of which secrets in tutorials and sample files are made. */
+const SAMPLE_WORD =
+  /secret|jwt|change|replace|example|sample|default|password|placeholder|insecure|keyboard|development|test/i;
+/** What is left of a good secret without the words around it, as in `jwt-3f9a…`: in characters. */
+const LEAST_LEFT = 16;
+/** Something short, over and over. */
+const REPEATED = /^(.{1,12}?)\1{2,}/;
+
+/** Whether a secret stands in a tutorial or a sample file, or is one in which nothing is secret. */
+function isSample(secret: string): boolean {
+  const [whole, part = ''] = REPEATED.exec(secret) ?? ['', ''];
+  if (whole !== '' && part.startsWith(secret.slice(whole.length))) return true;
+  // Words that stand by themselves; a random value in hex or base64 has none that is all letters and as long.
+  const left = secret.replaceAll(/(?<![A-Za-z0-9])[A-Za-z]+(?![A-Za-z0-9])/g, '').replaceAll(/[^A-Za-z0-9]/g, '');
+  return SAMPLE_WORD.test(secret) && left.length < LEAST_LEFT;
+}
 
 const flag = z.stringbool({ truthy: ['on', 'true', '1'], falsy: ['off', 'false', '0'], error: 'must be on or off' });
 const oneOf = <W extends string>(...words: W[]) => z.enum(words, `must be one of ${words.join(', ')}`);
@@ -114,7 +128,7 @@ const Environment = z
       const secret = env[name];
       if (!secret) continue;
       if (Buffer.byteLength(secret) < SECRET_BYTES) bad(name, `must have at least ${SECRET_BYTES} bytes`);
-      else if (SAMPLE_SECRET.test(secret)) bad(name, 'must not be a sample value');
+      else if (isSample(secret)) bad(name, 'must not be a sample value');
     }
   });
 

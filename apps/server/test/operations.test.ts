@@ -76,12 +76,32 @@ describe('configuration', () => {
   test.each([
     [undefined, /JWT_SECRET is required in production/],
     ['short', /JWT_SECRET must have at least 32 bytes/],
-    ['your-super-secret-jwt-key-change-this-in-production', /JWT_SECRET must not be a sample value/],
-  ])('O2 production does not start with the secret %j', (JWT_SECRET, message) => {
+    ...[
+      'your-super-secret-jwt-key-change-this-in-production',
+      'a-string-secret-at-least-256-bits-long',
+      'your-256-bit-secret-your-256-bit-secret',
+      'this-is-a-secret-key-for-development-only',
+      'replace_me_with_a_long_random_secret_value',
+      'insecure-secret-insecure-secret-0000',
+      'keyboard cat keyboard cat keyboard cat',
+      '12345678901234567890123456789012',
+      'a'.repeat(36),
+    ].map((secret) => [secret, /JWT_SECRET must not be a sample value/]),
+  ] as [string | undefined, RegExp][])('O2 production does not start with the secret %j', (JWT_SECRET, message) => {
     using folder = temporaryFolder();
     const production = { NODE_ENV: 'production', DATA_DIR: folder.path };
     expect(() => readConfig({ ...production, JWT_SECRET })).toThrow(message);
     expect(readConfig({ ...production, JWT_SECRET: SECRET }).jwtSecret).toBe(SECRET);
+  });
+
+  test.each([
+    'jwt-9f86d081884c7d659a2feaa0c55ad015',
+    'my-secret-9f86d081884c7d659a2feaa0c55ad015',
+    '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+    'n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=',
+    'plough rattle orbit magnet willow tundra',
+  ])('O2 production starts with the secret %j', (JWT_SECRET) => {
+    expect(readConfig({ NODE_ENV: 'production', JWT_SECRET, ENCRYPTION: 'off' }).jwtSecret).toBe(JWT_SECRET);
   });
 
   test('O3 in development a secret is made once and kept beside the data, for its owner alone', () => {
