@@ -1,5 +1,5 @@
 import cluster from 'node:cluster';
-import { loadWorkers } from './adapters.ts';
+import { loadStore, loadWorkers } from './adapters.ts';
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { markRarely } from './heap.ts';
@@ -18,6 +18,9 @@ async function start(config: Config, log: Log): Promise<{ port: number; close():
   if (config.workers === 1) return createNode({ config, log });
   const { createWorkerCluster, reportReady, startPrimary } = await loadWorkers();
   if (cluster.isPrimary) {
+    // The schema is brought up to date before there are workers: while one did it, the others would give up waiting for
+    // the file, and each would say what is wrong with it.
+    if (config.store.kind === 'sqlite') await (await loadStore(config.store)).close();
     return startPrimary({ ...config, listen, clock: systemClock, metrics: createMetricsOfWorkers(), log });
   }
   const node = await createNode({ config, log, worker: createWorkerCluster() });

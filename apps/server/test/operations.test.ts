@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { limits } from '@duet/contract';
 import {
+  BARE_ENVIRONMENT,
   connect,
   createManualClock,
   eventually,
@@ -207,6 +208,19 @@ describe('configuration', () => {
     });
     expect(second).toMatchObject({ status: 1, stderr: expect.stringMatching(/Port \d+ is taken/) });
     await server.kill();
+  });
+
+  test('O56 with several workers the schema is brought up to date once, before there are any', async () => {
+    using folder = temporaryFolder();
+    const environment = { ...BARE_ENVIRONMENT, DATA_DIR: folder.path, PORT: '0', WORKERS: '2' };
+    const file = join(folder.path, 'duet.db');
+    using db = new DatabaseSync(file);
+    db.exec('PRAGMA user_version = 999');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN], { env: environment, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(
+      /^Duet cannot start: The database .*duet\.db cannot be used: it was written by a newer version.*\n$/,
+    );
   });
 
   test('O34 the database, its log and its backups are for their owner alone', async () => {
