@@ -1,6 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AdminStore, LogSummary, RightRow, RowKey, StoredRow, WatermarkKind } from '@duet/core';
 import { answer, inTransaction } from './database.ts';
+
+/** Entries that are emptied in one transaction; nodes stand still while another process writes. */
+const STRETCH = 2_000;
+/** In which they write what has come meanwhile. */
+const PAUSE_MS = 20;
 
 type Last = { lastSeq: number; lastAt: number; sentLow: number; sentHigh: number };
 const toLast = ({ lastSeq, lastAt, sentLow, sentHigh }: Last): LogSummary['last'] => ({
@@ -65,8 +71,10 @@ export function createAdmin(db: DatabaseSync): AdminStore {
   const remove = db.prepare(`
     DELETE FROM inbox WHERE user = :user AND conversation = :conversation AND NOT EXISTS (
       SELECT 1 FROM messages WHERE conversation = :conversation AND :user IN (sender, receiver))`);
+  const end = db.prepare('SELECT max(seq) AS seq FROM messages WHERE conversation = ?');
   const erase = db.prepare(`
-    UPDATE messages SET content = '', messageType = 'text' WHERE conversation = :conversation AND sender = :sender`);
+    UPDATE messages SET content = '', messageType = 'text'
+    WHERE conversation = :conversation AND sender = :sender AND seq > :after AND seq <= :to`);
 
   return {
     counts: () => answer(() => count.get() as Awaited<ReturnType<AdminStore['counts']>>),
@@ -88,6 +96,15 @@ export function createAdmin(db: DatabaseSync): AdminStore {
           for (const { user, conversation } of gone satisfies RowKey[]) remove.run({ user, conversation });
         }),
       ),
-    erase: ({ conversation, sender }) => answer(() => Number(erase.run({ conversation, sender }).changes)),
+    async erase({ conversation, sender }) {
+      const last = await answer(() => (end.get(conversation) as { seq: number | null }).seq ?? 0);
+      let emptied = 0;
+      for (let after = 0; after < last; after += STRETCH) {
+        if (after > 0) await pause(PAUSE_MS);
+        const to = Math.min(after + STRETCH, last);
+        emptied += await answer(() => Number(erase.run({ conversation, sender, after, to }).changes));
+      }
+      return emptied;
+    },
   };
 }

@@ -118,6 +118,22 @@ describe('a file that cannot be trusted', () => {
     }
   });
 
+  test('D12 who empties a long conversation in another process lets nodes write in between', async () => {
+    const [node, other] = [createSqliteStore({ file }), createSqliteStore({ file })];
+    const drafts = Array.from({ length: 5_000 }, (_, n) => draft(n));
+    for (let n = 0; n < drafts.length; n += 500) await node.messages.append(drafts.slice(n, n + 500));
+    const { conversation, sender } = draft(0);
+    let emptied = 0;
+    const erasing = other.admin.erase({ conversation, sender }).then((count) => (emptied = count));
+    await new Promise((resolve) => setImmediate(resolve));
+    await node.messages.append([draft(5_000)]);
+    expect(emptied).toBe(0);
+    expect(await erasing).toBe(5_000);
+    const page = await node.messages.page({ conversation, limit: 5_001 });
+    expect(page.map(({ content }) => content)).toEqual([...drafts.map(() => ''), draft(5_000).content]);
+    await Promise.all([node.close(), other.close()]);
+  });
+
   test('D5 a database of a newer version is refused', async () => {
     await createSqliteStore({ file }).close();
     const db = new DatabaseSync(file);
