@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { eventually, register, startServer, temporaryFolder } from '@duet/testkit';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { dashboard, queries } from './dashboard.ts';
+import { startNode } from './in-process.ts';
 import { childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
@@ -120,4 +123,25 @@ test('O46 what one worker counted stays counted when it dies, and one that hangs
   await Promise.any([requests(), requests(), requests(), requests()].map(async (count) => expect(await count).toBe(6)));
   process.kill(hangs, 'SIGCONT');
   await server.stop();
+});
+
+test('O48 a request is measured from its arrival: how long its body takes is in the time', async () => {
+  using folder = temporaryFolder();
+  await using node = await startNode({ DATA_DIR: folder.path });
+  const { token } = await register(node.url);
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', expect: '100-continue' };
+  const slow = request(`${node.url}/api/auth/me/privacy`, { method: 'PUT', headers });
+  slow.flushHeaders();
+  await once(slow, 'continue');
+  const arrived = performance.now();
+  for (let i = 0; i < 20; i++) await fetch(`${node.url}/health`);
+  const waited = (performance.now() - arrived) / 1000;
+  slow.end(JSON.stringify({ typing: true }));
+  const [answer] = await once(slow, 'response');
+  expect(answer.statusCode).toBe(200);
+  answer.resume();
+  await once(answer, 'end');
+  const metrics = await (await fetch(`${node.url}/metrics`)).text();
+  const [, seconds] = /^duet_http_request_seconds_sum\{route="changePrivacy"\} (.+)$/m.exec(metrics) ?? [];
+  expect(Number(seconds)).toBeGreaterThan(waited);
 });

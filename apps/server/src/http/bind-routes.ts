@@ -26,6 +26,7 @@ export function bindRoutes(deps: RouteDeps): Router {
   const router = Router();
   const limit = limitsFor(deps.limiter);
   const body = [requireJson, json({ limit: MAX_BODY, type: 'application/json' })];
+  router.use(noteArrival);
 
   for (const [name, route] of Object.entries(routes) as [RouteName, RouteRow][]) {
     const byUser = limits[route.limit].by === 'user';
@@ -45,7 +46,6 @@ function answer(name: RouteName, route: RouteRow, { handlers, backlog, metrics }
   // The table ties input and handler together by name; within the loop that tie cannot be expressed as a type.
   const handle = handlers[name] as (input: unknown, caller: RestCaller) => Promise<unknown>;
   return async (req, res) => {
-    const start = performance.now();
     const input = {
       params: route.params && validate(route.params, req.params),
       query: route.query && validate(route.query, req.query),
@@ -58,9 +58,14 @@ function answer(name: RouteName, route: RouteRow, { handlers, backlog, metrics }
       res.status(route.status).json({ success: true, message: route.message, data });
     };
     await (route.long ? backlog.inTurn(caller.user, write, res) : write());
-    metrics.request(name, (performance.now() - start) / 1000);
+    metrics.request(name, (performance.now() - res.locals.arrivedAt) / 1000);
   };
 }
+
+const noteArrival: RequestHandler = (_req, res, next) => {
+  res.locals.arrivedAt = performance.now();
+  next();
+};
 
 const callerOf = (res: Response): Caller => res.locals.caller ?? { user: '' };
 
