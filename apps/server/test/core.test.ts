@@ -39,7 +39,6 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
     toWatchers: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
     toLocal: () => {},
     localSockets: () => 10,
-    closeUser: () => {},
   };
   let ids = 0;
   const core = createCore({

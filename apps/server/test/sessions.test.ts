@@ -194,6 +194,24 @@ describe('sessions, by the clock', () => {
       for (const end of await Promise.all(ends)) expect(end.code).toBe('SESSION_REVOKED');
       expect(payload('session_ended', await told).sessionIds).toHaveLength(1);
     });
+
+    test('C6 all connections of whoever deletes his account are ended, on every node, by the signal alone', async () => {
+      await using redis = await startRedis();
+      const { one, two, ...both } = await startTwo(data(), { REDIS_URL: redis.url, REDIS_PREFIX: `c6-${Date.now()}` });
+      await using _ = both;
+      const gone = await register(one.url, 'gone');
+      const { email, password, token } = gone;
+      const phone = success('login', await rest(two.url, '/auth/login', { body: { email, password } }));
+      const stays = await signIn(one, 'stays');
+      using here = await connect(one.url, token, { reconnection: false });
+      using there = await connect(two.url, token, { reconnection: false });
+      using phoneThere = await connect(two.url, phone.token, { reconnection: false });
+      using other = await connect(two.url, stays.token, { reconnection: false });
+      const ends = [here, there, phoneThere].map(closed);
+      success('deleteAccount', await rest(one.url, '/auth/me', { method: 'DELETE', token, body: { password } }));
+      for (const end of await Promise.all(ends)) expect(end.code).toBe('SESSION_REVOKED');
+      expect(await other.emitWithAck('sync', {})).toMatchObject({ ok: true });
+    });
   });
 });
 

@@ -18,8 +18,8 @@ interface Namespace {
 }
 
 const EVENT = 2;
-/** A message between nodes: who sends it, what it is, and the text of the packet. */
-const KINDS = { event: 'e', disconnect: 'd', close: 'c' } as const;
+/** A message between nodes: who sends it, this, and the text of the packet. What another version may send is passed over. */
+const IS_EVENT = 'e';
 const NODE_ID_BYTES = 4;
 const KIND_AT = NODE_ID_BYTES * 2;
 
@@ -62,7 +62,7 @@ function hasAudience(adapter: Adapter, { rooms, except }: BroadcastOptions): boo
  *
  * It differs from @socket.io/redis-adapter's sharded one, whose idea this is, in what a message costs: a packet is put
  * into words once, by the node that sends it; local sockets do not wait for Redis; what a sender's other devices get is
- * published only when another node has one of them. What spans nodes beside emitting and disconnecting (counting
+ * published only when another node has one of them. What spans nodes beside emitting (counting or disconnecting
  * sockets, acknowledged broadcasts) does not exist here: it would cost all nodes.
  */
 export function createSocketAdapter(
@@ -83,46 +83,35 @@ export function createSocketAdapter(
     adapter.on('delete-room', (room) => channels.forget(everybody + room));
 
     channels.onLost((lost) => onLost(lost.flatMap((channel) => [...roomsOf(channel)])));
-    const local = createLocal(adapter, namespace.server.encoder);
+    const broadcastHere = bindBroadcast(adapter, namespace.server.encoder);
     channels.onMessage((channel, message) => {
-      if (!channel.startsWith(everybody) || message.startsWith(self)) return;
-      const options = { rooms: roomsOf(channel) };
-      const kind = message[KIND_AT];
-      const text = message.slice(KIND_AT + 1);
-      if (kind === KINDS.event) local.broadcast(eventOf(text), options);
-      else local.disconnectSockets(options, kind === KINDS.close);
+      if (!channel.startsWith(everybody) || message.startsWith(self) || message[KIND_AT] !== IS_EVENT) return;
+      broadcastHere(eventOf(message.slice(KIND_AT + 1)), { rooms: roomsOf(channel) });
     });
 
     const wordsOf = (packet: Packet) =>
       namespace.server.encoder.encode({ ...packet, nsp: namespace.name })[0] as string;
     return Object.assign(adapter, {
       broadcast(packet: Packet, options: BroadcastOptions) {
-        if (options.flags?.local) return local.broadcast(packet, options);
+        if (options.flags?.local) return broadcastHere(packet, options);
         const channel = channelOf(options);
         if (options.except?.size) {
           // Who leaves out one of his sockets is here; his others are mostly nowhere.
-          channels.sendToOthers(channel, () => self + KINDS.event + wordsOf(packet));
-          if (hasAudience(adapter, options)) local.broadcast(packet, options);
+          channels.sendToOthers(channel, () => self + IS_EVENT + wordsOf(packet));
+          if (hasAudience(adapter, options)) broadcastHere(packet, options);
           return;
         }
         const text = wordsOf(packet);
-        channels.send(channel, self + KINDS.event + text);
-        if (hasAudience(adapter, options)) local.broadcast({ ...packet, text }, options);
-      },
-      disconnectSockets(options: BroadcastOptions, close: boolean) {
-        channels.send(channelOf(options), self + (close ? KINDS.close : KINDS.disconnect));
-        local.disconnectSockets(options, close);
+        channels.send(channel, self + IS_EVENT + text);
+        if (hasAudience(adapter, options)) broadcastHere({ ...packet, text }, options);
       },
     });
   };
 }
 
-/** What Socket.IO's adapter does with the sockets of this node; packets that are in words already stay as they are. */
-function createLocal(adapter: Adapter, encoder: Encoder) {
+/** How Socket.IO's adapter emits to the sockets of this node; packets that are in words already stay as they are. */
+function bindBroadcast(adapter: Adapter, encoder: Encoder) {
   const encode = (packet: Packet) => (packet.text === undefined ? encoder.encode(packet) : [packet.text]);
   Object.assign(adapter, { encoder: { encode } });
-  return {
-    broadcast: adapter.broadcast.bind(adapter),
-    disconnectSockets: adapter.disconnectSockets.bind(adapter),
-  };
+  return adapter.broadcast.bind(adapter);
 }

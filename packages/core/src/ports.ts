@@ -385,8 +385,6 @@ export interface Fanout {
   toLocal<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
   /** How many sockets this node holds. */
   localSockets(): number;
-  /** Ends all connections of a user on every node. */
-  closeUser(user: string): void;
 }
 
 export interface Clock {

@@ -39,8 +39,5 @@ export function createFanout(io: Server, alone: boolean): Fanout {
       io.local.emit(name, payload);
     },
     localSockets: () => sockets.size,
-    closeUser(user) {
-      io.in(roomOf(user)).disconnectSockets(true);
-    },
   };
 }
