@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KeyRing } from '@duet/sealing';
 import { z } from 'zod';
@@ -206,7 +206,7 @@ export function readConfig(environment: Record<string, string | undefined>, { ma
         : { kind: 'local' },
     workers: env.WORKERS,
     encryption: { seals: seals(env), sealedOnly: env.ENCRYPTION === 'only', ring: keyRingOf(env, makes) },
-    jwtSecret: env.JWT_SECRET ?? (makes ? keptSecret(env.DATA_DIR) : ''),
+    jwtSecret: env.JWT_SECRET ?? keptSecret(env.DATA_DIR, makes),
     jwtSecretPrevious: env.JWT_SECRET_PREVIOUS,
     jwtExpiresIn,
     host: hostOf(env),
@@ -261,8 +261,9 @@ function keyRingOf(env: z.infer<typeof Environment>, makes: boolean): KeyRing {
 }
 
 /** The secret of a development machine: made once, kept beside the data, so that a restart signs nobody out. */
-function keptSecret(folder: string): string {
+function keptSecret(folder: string, makes: boolean): string {
   const file = join(folder, 'jwt-secret');
+  if (!makes && !existsSync(file)) return '';
   let secret: string;
   try {
     secret = keptFile(file, () => randomBytes(SECRET_BYTES).toString('hex'));

@@ -1,4 +1,6 @@
 // `npm run duet -- COMMAND`: what operators do beside running nodes.
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { rotateKeys } from '@duet/sealing';
@@ -23,7 +25,7 @@ const HELP = `npm run duet -- COMMAND [--json]
   replace-key-ring FILE
                   puts the key ring that comes by standard input in the place of FILE, of which a copy stays; one that
                   lacks a key of FILE with --yes alone. It reads no environment
-  check-config    says what is wrong with the environment
+  check-config    says what is wrong with the environment, and makes nothing
 
 ${adminHelp}
 
@@ -107,8 +109,11 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     needsFile: false,
     async run({ config: read }) {
       const config = read();
-      if (config.store.kind === 'sqlite') await requireKeysOf(config.store.file, config, 'stored messages');
-      return { said: 'The configuration is valid.' };
+      const said = 'The configuration is valid.';
+      if (config.store.kind === 'mongo') return { said };
+      const { file } = config.store;
+      await requireKeysOf(file, config, 'stored messages');
+      return { said: existsSync(file) ? said : `${said} ${dirname(file)} holds no database yet: a start makes it` };
     },
   },
 };
@@ -131,8 +136,8 @@ async function run(words: string[], { json = false, ...values }: Values): Promis
     console.log(HELP);
     return values.help ? 0 : 1;
   }
-  // Whoever mistypes DATA_DIR gets no key ring there; a check tries all that a start would do.
-  const config = () => readConfig(process.env, { makes: name === 'check-config' });
+  // Whoever mistypes DATA_DIR gets nothing there.
+  const config = () => readConfig(process.env, { makes: false });
   const yes = values.yes ?? false;
   if (command) {
     const { said, wrong } = await command.run({ config, file, yes });

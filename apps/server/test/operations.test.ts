@@ -150,7 +150,14 @@ describe('configuration', () => {
       });
     const bad = check({ PORT: 'x', MONGODB_URI: 'http://x' });
     expect(bad).toMatchObject({ status: 1, stderr: expect.stringMatching(/PORT .*\n(.*\n)*.*MONGODB_URI/) });
-    expect(check({})).toMatchObject({ status: 0 });
+    const mistyped = join(folder.path, 'mistyped');
+    const valid = check({ DATA_DIR: mistyped, NODE_ENV: 'production', JWT_SECRET: SECRET });
+    expect(valid).toMatchObject({ status: 0, stdout: expect.stringContaining(`${mistyped} holds no database yet`) });
+    expect(check({ DATA_DIR: mistyped })).toMatchObject({ status: 0 });
+    // It looks, and makes nothing.
+    expect(readdirSync(folder.path)).toEqual([]);
+    writeFileSync(join(folder.path, 'jwt-secret'), '');
+    expect(check({})).toMatchObject({ status: 1, stderr: expect.stringContaining('damaged jwt-secret') });
   });
 
   test.each([
