@@ -27,6 +27,12 @@ const composeFile = () =>
     services: Record<string, Service>;
   };
 
+/** Decided there by the image and the shape, or given as a file alone. */
+const NOT_FOR_COMPOSE = [
+  ...['PORT', 'NODE_ENV', 'DATA_DIR', 'STORE', 'CLUSTER', 'WORKERS', 'REDIS_PREFIX', 'DRAIN_SECONDS'],
+  ...['MONGODB_URI', 'REDIS_URL', 'JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'KEY_RING_COMMAND'],
+];
+
 /** All files that stand at a path or below it, in an order that is always the same. */
 function filesAt(path: string): string[] {
   if (!statSync(join(ROOT, path)).isDirectory()) return [path];
@@ -102,6 +108,16 @@ test('O37 the README names what docker-compose.yml takes from the environment', 
   const named = list.matchAll(/`([A-Z_]{2,})`/g);
   const namesOf = (matches: Iterable<RegExpMatchArray>) => [...new Set([...matches].map(([, name]) => name))].sort();
   expect(namesOf(named)).toEqual(namesOf(taken));
+});
+
+test('O37 the README names every variable of a node, and docker compose passes it on or has a reason', () => {
+  const config = readFileSync(join(ROOT, 'apps/server/src/config.ts'), 'utf8');
+  const read = [...config.matchAll(/^ {4}([A-Z_]+): /gm)].map(([, name]) => name as string);
+  expect(read.length).toBeGreaterThan(30);
+  const [, configuration = ''] = /^## Configuration\n(.*?)^## /ms.exec(README) ?? [];
+  expect(read.filter((name) => !configuration.includes(`\`${name}\``))).toEqual([]);
+  const passed = Object.keys(composeFile().services.duet?.environment ?? {});
+  expect([...passed, ...NOT_FOR_COMPOSE].sort()).toEqual(read.toSorted());
 });
 
 test('O37 what is empty in docker-compose.yml means the default', () => {

@@ -208,8 +208,10 @@ describe('sessions, by the clock', () => {
       using phoneThere = await connect(two.url, phone.token, { reconnection: false });
       using other = await connect(two.url, stays.token, { reconnection: false });
       const ends = [here, there, phoneThere].map(closed);
+      const told = next(there, 'session_ended');
       success('deleteAccount', await rest(one.url, '/auth/me', { method: 'DELETE', token, body: { password } }));
       for (const end of await Promise.all(ends)) expect(end.code).toBe('SESSION_REVOKED');
+      expect(payload('session_ended', await told).sessionIds).toContain(gone.id);
       expect(await other.emitWithAck('sync', {})).toMatchObject({ ok: true });
     });
   });

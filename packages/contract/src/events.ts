@@ -40,7 +40,9 @@ export const serverEvents = {
   },
   session_ended: {
     summary: 'This user has been signed out on some device; sockets of those sessions are closed then',
-    payload: z.object({ sessionIds: z.array(Id) }),
+    payload: z.object({
+      sessionIds: z.array(Id).meta({ description: 'With the user’s own id among them: all of his sessions' }),
+    }),
   },
   token_expiring: {
     summary: 'The token of this socket expires soon: `renew`, or the socket is closed then',

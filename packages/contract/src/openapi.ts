@@ -123,7 +123,7 @@ export function openApiDocument(): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/api' }],
-    tags: [{ name: 'auth' }, { name: 'conversations' }, { name: 'messages' }],
+    tags: [...new Set(Object.values(routes).map(({ path }) => path.split('/')[1]))].map((name) => ({ name })),
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },

@@ -36,6 +36,15 @@ describe('documents', () => {
     expect(written).toEqual(right);
   });
 
+  test('K1 the README’s table of errors is that of the contract', () => {
+    const rows = file('../README.md').matchAll(/^\| (never|reauth|wait|same) +\|[^|]*\|(.*)\|$/gm);
+    const written = [...rows].flatMap(([, retry, codes = '']) =>
+      [...codes.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => `${code}: ${retry}`),
+    );
+    const right = Object.entries(errorTable).map(([code, { retry }]) => `${code}: ${retry}`);
+    expect(written.sort()).toEqual(right.sort());
+  });
+
   test('K1 docs/asyncapi.json is what the tables say; else run `npm run docs`', () => {
     expect(file('asyncapi.json')).toBe(printed(asyncApiDocument()));
   });
@@ -45,6 +54,8 @@ describe('documents', () => {
     const operations = Object.values(api.paths ?? {}).flatMap((path) => Object.values(path ?? {}));
     const names = operations.map((operation) => (operation as { operationId: string }).operationId);
     expect(names.sort()).toEqual(Object.keys(routes).sort());
+    const tags = operations.flatMap((operation) => (operation as { tags: string[] }).tags);
+    expect(api.tags?.map(({ name }) => name).sort()).toEqual([...new Set(tags)].sort());
   });
 
   test('K2 the AsyncAPI document is valid and names every event', async () => {
