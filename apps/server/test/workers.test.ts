@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { eventually, startServer, statusOf, temporaryFolder } from '@duet/testkit';
+import { connect as connectClient, eventually, register, startServer, statusOf, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 import { childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
@@ -50,6 +50,22 @@ describe('workers', () => {
     for (const worker of workers) process.kill(worker, 'SIGCONT');
     const answers = await Promise.all(all.map(({ answer }) => answer));
     expect(answers.map(statusOf)).toEqual(all.map(() => 401));
+    expect(await server.stop()).toBe(0);
+  });
+
+  test.each([
+    ['acknowledged where nothing is limited', 'off', { ok: true }],
+    ['refused for now where it cannot be counted', 'on', { ok: false, error: { code: 'UNAVAILABLE' } }],
+  ])('C9 while the primary stands still a message is %s', async (_, RATE_LIMITS, expected) => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2', RATE_LIMITS });
+    const [alice, bob] = await Promise.all([register(server.url), register(server.url)]);
+    using socket = await connectClient(server.url, alice.token, { transports: ['websocket'] });
+    const send = () => socket.timeout(20_000).emitWithAck('send_message', { receiverId: bob.id, content: 'Hello' });
+    server.signal('SIGSTOP');
+    expect(await send()).toMatchObject(expected);
+    server.signal('SIGCONT');
+    await eventually(async () => (await send()).ok, 'it goes on');
     expect(await server.stop()).toBe(0);
   });
 });

@@ -4,6 +4,9 @@ import { createAdapter } from '@socket.io/cluster-adapter';
 import { setupWorker } from '@socket.io/sticky';
 import { call, isAnswer, type Method, type PrimaryMethods, ready, taken } from './calls.ts';
 
+/** Somebody waits no longer than this for a primary that stands still. */
+const ANSWER_WITHIN_MS = 3_000;
+
 type Result<M extends Method> = Awaited<ReturnType<PrimaryMethods[M]>>;
 
 /** Asks the primary; rejects with UNAVAILABLE when it is gone. */
@@ -31,6 +34,14 @@ function createCaller() {
     });
 }
 
+/** For what changes nothing that is lost with its answer. @throws DuetError UNAVAILABLE when it does not come in time */
+function inTime<T>(asked: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new DuetError('UNAVAILABLE')), ANSWER_WITHIN_MS);
+    asked.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 export interface WorkerCluster extends Cluster {
   /** The metrics of all workers together. */
   metrics(): Promise<string>;
@@ -42,16 +53,18 @@ export interface WorkerCluster extends Cluster {
 export function createWorkerCluster(): WorkerCluster {
   const release = holdConnections();
   const ask = createCaller();
+  const online = (users: string[]) => inTime(ask('online', users));
   return {
     socketAdapter: createAdapter(),
     presence: {
+      // The primary hears these however late it is, and names people once: nobody gives their answers up.
       beat: (sockets) => ask('beat', sockets),
       drop: (user, socket) => ask('drop', user, socket),
-      online: (users) => ask('online', users),
       reap: (told) => ask('reap', told),
+      online: (users, { sure = false } = {}) => (sure ? online(users) : online(users).catch(() => new Set<string>())),
     },
-    limiter: { take: (key, rule, cost) => ask('take', key, rule, cost) },
-    metrics: () => ask('metrics'),
+    limiter: { take: (key, rule, cost) => inTime(ask('take', key, rule, cost)) },
+    metrics: () => inTime(ask('metrics')),
     takeConnections(io) {
       takeConnections(io, () => ask('online', []));
       release();
