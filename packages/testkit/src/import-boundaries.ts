@@ -8,6 +8,8 @@ export interface Boundary {
   folder: string;
   /** Packages that its sources may import; `@duet/x` allows no subpath unless named. */
   mayImport: string[];
+  /** And of which it may know the types alone. */
+  mayImportTypes?: string[];
   /** Files that may import more: path relative to the package -> packages. */
   exceptions?: Record<string, string[]>;
   /** `node:` modules: all, none, or these. */
@@ -17,7 +19,7 @@ export interface Boundary {
 }
 
 const IMPORT =
-  /(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]|import\s*\(\s*['"]([^'"]+)['"]\s*\)|^import\s*['"]([^'"]+)['"]/gm;
+  /(?:import|export)\s(type\s)?[^'"`;]*?from\s*['"]([^'"]+)['"]|import\s*\(\s*['"]([^'"]+)['"]\s*\)|^import\s*['"]([^'"]+)['"]/gm;
 
 /** The TypeScript files below a folder, tests left out. */
 export function sources(folder: string): string[] {
@@ -37,7 +39,8 @@ export function violations(root: string, boundaries: Boundary[]): string[] {
       dependencies?: Record<string, string>;
     };
     const declared = Object.keys(manifest.dependencies ?? {});
-    const allowed = new Set([...boundary.mayImport, ...Object.values(boundary.exceptions ?? {}).flat()].map(packageOf));
+    const { mayImport, mayImportTypes = [], exceptions = {} } = boundary;
+    const allowed = new Set([...mayImport, ...mayImportTypes, ...Object.values(exceptions).flat()].map(packageOf));
     const undeclared = declared
       .filter((name) => !allowed.has(name))
       .map((name) => `${boundary.folder}/package.json depends on ${name}`);
@@ -55,8 +58,9 @@ function inFile(base: string, file: string, boundary: Boundary): string[] {
   const name = relative(base, file);
   const found: string[] = [];
   const say = (what: string) => found.push(`${boundary.folder}/${name} ${what}`);
-  for (const [, from, dynamic, bare] of text.matchAll(IMPORT)) {
+  for (const [, type, from, dynamic, bare] of text.matchAll(IMPORT)) {
     const specifier = (from ?? dynamic ?? bare) as string;
+    if (type && boundary.mayImportTypes?.includes(specifier)) continue;
     if (!allows(boundary, { name, base, file, specifier })) say(`imports ${specifier}`);
   }
   const word = boundary.never?.exec(text)?.[0];
