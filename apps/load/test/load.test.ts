@@ -116,6 +116,11 @@ describe('scenarios', () => {
     const source = readFileSync(new URL('../src/virtual-user.ts', import.meta.url), 'utf8');
     const limits = JSON.stringify(config.ensure).matchAll(/duet\.(\w+)/g);
     for (const [, name] of limits) expect(source).toContain(name);
+    const writes = valuesOf('function', scenarios).includes('send');
+    const none = 'duet.unanswered == 0 and duet.refused == 0 and duet.undelivered == 0';
+    expect((config.ensure.conditions as { expression: string }[]).some(({ expression }) => expression === none)).toBe(
+      writes,
+    );
   });
 });
 
