@@ -39,9 +39,10 @@ function embedded({ store }: Config): string {
   throw new Error('Messages are in MongoDB: use mongodump and mongorestore');
 }
 
-function showProgress(part: number): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${Math.round(part * 100)} %`);
+function showProgress(done: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${done}`);
 }
+const showPart = (part: number) => showProgress(`${Math.round(part * 100)} %`);
 
 interface Given {
   /** Reads the environment: not every command has one. @throws ConfigError */
@@ -65,7 +66,7 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
     async run({ config, file }) {
       const database = embedded(config());
       const { backUp } = await loadBackups();
-      await backUp(database, file, showProgress);
+      await backUp(database, file, showPart);
       const said = `The database is in ${file}. Keep the key ring elsewhere: without it nobody can read the messages in it`;
       return { said };
     },
@@ -76,7 +77,7 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
       const config = read();
       const { restore } = await loadBackups();
       await requireKeysOf(file, config, `messages in ${file}`);
-      const { unknown } = await restore(file, embedded(config), showProgress);
+      const { unknown } = await restore(file, embedded(config), showPart);
       const accounts =
         'Passwords, blocks, and who is disabled or deleted, are those of the backup; sessions are those of now';
       const rest = unknown > 0 ? `, or of the backup where the database did not know the user (${unknown})` : '';
@@ -89,7 +90,7 @@ const commands: Record<string, { needsFile: boolean; run: Command }> = {
       const config = read();
       const { ring } = config.encryption;
       const { rewrapped, damaged, needed } = await withStore(await openStore(config), ({ dataKeys }) =>
-        rotateKeys(dataKeys, ring),
+        rotateKeys(dataKeys, ring, (count) => showProgress(`${count} keys`)),
       );
       const where = config.store.kind === 'sqlite' ? config.store.file : 'MongoDB';
       const rest = damaged > 0 ? `; ${damaged} are damaged and stay as they were` : '';

@@ -1,7 +1,7 @@
 import { type Clock, type Cluster, createMemoryLimiter } from '@duet/core';
 import { createPresenceTable } from './presence.ts';
 
-export { createPresenceTable, type PresenceTable } from './presence.ts';
+export { createPresenceTable } from './presence.ts';
 export { type Primary, startPrimary } from './primary.ts';
 export { createWorkerCluster, reportReady, type WorkerCluster } from './worker.ts';
 

@@ -15,7 +15,7 @@ import { createSync } from './sync.ts';
 export type * from './admin-ports.ts';
 export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
-export { conversationOf, lastShown, messageId, nextEntry, ordinal, sentBy, seqOf, UNMARKED } from './conversation.ts';
+export { conversationOf, lastShown, messageId, nextEntry, sentBy, seqOf, UNMARKED } from './conversation.ts';
 export { COMMIT_PATIENCE_MS, createGroupCommit, MAX_GROUP, SomeUnfit } from './group-commit.ts';
 export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';
@@ -24,10 +24,10 @@ export type * from './ports.ts';
 export { BEAT_MS, LEASE_MS, PRESENCE_GRACE_MS } from './presence.ts';
 export { StoreReplaced } from './store-replaced.ts';
 export { perTurn } from './turn.ts';
-export { createUserAdmin, type UserSummary } from './user-admin.ts';
+export { createUserAdmin } from './user-admin.ts';
 export { takeLate } from './waiting.ts';
 
-export interface CoreDeps {
+interface CoreDeps {
   store: Store;
   cluster: Pick<Cluster, 'presence' | 'limiter'>;
   fanout: Fanout;

@@ -89,8 +89,9 @@ export function createMessages(deps: MessageDeps) {
      * Stores a message and tells both sides. When this resolves the message is durable (rule M1).
      * The same tempId again answers the stored message, and tells nobody who has been told.
      * To somebody who has blocked the caller it is stored for the caller alone, and answered like any other.
-     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access); FORBIDDEN to somebody whom the caller has blocked;
-     * IDEMPOTENCY_CONFLICT when the tempId was used for another text; UNAVAILABLE when the outcome is unknown
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access); FORBIDDEN to somebody whom the caller has
+     * blocked; IDEMPOTENCY_CONFLICT when the tempId was used for another text; UNAVAILABLE when the outcome is unknown, or
+     * (Untried, SomeUnfit) nothing was stored
      */
     async send(
       caller: Caller,
@@ -128,7 +129,7 @@ export function createMessages(deps: MessageDeps) {
 
     /**
      * A page of the conversation with a user, oldest first.
-     * @throws DuetError VALIDATION_ERROR, NOT_FOUND
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access)
      */
     async history(caller: Caller, input: RouteInput<'history'>): Promise<RouteData<'history'>> {
       const peerId = input.params.userId;
@@ -161,7 +162,10 @@ export function createMessages(deps: MessageDeps) {
       return { messages, count: messages.length, watermarks };
     },
 
-    /** Tells a user that the caller types or has stopped; stored nowhere. @throws DuetError VALIDATION_ERROR, NOT_FOUND */
+    /**
+     * Tells a user that the caller types or has stopped; stored nowhere.
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access)
+     */
     async typing(
       caller: Caller,
       receiverId: string,

@@ -5,6 +5,7 @@
  * - A promise that resolves has happened: a write that resolved is durable.
  * - Only two codes are thrown: CONFLICT (a unique value is taken) and UNAVAILABLE (the backing service did not answer or
  *   refused; the outcome of a write is then unknown and the call is safe to repeat). Drivers' errors go into `cause`.
+ *   Of UNAVAILABLE there are two kinds that say more, SomeUnfit and StoreReplaced: nothing was stored.
  * - No rule lives here. What two adapters would both decide belongs into core.
  * - Ids are strings of hex digits, times are milliseconds since 1970.
  */
@@ -225,8 +226,8 @@ export interface DataKeyStore {
   /** Keys ordered by (ringKey, conversation), those that come after `after`; without its conversation, after that ringKey. */
   list(query: { after?: { ringKey: string; conversation?: string }; limit: number }): Promise<WrappedKey[]>;
   /**
-   * Deletes the key of a conversation, and with it whatever its messages say: for whoever deletes the conversation, after
-   * nobody can write to it any more. Nodes forget keys that they remember within minutes.
+   * Deletes the key of a conversation, and with it whatever copies of its messages said: for when all of them have been
+   * emptied and nobody can write to it any more. Nodes forget keys that they remember within minutes.
    */
   remove(conversation: string): Promise<void>;
 }

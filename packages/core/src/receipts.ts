@@ -35,7 +35,7 @@ type Received = { messageId: string; senderId: string };
  * A message to the caller. Receipts for those of somebody whom he has blocked are answered and leave no trace; of those
  * for somebody who has blocked him nobody is told.
  */
-type ReceivedEntry = { entry: Entry; isIgnored: boolean; isUntold: boolean };
+type ReceivedEntry = { entry: Entry; isIgnored: boolean; isBlocked: boolean };
 
 type Place = { conversation: string; seq: number };
 const messageNotFound = () => new DuetError('NOT_FOUND', { message: 'Message not found' });
@@ -56,7 +56,8 @@ export function createReceipts(deps: ReceiptDeps) {
 
   /**
    * Whatever there are of them, senders are looked up once each, and messages all together.
-   * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
+   * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access); NOT_FOUND when the caller has received no such
+   * message from that sender
    */
   async function received(caller: Caller, all: Received[]): Promise<ReceivedEntry[]> {
     const senders = new Map<string, Access>();
@@ -75,7 +76,7 @@ export function createReceipts(deps: ReceiptDeps) {
       const entry = entries.get(messageId);
       if (entry?.sender !== senderId || entry.hidden) throw messageNotFound();
       const { hasBlocked, isBlocked } = senders.get(senderId) as Access;
-      return { entry, isIgnored: hasBlocked, isUntold: isBlocked };
+      return { entry, isIgnored: hasBlocked, isBlocked };
     });
   }
 
@@ -101,9 +102,9 @@ export function createReceipts(deps: ReceiptDeps) {
     seq: entry.seq,
   });
 
-  async function tellSender(entry: Entry, at: number, isUntold: boolean): Promise<ReadReceipt> {
+  async function tellSender(entry: Entry, at: number, isBlocked: boolean): Promise<ReadReceipt> {
     const payload = readReceipt(entry, at);
-    if (isUntold) return payload;
+    if (isBlocked) return payload;
     const sight = (await deps.sights.forViewer(entry.sender, [entry.receiver]))(entry.receiver);
     if (sight.readReceipts) deps.fanout.toUser(entry.sender, { name: 'message_read_receipt', payload });
     return payload;
@@ -138,19 +139,21 @@ export function createReceipts(deps: ReceiptDeps) {
   return {
     /**
      * The caller has read this message of the sender, and every earlier one.
-     * @throws DuetError NOT_FOUND when the caller has received no such message from that sender
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access); NOT_FOUND when the caller has received no
+     * such message from that sender
      */
     async read(caller: Caller, input: Received): Promise<ReadReceipt> {
-      const [{ entry, isIgnored, isUntold }] = (await received(caller, [input])) as [ReceivedEntry];
+      const [{ entry, isIgnored, isBlocked }] = (await received(caller, [input])) as [ReceivedEntry];
       if (isIgnored) return readReceipt(entry, deps.clock.now());
       const { advanced, at } = await mark('read', entry);
       if (advanced && advanced.moved > 0) tellReader(advanced.row, caller);
-      return tellSender(entry, at, isUntold);
+      return tellSender(entry, at, isBlocked);
     },
 
     /**
      * A device of the caller has stored these messages, and every earlier one of their senders.
-     * @throws DuetError NOT_FOUND when one of them is not a message to the caller: then nothing is marked
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access); NOT_FOUND when one of them is not a message
+     * to the caller: nothing is marked then
      */
     async delivered(caller: Caller, input: { receipts: Received[] }): Promise<ClientEventAnswer<'message_delivered'>> {
       const all = await received(caller, input.receipts);
@@ -164,11 +167,11 @@ export function createReceipts(deps: ReceiptDeps) {
         deliveredAt: at.get(sender) as string,
         seq,
       });
-      async function markNewest({ entry, isIgnored, isUntold }: ReceivedEntry): Promise<void> {
+      async function markNewest({ entry, isIgnored, isBlocked }: ReceivedEntry): Promise<void> {
         const marked = isIgnored ? { advanced: undefined, at: deps.clock.now() } : await mark('delivered', entry);
         at.set(entry.sender, iso(marked.at));
         // What another device has told already is no news.
-        if (isUntold || !marked.advanced || marked.advanced.moved === 0) return;
+        if (isBlocked || !marked.advanced || marked.advanced.moved === 0) return;
         deps.fanout.toUser(entry.sender, { name: 'message_delivered_receipt', payload: receiptFor(entry) });
       }
       await Promise.all([...newest.values()].map(markNewest));
@@ -178,7 +181,7 @@ export function createReceipts(deps: ReceiptDeps) {
     /**
      * The caller has read everything that this user sent.
      * @returns how many messages were unread
-     * @throws DuetError VALIDATION_ERROR, NOT_FOUND (see access)
+     * @throws DuetError VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED (see access)
      */
     async readAll(caller: Caller, peerId: string): Promise<{ modifiedCount: number }> {
       const { conversation, hasBlocked, isBlocked } = await deps.access.with(caller.user, peerId, 'userId');

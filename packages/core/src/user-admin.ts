@@ -29,7 +29,7 @@ const summaryOf = (user: UserRecord) => ({
   createdAt: iso(user.createdAt),
   lastSeen: iso(user.lastSeen),
 });
-export type UserSummary = ReturnType<typeof summaryOf>;
+type UserSummary = ReturnType<typeof summaryOf>;
 
 const messageOf = ({ id, seq, sender, receiver, content, messageType, createdAt, unreadable }: Entry) => ({
   _id: id,

@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import { type Admin, withAdmin } from './open.ts';
 
-/** What a command says: the same for machines and for people. `wrong`: it has found what it was to look for. */
+/** What a command says: the same for machines and for people. `wrong`: what it looked at is not in order. */
 export interface Outcome {
   json: unknown;
   text: string;

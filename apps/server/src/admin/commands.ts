@@ -61,9 +61,10 @@ export const adminCommands: Record<string, AdminCommand> = {
     args: '',
     does: 'how many, how long, how many of them live; reads every log once',
     run: on(async ({ inbox }) => {
-      const { largest, ...rest } = await inbox.statistics();
+      const { largest, mean, ...rest } = await inbox.statistics();
       const lines = largest.map(({ messages, users }) => `${messages}  ${users.join(' and ')}`);
-      return { json: { ...rest, largest }, text: `${fields(rest)}\nlargest\n${lines.join('\n')}` };
+      const text = `${fields({ ...rest, mean: mean.toFixed(1) })}\nlargest\n${lines.join('\n')}`;
+      return { json: { ...rest, mean, largest }, text };
     }),
   },
   'inbox check': {

@@ -31,9 +31,14 @@ export async function statusOf(config: Config) {
 }
 export type Status = Awaited<ReturnType<typeof statusOf>>;
 
+/** All that are stored are counted. */
+const NAMES: Record<string, string> = { users: 'users (deleted ones too)' };
+
 export function statusText({ ok, store, cluster, nodes, sockets }: Status): string {
   const { kind, reachable, ...rest } = store;
-  const counts = Object.entries(rest).map(([name, value]) => (name === 'why' ? value : `${value} ${name}`));
+  const counts = Object.entries(rest).map(([name, value]) =>
+    name === 'why' ? value : `${value} ${NAMES[name] ?? name}`,
+  );
   return [
     `store    ${kind}: ${reachable ? 'answers, ' : 'does not answer: '}${counts.join(', ')}`,
     `cluster  ${cluster.kind}: ${cluster.reachable ? `answers, ${sockets} sockets` : `does not answer: ${cluster.why}`}`,
