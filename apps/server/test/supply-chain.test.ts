@@ -64,6 +64,12 @@ describe('what comes from elsewhere', () => {
     expect({ fault, version, mended: isMended(version, floors) }).toEqual({ fault, version, mended: true });
   });
 
+  test('O49 packages are chosen for the Node that runs them, in the image as well', () => {
+    const { node } = JSON.parse(read('package.json')).devDependencies;
+    expect(parse(read('pnpm-workspace.yaml')).nodeVersion).toBe(node);
+    expect(read('deploy/Dockerfile')).toMatch(new RegExp(`^ARG NODE=node:${node}-`, 'm'));
+  });
+
   test('H12 the bill of materials holds what runs, with hashes, and nothing of the tests', () => {
     using folder = temporaryFolder();
     const file = join(folder.path, 'sbom.json');
