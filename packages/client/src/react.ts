@@ -48,7 +48,7 @@ export const useTyping = (id: string): boolean => useChatState((state) => state.
 export const useUnreadCount = (): number =>
   useChatState(({ conversations }) => (conversations ?? []).reduce((sum, each) => sum + each.unreadCount, 0));
 
-const nothing: Thread = { messages: [], loading: true, hasOlder: false };
+const nothing: Thread = { messages: [], loading: true, hasNewest: false, hasOlder: false, readSeq: 0 };
 
 /** A conversation, loaded when it is first looked at, with what can be done in it. */
 export function useThread(peerId: string) {

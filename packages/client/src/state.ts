@@ -23,9 +23,13 @@ export interface Conversation {
 /** The messages of a conversation: first those that are stored, in order and without a hole, then those on their way. */
 export interface Thread {
   messages: readonly ChatMessage[];
-  /** The first page has not come yet. */
+  /** There is nothing to show yet. */
   loading: boolean;
+  /** The newest page has been loaded. Before that there may be the newest message alone. */
+  hasNewest: boolean;
   hasOlder: boolean;
+  /** Up to this place the user has read what the peer has written. */
+  readSeq: number;
 }
 
 /** Everything that an app shows. Each change makes a new object, and keeps what did not change as it was. */
@@ -69,11 +73,13 @@ export function createStore<S extends object>(initial: S) {
 }
 export type Store<S extends object> = ReturnType<typeof createStore<S>>;
 
-export function threadOf({ messages, outgoing, loaded, atStart }: Log): Thread {
+export function threadOf({ messages, outgoing, loaded, atStart, marks }: Log): Thread {
   return {
     messages: [...messages, ...outgoing],
     loading: !loaded && messages.length === 0 && outgoing.length === 0,
+    hasNewest: loaded,
     hasOlder: !atStart && messages.length > 0,
+    readSeq: marks.readSeq,
   };
 }
 
