@@ -1,16 +1,13 @@
-import type { ChatMessage, Person } from '@duet/client';
+import type { ChatMessage, Person, Thread } from '@duet/client';
 import { useThread } from '@duet/client/react';
-import { Button, Loader } from '@mantine/core';
+import { Button, Divider } from '@mantine/core';
 import { IconArrowDown } from '@tabler/icons-react';
-import { Fragment, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { Fragment, useCallback, useEffect, useRef, useState } from 'react';
 import { Announcements } from './announcements.tsx';
 import { MessageBubble } from './message-bubble.tsx';
-import { OlderMessages, useOlder } from './older-messages.tsx';
+import { MissingMessages, useNewest, useOlder } from './missing-messages.tsx';
+import { usePlace } from './place.ts';
 import { dayKey, dayName } from './times.ts';
-
-/** Nearer to the end than this, the last message is in view, and new ones pull the list along. */
-const NEAR_END = 60;
-const NEAR_START = 200;
 
 interface MessagesProps {
   peer: Person;
@@ -18,69 +15,47 @@ interface MessagesProps {
   onAnswered: () => void;
 }
 
+/** Which messages were unread when all that is newest was there first. @returns the first of them that is loaded */
+function useFirstUnread({ messages, hasNewest, readSeq }: Pick<Thread, 'messages' | 'hasNewest' | 'readSeq'>) {
+  const [unread, setUnread] = useState<{ after: number; upTo: number }>();
+  if (hasNewest && !unread) setUnread({ after: readSeq, upTo: messages.findLast(isPlaced)?.seq ?? 0 });
+  return unread && messages.find(({ mine, seq = 0 }) => !mine && seq > unread.after && seq <= unread.upTo)?.key;
+}
+const isPlaced = ({ seq }: ChatMessage) => seq !== undefined;
+
 export function Messages({ peer, onAnswered }: MessagesProps) {
-  const { messages, loading, hasOlder, loadOlder, markRead, retry, discard } = useThread(peer.id);
-  const box = useRef<HTMLDivElement>(null);
-  const view = useRef({ atEnd: true, height: 0, pane: 0, first: '', last: '', count: 0 });
-  const [isAtEnd, setAtEnd] = useState(true);
-  /** The first message when the start was last in view. */
-  const [startInView, setStartInView] = useState<string>();
+  const thread = useThread(peer.id);
+  const { messages, hasNewest, hasOlder, loadOlder, markRead, retry, discard } = thread;
+  const firstUnread = useFirstUnread(thread);
+  const divider = useRef<HTMLDivElement>(null);
+  const { box, isAtEnd, isAtEndNow, startInView, onScroll, goToEnd } = usePlace({
+    messages,
+    isComplete: hasNewest,
+    firstUnread,
+    divider,
+  });
   /** The last message that was in view. */
   const [seen, setSeen] = useState(0);
-  const first = messages[0]?.key ?? '';
-  const last = messages.at(-1)?.key ?? '';
   /** What says that there is news: an own message may have a higher place before what precedes it has come. */
   const lastOfPeer = messages.findLast(({ mine }) => !mine)?.seq ?? 0;
 
-  const older = useOlder({ peerId: peer.id, first, inView: startInView, hasOlder, loadOlder });
-
-  const measure = (element: HTMLDivElement) => {
-    // The pane shrinks when the text below grows or a keyboard comes up: whoever reads the end stays there. Whatever
-    // measures first has to see to that, since the end is out of view by then.
-    if (view.current.atEnd && element.clientHeight !== view.current.pane) element.scrollTop = element.scrollHeight;
-    view.current.pane = element.clientHeight;
-    view.current.atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END;
-    view.current.height = element.scrollHeight;
-    setAtEnd(view.current.atEnd);
-    setStartInView(element.scrollTop < NEAR_START ? view.current.first : undefined);
-  };
-
-  useLayoutEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const before = view.current;
-    const from = messages.findIndex(({ key }) => key === before.first);
-    // Older messages push the rest down: stay on what the reader looks at, also where both ends are near.
-    if (from > 0) element.scrollTop += element.scrollHeight - before.height;
-    const hasNews = from < 0 || messages.length - from > before.count || last !== before.last;
-    if (hasNews && (before.atEnd || messages.at(-1)?.state === 'sending')) element.scrollTop = element.scrollHeight;
-    view.current = { ...before, first, last, count: messages.length };
-    measure(element);
-  });
+  const newest = useNewest(peer.id);
+  const older = useOlder({ first: messages[0]?.key ?? '', inView: startInView, hasNewest, hasOlder, loadOlder });
 
   useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => measure(element));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [loading]);
-
-  useEffect(() => {
-    if (!isAtEnd) return;
+    // Until the newest page is there, the newest message stands alone where others may be missing.
+    if (!hasNewest || !isAtEnd || !isAtEndNow()) return;
     setSeen(lastOfPeer);
     const read = () => document.visibilityState === 'visible' && markRead();
     read();
     document.addEventListener('visibilitychange', read);
     return () => document.removeEventListener('visibilitychange', read);
-  }, [markRead, isAtEnd, lastOfPeer]);
+  }, [markRead, hasNewest, isAtEnd, isAtEndNow, lastOfPeer]);
 
-  const goToEnd = () => {
-    const element = box.current;
-    if (!element) return;
-    element.scrollTop = element.scrollHeight;
+  const goToNews = () => {
+    goToEnd();
     // The button goes away.
-    element.focus({ preventScroll: true });
+    box.current?.focus({ preventScroll: true });
   };
 
   const onRetry = useCallback(
@@ -97,25 +72,19 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
     },
     [discard, onAnswered],
   );
-  const loadFromButton = () => {
-    // The button makes way for a sign that something happens.
+  /** The button makes way for a sign that something happens. */
+  const byButton = (load: () => void) => () => {
     box.current?.focus({ preventScroll: true });
-    older.load();
+    load();
   };
+  const isEmpty = messages.length === 0;
 
-  if (loading) {
-    return (
-      <div className="messages waiting">
-        <Loader aria-label="Loading messages" />
-      </div>
-    );
-  }
   return (
     <div className="thread">
       <div
-        className="messages"
+        className={isEmpty && !hasNewest ? 'messages waiting' : 'messages'}
         ref={box}
-        onScroll={({ currentTarget }) => measure(currentTarget)}
+        onScroll={onScroll}
         role="log"
         aria-label="Messages"
         // Older pages are no news: what is new is said below.
@@ -123,11 +92,13 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
         tabIndex={0}
       >
-        {messages.length === 0 && <p className="empty">Say hello to {peer.username}.</p>}
-        {hasOlder && <OlderMessages isLoading={older.isLoading} onLoad={loadFromButton} />}
+        {isEmpty && hasNewest && <p className="empty">Say hello to {peer.username}.</p>}
+        {!hasNewest && <MissingMessages what="messages" {...newest} load={byButton(newest.load)} />}
+        {hasNewest && hasOlder && <MissingMessages what="older messages" {...older} load={byButton(older.load)} />}
         {messages.map((message, i) => (
           <Fragment key={message.key}>
             <DayHeading message={message} before={messages[i - 1]} />
+            {message.key === firstUnread && <Divider ref={divider} label="New messages" mb="xs" />}
             <MessageBubble
               message={message}
               author={message.mine ? 'You' : peer.username}
@@ -141,7 +112,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
       </div>
       <Announcements peer={peer} />
       {!isAtEnd && lastOfPeer > seen && (
-        <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToEnd}>
+        <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToNews}>
           New messages
         </Button>
       )}
