@@ -1,10 +1,11 @@
 import { useChatState, useConversations } from '@duet/client/react';
 import { Button } from '@mantine/core';
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
 import { useNewDay } from './new-day.ts';
 import { useOpenPeer } from './open-peer.ts';
+import { signedInAs } from './session.ts';
 import { Sidebar } from './sidebar.tsx';
 
 interface MessengerProps {
@@ -29,7 +30,7 @@ function useFocusOnRow(peerId: string | undefined) {
 /** Two panes side by side; on a phone one at a time. */
 export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
   useNewDay();
-  const userId = useChatState(({ me }) => me?._id);
+  const [userId] = useState(signedInAs);
   const { peer, open, close } = useOpenPeer(userId);
   useFocusOnRow(peer?.id);
   /** Somebody else may sit here by now, who neither reads nor writes under this name. */
@@ -45,7 +46,7 @@ export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
   }, [unread]);
 
   return (
-    <div className={peer ? 'messenger has-peer' : 'messenger'}>
+    <div className={peer && userId ? 'messenger has-peer' : 'messenger'}>
       <ConnectionBanner onRefused={onRefused} />
       {!isRefused && (
         <>

@@ -16,7 +16,7 @@ export function leaveConversation(): void {
 /**
  * Whose conversation is open: an entry of the browser's history, so that Back leaves it and not the app. The entry
  * outlives the page, so it says who it was: a page that is loaded anew goes on there, and Forward leads there again.
- * @param userId undefined until it is known
+ * @param userId undefined where it is not known
  */
 export function useOpenPeer(userId: string | undefined) {
   const [peer, setPeer] = useState<Person>();

@@ -29,6 +29,20 @@ export function deviceName(agent = navigator.userAgent): string {
 
 export const isSignedIn = (): boolean => localStorage.getItem(KEY) !== null;
 
+/**
+ * Who is signed in, as his token says, unchecked: under this name is kept what he has begun. The server may be long in
+ * saying who it is.
+ */
+export function signedInAs(): string | undefined {
+  try {
+    const { token } = JSON.parse(localStorage.getItem(KEY) ?? '') as { token: string };
+    const payload = token.split('.')[1] ?? '';
+    return (JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as { sub?: string }).sub;
+  } catch {
+    return undefined; // Nobody, or not such a token.
+  }
+}
+
 /** An id of this browser, made once; not secret. */
 export function deviceId(): string {
   const known = localStorage.getItem(DEVICE);

@@ -115,6 +115,28 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W35 on a phone a conversation opens, and is left again, while the server does not say who the user is', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 1);
+    const { page, context } = await openPage({ viewport: { width: 390, height: 844 } });
+    await page.route('**/api/auth/me', (route) => route.fulfill({ status: 503, body: '' }));
+    await signInAt(page, url(), anna);
+    await page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username }).click();
+    await bubble(page, 'line 1').waitFor();
+    await textBox(page).fill('half a thought');
+    await page.goBack();
+    const list = page.getByRole('navigation', { name: 'Chats and people' });
+    await list.waitFor();
+    await page.goForward();
+    await page.reload();
+    await bubble(page, 'line 1').waitFor();
+    expect(await textBox(page).inputValue()).toBe('half a thought');
+    await page.getByRole('button', { name: 'Back to the list' }).click();
+    await list.waitFor();
+    await context.close();
+  });
+
   test('W31 whoever has deleted his account has no name any more, also where his conversation was open', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
