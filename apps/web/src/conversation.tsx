@@ -51,7 +51,7 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
       <Messages peer={peer} onAnswered={goOnWriting} />
       {isBlocked ? (
         <div className="composer" role="status">
-          <Text size="sm" c="dimmed" flex={1}>
+          <Text size="sm" c="dimmed" className="breaks">
             You have blocked {peer.username}: nothing that is written to you comes, and {peer.username} is not told.
           </Text>
           <Button variant="light" onClick={turn}>

@@ -24,7 +24,14 @@ interface SettingsProps {
 export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
   return (
     // The page behind it does not scroll.
-    <Modal opened={opened} onClose={onClose} title="Settings" size="lg" lockScroll={false}>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title="Settings"
+      size="lg"
+      lockScroll={false}
+      closeButtonProps={{ 'aria-label': 'Close settings' }}
+    >
       <SettingsSections onDeleted={onDeleted} />
     </Modal>
   );
@@ -116,7 +123,7 @@ function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof us
     <Section title="Devices" heading={heading}>
       {devices.map(({ _id, device, lastUsedAt, current }) => (
         <Group key={_id} justify="space-between" wrap="nowrap">
-          <div>
+          <div className="breaks">
             <Text size="sm" lineClamp={2}>
               {device || 'Unknown device'}
             </Text>
@@ -159,7 +166,9 @@ function BlockedPeople({ load, change }: Line) {
       )}
       {blocked?.map(({ id, username }) => (
         <Group key={id} justify="space-between" wrap="nowrap">
-          <Text size="sm">{username}</Text>
+          <Text size="sm" className="breaks">
+            {username}
+          </Text>
           <Button size="xs" variant="light" aria-label={`Unblock ${username}`} onClick={() => onUnblock(id)}>
             Unblock
           </Button>

@@ -429,7 +429,9 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
   });
 
   test('W5 on a phone nothing is cut off or zooms, and list and conversation are two screens', async () => {
-    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'W'.repeat(37))]);
+    const device = 'd'.repeat(60);
+    await rest(server.url, '/auth/login', { body: { email: anna.email, password: anna.password, device } });
     const { page, context } = await openPage({ viewport: { width: 360, height: 700 }, hasTouch: true, isMobile: true });
     const textSize = (label: string) =>
       page.getByLabel(label, { exact: true }).evaluate((box) => getComputedStyle(box).fontSize);
@@ -455,8 +457,19 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     });
     await expect.poll(() => isInView(bubble(page, 'line 11'))).toBe(true);
     expect(await page.getByRole('navigation').isVisible()).toBe(false);
+    await page.getByRole('button', { name: `More about ${ben.user.username}` }).click();
+    await page.getByRole('menuitem', { name: 'Block' }).click();
+    /** Whether it can be pressed. */
+    const fits = async (name: string) => {
+      const { x, width } = (await page.getByRole('button', { name, exact: true }).boundingBox()) ?? { x: 0, width: 0 };
+      return width > 0 && x >= 0 && x + width <= 360;
+    };
+    await expect.poll(() => fits('Unblock')).toBe(true);
     await page.getByRole('button', { name: 'Back to the list' }).click();
     expect(await page.getByRole('navigation').isVisible()).toBe(true);
+    await page.getByRole('button', { name: 'Settings' }).click();
+    for (const name of [`Unblock ${ben.user.username}`, `Sign out ${device}`, 'Close settings'])
+      await expect.poll(() => fits(name), { message: name }).toBe(true);
     await context.close();
   });
 
