@@ -24,6 +24,7 @@ async function forgetOutbox(userId: string): Promise<void> {
 export function App() {
   const [chat, setChat] = useState<Chat | undefined>(() => (isSignedIn() ? makeChat() : undefined));
   const [notice, setNotice] = useState('');
+  const [hasSignedIn, setHasSignedIn] = useState(false);
   useEffect(() => {
     if (!chat) return leaveConversation();
     // Another tab has changed what they share.
@@ -40,6 +41,7 @@ export function App() {
     const signedIn = async (given: SignedIn) => {
       await session.begin(given);
       setNotice('');
+      setHasSignedIn(true);
       setChat(makeChat());
     };
     return <SignIn api={api} notice={notice} onSignedIn={signedIn} />;
@@ -61,7 +63,7 @@ export function App() {
   return (
     <ChatProvider chat={chat}>
       <BlocksProvider>
-        <Messenger onSignOut={signOut} onDeleted={deleted} onRefused={leave} />
+        <Messenger takesFocus={hasSignedIn} onSignOut={signOut} onDeleted={deleted} onRefused={leave} />
       </BlocksProvider>
     </ChatProvider>
   );

@@ -9,6 +9,8 @@ import { signedInAs } from './session.ts';
 import { Sidebar } from './sidebar.tsx';
 
 interface MessengerProps {
+  /** The user has just signed in here: the form that had the focus has gone. */
+  takesFocus: boolean;
   onSignOut: () => void;
   /** The user has deleted his account. */
   onDeleted: () => void;
@@ -16,9 +18,12 @@ interface MessengerProps {
   onRefused: () => void;
 }
 
-/** Whoever leaves a conversation goes on from its row, or from the list where there is none. */
-function useFocusOnRow(peerId: string | undefined) {
+/** Whoever leaves a conversation goes on from its row, or from the list where there is none; who signs in, from the list. */
+function useFocusOnList(peerId: string | undefined, takesFocus: boolean) {
   const before = useRef(peerId);
+  useEffect(() => {
+    if (takesFocus) document.querySelector<HTMLElement>('.sidebar')?.focus();
+  }, [takesFocus]);
   useEffect(() => {
     const list = document.querySelector<HTMLElement>('.sidebar');
     if (before.current && !peerId)
@@ -28,11 +33,11 @@ function useFocusOnRow(peerId: string | undefined) {
 }
 
 /** Two panes side by side; on a phone one at a time. */
-export function Messenger({ onSignOut, onDeleted, onRefused }: MessengerProps) {
+export function Messenger({ takesFocus, onSignOut, onDeleted, onRefused }: MessengerProps) {
   useNewDay();
   const [userId] = useState(signedInAs);
   const { peer, open, close } = useOpenPeer(userId);
-  useFocusOnRow(peer?.id);
+  useFocusOnList(peer?.id, takesFocus);
   /** Somebody else may sit here by now, who neither reads nor writes under this name. */
   const isRefused = useChatState(({ connection }) => connection === 'refused');
   const { unreadOf } = useBlocks();
@@ -73,8 +78,13 @@ const texts = {
 
 function ConnectionBanner({ onRefused }: Pick<MessengerProps, 'onRefused'>) {
   const state = useChatState(({ connection }) => connection);
+  const banner = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // Everything else has gone. Not to the button: who is writing would press it.
+    if (state === 'refused') banner.current?.focus();
+  }, [state]);
   return (
-    <div className="banner" role="status" data-state={state}>
+    <div ref={banner} className="banner" role="status" data-state={state} tabIndex={-1}>
       {state !== 'online' && texts[state]}
       {state === 'refused' && (
         <Button size="compact-sm" variant="white" ml="sm" onClick={onRefused}>

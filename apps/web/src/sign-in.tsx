@@ -87,6 +87,8 @@ export function SignIn({ api, notice, onSignedIn }: SignInProps) {
             <TextInput
               label="Email"
               type="email"
+              // Whoever has just signed out goes on here, unless there is something to tell him.
+              autoFocus={!notice}
               // The name under which a password manager keeps the password, in both forms.
               autoComplete="username"
               required

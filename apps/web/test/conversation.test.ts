@@ -1,5 +1,5 @@
 import { connect, next, register, rest, startTcpProxy } from '@duet/testkit';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
 
@@ -374,7 +374,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
-  test('W18 the focus stays in the text box, and goes to the row of whoever is left', async () => {
+  test('W18 the focus stays in the text box, and goes to the row of whoever is left, to the form and to the list', async () => {
     const [anna, ben] = await people();
     const { page, context } = await openPage();
     await signInAt(page, url(), anna);
@@ -410,6 +410,28 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await page.keyboard.press('Escape');
     await page.getByText('Pick somebody').waitFor();
     await expect.poll(() => row.evaluate((element) => element === document.activeElement)).toBe(true);
+
+    const hasFocus = (target: Locator) =>
+      expect.poll(() => target.evaluate((element) => element === document.activeElement)).toBe(true);
+    const list = page.getByRole('navigation', { name: 'Chats and people' });
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Email').waitFor();
+    await hasFocus(page.getByLabel('Email'));
+    await page.keyboard.type(anna.email);
+    await page.getByLabel('Password', { exact: true }).fill(anna.password);
+    await page.keyboard.press('Enter');
+    await list.waitFor();
+    await hasFocus(list);
+    await row.click();
+    await page.getByRole('button', { name: 'Unblock' }).waitFor();
+    const { token } = JSON.parse(await page.evaluate(() => localStorage.getItem('duet.session') as string));
+    await rest(url(), '/auth/logout', { method: 'POST', token });
+    const banner = page.getByRole('status').filter({ hasText: 'You have been signed out.' });
+    await banner.waitFor();
+    await hasFocus(banner);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await hasFocus(page.getByLabel('Email'));
     await context.close();
   });
 });
