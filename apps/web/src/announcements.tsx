@@ -1,4 +1,3 @@
-import type { ChatMessage, Person } from '@duet/client';
 import { useChat } from '@duet/client/react';
 import { VisuallyHidden } from '@mantine/core';
 import { useEffect, useState } from 'react';
@@ -7,24 +6,23 @@ import { textOf } from './message-bubble.tsx';
 /** As many as may come at once. */
 const KEPT = 10;
 
-/** Tells people who use a screen reader what the peer has just written. */
-export function Announcements({ peer }: { peer: Person }) {
+/** Tells people who use a screen reader what the peer whose conversation is open has just written, and who else has. */
+export function Announcements({ peerId: open }: { peerId: string | undefined }) {
   const chat = useChat();
-  const [news, setNews] = useState<ChatMessage[]>([]);
+  const [news, setNews] = useState<{ key: string; text: string }[]>([]);
   useEffect(
     () =>
-      chat.on('message', ({ peerId, message }) => {
-        if (peerId === peer.id) setNews((known) => [...known, message].slice(-KEPT));
+      chat.on('message', ({ peerId, message, from: { username } }) => {
+        const text = peerId === open ? `${username}: ${textOf(message)}` : `New message from ${username}`;
+        setNews((known) => [...known, { key: message.key, text }].slice(-KEPT));
       }),
-    [chat, peer.id],
+    [chat, open],
   );
   return (
     // Only what is added is read.
     <VisuallyHidden role="status" aria-label="New messages" aria-atomic={false}>
-      {news.map((message) => (
-        <p key={message.key}>
-          {peer.username}: {textOf(message)}
-        </p>
+      {news.map(({ key, text }) => (
+        <p key={key}>{text}</p>
       ))}
     </VisuallyHidden>
   );

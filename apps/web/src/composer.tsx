@@ -1,5 +1,5 @@
 import { useChat } from '@duet/client/react';
-import { ActionIcon, Textarea } from '@mantine/core';
+import { ActionIcon, Textarea, VisuallyHidden } from '@mantine/core';
 import { IconSend2 } from '@tabler/icons-react';
 import { type KeyboardEvent, type RefObject, useEffect, useState } from 'react';
 import { draftOf, keepDraft } from './drafts.ts';
@@ -21,13 +21,18 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
   const chat = useChat();
   const [text, setText] = useState(() => draftOf(userId, peerId));
   const tooLong = [...text].length - MAX_CONTENT;
+  const refusal = tooLong > 0 ? `${tooLong} characters too many` : undefined;
+  /** Whether it was to be sent as it stands. */
+  const [isTried, setTried] = useState(false);
   const maySend = text.trim() !== '' && tooLong <= 0;
 
   const change = (changed: string) => {
     setText(changed);
+    setTried(false);
     keepDraft(userId, peerId, changed);
   };
   const send = () => {
+    setTried(true);
     if (!maySend) return;
     chat.send(peerId, text);
     change('');
@@ -62,7 +67,7 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
         flex={1}
         autoFocus={autoFocus}
         value={text}
-        error={tooLong > 0 ? `${tooLong} characters too many` : undefined}
+        error={refusal}
         onChange={(event) => {
           change(event.currentTarget.value);
           if (event.currentTarget.value !== '') chat.typing(peerId);
@@ -70,6 +75,8 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
         onBlur={() => chat.stopTyping(peerId)}
         onKeyDown={onKeyDown}
       />
+      {/* Each key changes the number: it is read when something is to become of it. */}
+      <VisuallyHidden role="status">{refusal && (isTried ? `Not sent: ${refusal}` : 'Too long')}</VisuallyHidden>
       <ActionIcon
         type="submit"
         size={42}

@@ -3,7 +3,6 @@ import { useThread } from '@duet/client/react';
 import { Button, Divider } from '@mantine/core';
 import { IconArrowDown } from '@tabler/icons-react';
 import { Fragment, useCallback, useEffect, useRef, useState } from 'react';
-import { Announcements } from './announcements.tsx';
 import { MessageBubble } from './message-bubble.tsx';
 import { MissingMessages, useNewest, useOlder } from './missing-messages.tsx';
 import { usePlace } from './place.ts';
@@ -87,7 +86,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
         onScroll={onScroll}
         role="log"
         aria-label="Messages"
-        // Older pages are no news: what is new is said below.
+        // Older pages are no news: what is new is said elsewhere.
         aria-live="off"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
         tabIndex={0}
@@ -110,7 +109,6 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
           </Fragment>
         ))}
       </div>
-      <Announcements peer={peer} />
       {!isAtEnd && lastOfPeer > seen && (
         <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToNews}>
           New messages

@@ -1,6 +1,7 @@
 import { useChatState, useConversations } from '@duet/client/react';
 import { Button } from '@mantine/core';
 import { useEffect, useRef, useState } from 'react';
+import { Announcements } from './announcements.tsx';
 import { useBlocks } from './blocks.tsx';
 import { Conversation } from './conversation.tsx';
 import { useNewDay } from './new-day.ts';
@@ -55,6 +56,7 @@ export function Messenger({ takesFocus, onSignOut, onDeleted, onRefused }: Messe
       <ConnectionBanner onRefused={onRefused} />
       {!isRefused && (
         <>
+          <Announcements peerId={peer?.id} />
           <Sidebar selected={peer?.id} onSelect={open} onSignOut={onSignOut} onDeleted={onDeleted} />
           {peer && userId ? (
             <Conversation key={peer.id} userId={userId} peer={peer} onBack={close} />

@@ -178,31 +178,49 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
 
   // What was found before says something while the next answer is about to come, and if it names anybody.
   const isStale = found?.search !== search && (found?.users.length === 0 || problem !== '' || !online);
-  if (!found || isStale) return problem ? <p className="empty">{problem}</p> : <Loading />;
-  if (found.users.length === 0)
-    return (
-      <p className="empty">
-        {search
-          ? 'Nobody of that name.'
-          : 'Nobody else is here yet. Open a private window or another browser, and register there.'}
-      </p>
-    );
+  const shown = isStale ? undefined : found;
   return (
-    <ul className="list" aria-label="People">
-      {found.users.map((user) => {
-        const person = people[user.id] ?? user;
-        return (
-          <Row key={user.id} person={person} selected={selected === user.id} onSelect={onSelect}>
-            <Text size="sm" c="dimmed" truncate>
-              {person.isOnline ? 'online' : lastSeenText(person.lastSeen)}
-            </Text>
-          </Row>
-        );
-      })}
-      {found.hasMore && (
-        <li className="empty">These are the first {found.users.length}: type more of a name to find others.</li>
+    <>
+      <PeopleFound users={shown?.users} problem={problem} search={search} />
+      {!shown && !problem && <Loading />}
+      {shown && shown.users.length > 0 && (
+        <ul className="list" aria-label="People">
+          {shown.users.map((user) => {
+            const person = people[user.id] ?? user;
+            return (
+              <Row key={user.id} person={person} selected={selected === user.id} onSelect={onSelect}>
+                <Text size="sm" c="dimmed" truncate>
+                  {person.isOnline ? 'online' : lastSeenText(person.lastSeen)}
+                </Text>
+              </Row>
+            );
+          })}
+          {shown.hasMore && (
+            <li className="empty">These are the first {shown.users.length}: type more of a name to find others.</li>
+          )}
+        </ul>
       )}
-    </ul>
+    </>
+  );
+}
+
+interface PeopleFoundProps {
+  /** Undefined until they are known. */
+  users: Person[] | undefined;
+  problem: string;
+  search: string;
+}
+
+/** Says what has come of a search; for those who do not see the list as well, so it is always there. */
+function PeopleFound({ users, problem, search }: PeopleFoundProps) {
+  const nobody = search
+    ? 'Nobody of that name.'
+    : 'Nobody else is here yet. Open a private window or another browser, and register there.';
+  return (
+    <div role="status">
+      {users ? users.length === 0 && <p className="empty">{nobody}</p> : problem && <p className="empty">{problem}</p>}
+      {search && users && users.length > 0 && <VisuallyHidden>{`${users.length} found for ${search}`}</VisuallyHidden>}
+    </div>
   );
 }
 
@@ -240,7 +258,8 @@ function Row({ person, selected, onSelect, time, children }: RowProps) {
 
 function Loading() {
   return (
-    <div className="list" aria-busy>
+    <div className="list" role="status" aria-busy>
+      <VisuallyHidden>Loading</VisuallyHidden>
       {[1, 2, 3, 4].map((i) => (
         <div className="row" key={i}>
           <Skeleton circle height={44} />

@@ -24,7 +24,11 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
 
     await openChat(page, name);
     await write(page, 'mine');
-    const said = async (text: string) => page.locator('.bubble', { hasText: text }).textContent();
+    const said = async (text: string) =>
+      page
+        .locator('.bubble')
+        .filter({ has: page.getByText(text, { exact: true }) })
+        .textContent();
     expect(await said('mine')).toMatch(/^You:\s*mine/);
     expect(await said('line 50')).toMatch(new RegExp(`^${name}:\\s*line 50`));
     const log = page.getByRole('log');
@@ -34,6 +38,28 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
     expect(await news.textContent()).toBe('');
     await say('fresh');
     await expect.poll(() => news.textContent()).toBe(`${name}: fresh`);
+    const carl = await register(url(), 'carl');
+    using carls = await connect(url(), carl.token);
+    await carls.emitWithAck('send_message', { receiverId: anna.id, content: 'not for all ears' });
+    await expect
+      .poll(() => news.locator('p').allTextContents())
+      .toEqual([`${name}: fresh`, `New message from ${carl.user.username}`]);
+
+    const says = (text: string) => page.getByRole('status').filter({ hasText: text }).waitFor({ state: 'attached' });
+    const search = page.getByLabel('Search people');
+    await search.fill(name);
+    await says(`1 found for ${name}`);
+    await search.fill(`${name} is not here`);
+    await says('Nobody of that name.');
+    await page.route(/users\?q=/, (route) => route.abort());
+    await search.fill('cannot be searched for');
+    await says('The server cannot be reached');
+    await search.fill('');
+    await page.getByRole('textbox', { name: 'Message' }).fill('x'.repeat(4_005));
+    await says('Too long');
+    await page.keyboard.press('Enter');
+    await says('Not sent: 5 characters too many');
+
     await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
     await write(page, 'refused');
     await row('Not sent: refused').waitFor();
