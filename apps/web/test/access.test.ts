@@ -1,5 +1,5 @@
 import { connect, register, rest } from '@duet/testkit';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, scrollUpTo, serverAndBrowser, signInAt, write } from './browser.ts';
 
@@ -181,6 +181,78 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
       }
       await context.close();
     }
+  });
+
+  /** How much a line of something, or of what stands before it, differs from what is around. */
+  const contrastOf = (target: Locator, line: 'borderTopColor' | 'borderLeftColor' | 'outlineColor', pseudo?: string) =>
+    target.evaluate(
+      (element, { line, pseudo }) => {
+        for (const animation of document.getAnimations()) animation.finish();
+        const luminance = (color: string) => {
+          const [r, g, b] = (color.match(/[\d.]+/g) ?? []).slice(0, 3).map((value) => {
+            const part = Number(value) / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+          }) as [number, number, number];
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        let around = pseudo ? element : element.parentElement;
+        while (around && /^rgba\(.*, 0\)$/.test(getComputedStyle(around).backgroundColor))
+          around = around.parentElement;
+        const style = getComputedStyle(element, pseudo);
+        const width = style[line.replace('Color', 'Width') as 'outlineWidth'];
+        const kind = style[line.replace('Color', 'Style') as 'outlineStyle'];
+        if (!around || kind === 'none' || Number.parseFloat(width) === 0) return 0;
+        const [one, other] = [luminance(style[line]), luminance(getComputedStyle(around).backgroundColor)].map(
+          (each) => each + 0.05,
+        ) as [number, number];
+        return Math.max(one, other) / Math.min(one, other);
+      },
+      { line, pseudo },
+    );
+
+  test('W36 what is chosen, what has the focus and where one writes can be seen: in light, in dark and in forced colours', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage({ reducedMotion: 'reduce' });
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await write(page, 'mine');
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await page.getByText('Chats', { exact: true }).click();
+    const row = page.locator('.row[aria-current=true]');
+    const search = page.getByLabel('Search people');
+    const settings = page.getByRole('button', { name: 'Settings' });
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await settings.focus();
+      await page.keyboard.press('Shift+Tab');
+      await page.keyboard.press('Tab');
+      const seen: Record<string, number> = { button: await contrastOf(settings, 'outlineColor') };
+      for (let i = 0; i < 10 && !(await row.evaluate((it) => it === document.activeElement)); i++)
+        await page.keyboard.press('Tab');
+      seen.row = await contrastOf(row, 'outlineColor');
+      seen.chosenRow = await contrastOf(row, 'borderLeftColor', '::before');
+      seen.chosenTab = await contrastOf(page.locator('.mantine-SegmentedControl-indicator'), 'borderTopColor');
+      seen.field = await contrastOf(search, 'borderTopColor');
+      await search.focus();
+      seen.focusedField = await contrastOf(search, 'borderTopColor');
+      expect(Object.entries(seen).filter(([, contrast]) => contrast < 3)).toEqual([]);
+    }
+
+    await page.emulateMedia({ forcedColors: 'active' });
+    const edge = (target: Locator) => target.evaluate((element) => getComputedStyle(element).borderTopWidth);
+    expect(await edge(page.locator('.bubble'))).toBe('1px');
+    expect(await edge(page.locator('.mantine-SegmentedControl-indicator'))).toBe('1px');
+    await settings.click();
+    const receipts = page.getByRole('switch', { name: 'Read receipts' });
+    const track = page.locator('.mantine-Switch-track').last();
+    const ground = () => track.evaluate((element) => getComputedStyle(element).backgroundColor);
+    await receipts.and(page.locator(':checked')).waitFor({ state: 'attached' });
+    expect(await edge(track)).toBe('1px');
+    const on = await ground();
+    await receipts.click();
+    await receipts.and(page.locator(':not(:checked)')).waitFor({ state: 'attached' });
+    await expect.poll(ground).not.toBe(on);
+    await context.close();
   });
 
   test('W21 a refused form has the focus in its first bad field, and signing out leaves no count in the title', async () => {
