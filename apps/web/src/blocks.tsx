@@ -2,6 +2,9 @@ import type { Conversation, Person } from '@duet/client';
 import { useChat, useChatState } from '@duet/client/react';
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from 'react';
 
+/** Tells the other tabs of this browser that it has changed. */
+const CHANNEL = 'duet.blocks';
+
 type Blocked = Pick<Person, 'id' | 'username'>;
 
 /** Whom this user has blocked. All reject when the server does not answer, and then nothing has changed here. */
@@ -20,7 +23,8 @@ export interface Blocks {
 const BlocksContext = createContext<Blocks | undefined>(undefined);
 
 export function BlocksProvider({ children }: { children: ReactNode }) {
-  const { api } = useChat();
+  const chat = useChat();
+  const { api } = chat;
   const isOnline = useChatState(({ connection }) => connection === 'online');
   const [blocked, setBlocked] = useState<readonly Blocked[]>();
   /** What was asked before a change, or before another question, is old when it comes. */
@@ -37,11 +41,36 @@ export function BlocksProvider({ children }: { children: ReactNode }) {
     if (isOnline) refresh().catch(() => {});
   }, [isOnline, refresh]);
 
+  const channel = useRef<BroadcastChannel>(undefined);
+  useEffect(() => {
+    // No event tells of it. Another device may have changed it when one comes back to this one, or is refused here.
+    const look = () => {
+      if (document.visibilityState === 'visible') refresh().catch(() => {});
+    };
+    const others = new BroadcastChannel(CHANNEL);
+    others.onmessage = () => refresh().catch(() => {});
+    channel.current = others;
+    document.addEventListener('visibilitychange', look);
+    window.addEventListener('focus', look);
+    const end = chat.on('failed', look);
+    return () => {
+      others.close();
+      document.removeEventListener('visibilitychange', look);
+      window.removeEventListener('focus', look);
+      end();
+    };
+  }, [chat, refresh]);
+
   const value = useMemo((): Blocks => {
     const without =
       (id: string) =>
       (known: readonly Blocked[] = []) =>
         known.filter((person) => person.id !== id);
+    const changed = (change: Parameters<typeof setBlocked>[0]) => {
+      latest.current += 1;
+      setBlocked(change);
+      channel.current?.postMessage(undefined);
+    };
     const isBlocked = (id: string) => blocked?.some((person) => person.id === id) ?? false;
     return {
       blocked,
@@ -50,13 +79,11 @@ export function BlocksProvider({ children }: { children: ReactNode }) {
       refresh,
       async block(person) {
         await api.block(person.id);
-        latest.current += 1;
-        setBlocked((known) => [person, ...without(person.id)(known)]);
+        changed((known) => [person, ...without(person.id)(known)]);
       },
       async unblock(id) {
         await api.unblock(id);
-        latest.current += 1;
-        setBlocked(without(id));
+        changed(without(id));
       },
     };
   }, [api, blocked, refresh]);

@@ -2,7 +2,7 @@ import type { Person } from '@duet/client';
 import { usePerson, useTyping } from '@duet/client/react';
 import { ActionIcon, Alert, Button, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
-import { useCallback, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Composer } from './composer.tsx';
 import { Messages } from './messages.tsx';
@@ -27,7 +27,12 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
   const input = useRef<HTMLTextAreaElement>(null);
-  const goOnWriting = useCallback(() => input.current?.focus(), []);
+  const unblock = useRef<HTMLButtonElement>(null);
+  const goOn = useCallback(() => (input.current ?? unblock.current)?.focus(), []);
+  useEffect(() => {
+    // Blocked on another device, while something was being written here.
+    if (isBlocked && document.activeElement === document.body) goOn();
+  }, [isBlocked, goOn]);
   // Who unblocks in the settings keeps the focus there, and so does who searches already when the page comes up again.
   const [takesFocus, setTakesFocus] = useState(() => !(document.activeElement instanceof HTMLInputElement));
   const turn = () => {
@@ -48,13 +53,13 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
           {problem}
         </Alert>
       )}
-      <Messages peer={peer} onAnswered={goOnWriting} />
+      <Messages peer={peer} onAnswered={goOn} />
       {isBlocked ? (
         <div className="composer" role="status">
           <Text size="sm" c="dimmed" className="breaks">
             You have blocked {peer.username}: nothing that is written to you comes, and {peer.username} is not told.
           </Text>
-          <Button variant="light" onClick={turn}>
+          <Button ref={unblock} variant="light" onClick={turn}>
             Unblock
           </Button>
         </div>
@@ -87,7 +92,7 @@ function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
       >
         <IconArrowLeft size={22} />
       </ActionIcon>
-      <PersonAvatar id={peer.id} name={peer.username} isOnline={isOnline} size={38} />
+      <PersonAvatar id={peer.id} name={peer.username} isOnline={isOnline && !isBlocked} size={38} />
       <div className="row-text">
         <Text component="h1" fw={600} size="md" truncate>
           {peer.username}

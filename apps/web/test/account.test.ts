@@ -110,11 +110,11 @@ describe.skipIf(!hasBrowser)('the own account in a real browser', () => {
     await openChat(page, ben.user.username);
     await write(page, 'to stay');
     await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await page.getByRole('textbox', { name: 'Message' }).fill('a draft');
     await openChat(page, carl.user.username);
     await rest(url(), `/users/${carl.id}/block`, { method: 'POST', token: anna.token });
     await write(page, 'refused and kept');
     await page.getByRole('button', { name: 'Discard' }).waitFor();
-    await page.getByRole('textbox', { name: 'Message' }).fill('a draft');
     const stored = () =>
       page.evaluate(async () => {
         const finished = <T>(request: IDBRequest<T>) =>
@@ -127,6 +127,7 @@ describe.skipIf(!hasBrowser)('the own account in a real browser', () => {
         return JSON.stringify([outbox, sessionStorage, localStorage.getItem('duet.session'), history.state]);
       });
     await expect.poll(stored).toContain('refused and kept');
+    expect(await stored()).toContain('a draft');
 
     await openSettings(page);
     await button(page, 'Delete account').press('Enter');

@@ -137,6 +137,39 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W37 who is blocked in one tab is so in all of them, and on another device as soon as one looks or writes there', async () => {
+    const [anna, ben] = await people();
+    using _his = await connect(url(), ben.token);
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    const other = await context.newPage();
+    await other.goto(url());
+    const unblock = other.getByRole('button', { name: 'Unblock' });
+    const dot = other.locator('main .mantine-Indicator-indicator');
+    for (const tab of [page, other]) await openChat(tab, ben.user.username);
+    await dot.waitFor();
+    await page.getByRole('button', { name: `More about ${ben.user.username}` }).click();
+    await page.getByRole('menuitem', { name: 'Block' }).click();
+    await unblock.waitFor();
+    expect(await dot.count()).toBe(0);
+    await page.getByRole('button', { name: 'Unblock' }).click();
+    await textBox(other).waitFor();
+
+    const block = (method: 'POST' | 'DELETE') => rest(url(), `/users/${ben.id}/block`, { method, token: anna.token });
+    const comeBack = () => other.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await block('POST');
+    await comeBack();
+    await unblock.waitFor();
+    await block('DELETE');
+    await comeBack();
+    await textBox(other).waitFor();
+    await block('POST');
+    await write(other, 'refused');
+    await unblock.waitFor();
+    await expect.poll(() => unblock.evaluate((element) => element === document.activeElement)).toBe(true);
+    await context.close();
+  });
+
   test('W31 whoever has deleted his account has no name any more, also where his conversation was open', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
@@ -375,7 +408,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
   });
 
   test('W18 the focus stays in the text box, and goes to the row of whoever is left, to the form and to the list', async () => {
-    const [anna, ben] = await people();
+    const [anna, ben, carl] = await people();
     const { page, context } = await openPage();
     await signInAt(page, url(), anna);
     await openChat(page, ben.user.username);
@@ -393,9 +426,9 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'by keyboard').waitFor();
     expect(await isWriting()).toBe(true);
 
-    // Blocked on another device: what is written from here on is refused.
-    await expect.poll(() => page.getByRole('img', { name: 'Sent' }).count()).toBe(2);
-    await rest(url(), `/users/${ben.id}/block`, { method: 'POST', token: anna.token });
+    await openChat(page, carl.user.username);
+    // Who is no more gets nothing: what is written to him is refused.
+    await rest(url(), '/auth/me', { method: 'DELETE', token: carl.token, body: { password: carl.password } });
     await write(page, 'refused');
     await page.getByRole('button', { name: 'Try again' }).click();
     await expect.poll(isWriting).toBe(true);
@@ -403,6 +436,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'refused').waitFor({ state: 'detached' });
     expect(await isWriting()).toBe(true);
 
+    await openChat(page, ben.user.username);
     await page.getByText('Chats', { exact: true }).click();
     const row = page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username });
     await row.waitFor();
@@ -423,7 +457,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await list.waitFor();
     await hasFocus(list);
     await row.click();
-    await page.getByRole('button', { name: 'Unblock' }).waitFor();
+    await textBox(page).waitFor();
     const { token } = JSON.parse(await page.evaluate(() => localStorage.getItem('duet.session') as string));
     await rest(url(), '/auth/logout', { method: 'POST', token });
     const banner = page.getByRole('status').filter({ hasText: 'You have been signed out.' });
