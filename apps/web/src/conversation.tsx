@@ -1,5 +1,5 @@
 import type { Person } from '@duet/client';
-import { usePerson, useTyping } from '@duet/client/react';
+import { useChat, usePerson, useTyping } from '@duet/client/react';
 import { ActionIcon, Alert, Button, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
@@ -26,6 +26,9 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
   const blocks = useBlocks();
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
+  const [isNotKept, setNotKept] = useState(false);
+  const chat = useChat();
+  useEffect(() => chat.on('notKept', () => setNotKept(true)), [chat]);
   const input = useRef<HTMLTextAreaElement>(null);
   const unblock = useRef<HTMLButtonElement>(null);
   const goOn = useCallback(() => (input.current ?? unblock.current)?.focus(), []);
@@ -51,6 +54,11 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
       {problem && (
         <Alert color="red" variant="light" role="alert">
           {problem}
+        </Alert>
+      )}
+      {isNotKept && (
+        <Alert color="yellow" variant="light" role="alert">
+          This browser keeps no messages: what has not been sent when this page is closed is lost.
         </Alert>
       )}
       <Messages peer={peer} onAnswered={goOn} />

@@ -1,15 +1,18 @@
+import { keptIn } from './kept.ts';
+
+const kept = keptIn('sessionStorage');
 const PREFIX = 'duet.draft.';
 const keyOf = (userId: string, peerId: string) => `${PREFIX}${userId}.${peerId}`;
 
 /** What a user has begun to write to somebody, as long as this tab is open. */
-export const draftOf = (userId: string, peerId: string): string => sessionStorage.getItem(keyOf(userId, peerId)) ?? '';
+export const draftOf = (userId: string, peerId: string): string => kept.getItem(keyOf(userId, peerId)) ?? '';
 
 export function keepDraft(userId: string, peerId: string, text: string): void {
   const key = keyOf(userId, peerId);
-  sessionStorage.removeItem(key);
+  kept.removeItem(key);
   if (text === '') return;
   try {
-    sessionStorage.setItem(key, text);
+    kept.setItem(key, text);
   } catch {
     // Too long for the browser's storage, and by far for a message: it stays in the text box alone.
   }
@@ -17,5 +20,5 @@ export function keepDraft(userId: string, peerId: string, text: string): void {
 
 /** Whoever signs out leaves nothing for the next one. */
 export function forgetDrafts(): void {
-  for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+  for (const key of kept.keys()) if (key.startsWith(PREFIX)) kept.removeItem(key);
 }

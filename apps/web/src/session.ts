@@ -1,10 +1,13 @@
 import { createSession } from '@duet/client';
+import { keptIn } from './kept.ts';
 
 const KEY = 'duet.session';
 const DEVICE = 'duet.device';
 
+const store = keptIn('localStorage');
+
 /** Who is signed in on this device. */
-export const session = createSession({ url: window.location.origin, store: localStorage, key: KEY });
+export const session = createSession({ url: window.location.origin, store, key: KEY });
 
 const BROWSERS = [
   [/\bEdg/, 'Edge'],
@@ -27,7 +30,7 @@ export function deviceName(agent = navigator.userAgent): string {
   return `${browser ?? 'Browser'}${system ? ` on ${system}` : ''}`;
 }
 
-export const isSignedIn = (): boolean => localStorage.getItem(KEY) !== null;
+export const isSignedIn = (): boolean => store.getItem(KEY) !== null;
 
 /**
  * Who is signed in, as his token says, unchecked: under this name is kept what he has begun. The server may be long in
@@ -35,7 +38,7 @@ export const isSignedIn = (): boolean => localStorage.getItem(KEY) !== null;
  */
 export function signedInAs(): string | undefined {
   try {
-    const { token } = JSON.parse(localStorage.getItem(KEY) ?? '') as { token: string };
+    const { token } = JSON.parse(store.getItem(KEY) ?? '') as { token: string };
     const payload = token.split('.')[1] ?? '';
     return (JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as { sub?: string }).sub;
   } catch {
@@ -45,11 +48,11 @@ export function signedInAs(): string | undefined {
 
 /** An id of this browser, made once; not secret. */
 export function deviceId(): string {
-  const known = localStorage.getItem(DEVICE);
+  const known = store.getItem(DEVICE);
   if (known) return known;
   const made = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) =>
     byte.toString(16).padStart(2, '0'),
   ).join('');
-  localStorage.setItem(DEVICE, made);
+  store.setItem(DEVICE, made);
   return made;
 }

@@ -1,5 +1,5 @@
 import type { Privacy, SignedInDevice } from '@duet/client';
-import { useChat } from '@duet/client/react';
+import { useChat, useChatState } from '@duet/client/react';
 import { Alert, Button, Group, Modal, Stack, Switch, Text } from '@mantine/core';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { Account } from './account.tsx';
@@ -41,6 +41,8 @@ export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
 function useLine() {
   const [problem, setProblem] = useState('');
   const line = useRef(Promise.resolve());
+  const isOnline = useChatState(({ connection }) => connection === 'online');
+  useEffect(() => setProblem(''), [isOnline]);
   const add = useCallback((work: () => Promise<unknown>) => {
     line.current = line.current.then(work).then(
       () => {},
@@ -55,6 +57,11 @@ function useLine() {
     [add],
   );
   return { problem, load: add, change };
+}
+/** Does it in that line, and again with each new connection: what is asked for during an outage does not come. */
+function useLoaded(load: Line['load'], work: () => Promise<unknown>) {
+  const isOnline = useChatState(({ connection }) => connection === 'online');
+  useEffect(() => load(work), [load, work, isOnline]);
 }
 type Line = Pick<ReturnType<typeof useLine>, 'load' | 'change'>;
 
@@ -79,7 +86,10 @@ function SettingsSections({ onDeleted }: Pick<SettingsProps, 'onDeleted'>) {
 function PrivacySettings({ load, change }: Line) {
   const { api } = useChat();
   const [privacy, setPrivacy] = useState<Privacy>();
-  useEffect(() => load(async () => setPrivacy((await api.privacy()).privacy)), [api, load]);
+  useLoaded(
+    load,
+    useCallback(async () => setPrivacy((await api.privacy()).privacy), [api]),
+  );
   return (
     <Section title="What others see of you">
       <Text size="sm" c="dimmed">
@@ -112,7 +122,7 @@ function useDevices() {
 function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof useDevices>) {
   const { api } = useChat();
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => load(refresh), [load, refresh]);
+  useLoaded(load, refresh);
   const signOut = (id: string) =>
     change(async () => {
       // It may have ended meanwhile: then it is gone from the list all the same.
@@ -151,7 +161,7 @@ function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof us
 function BlockedPeople({ load, change }: Line) {
   const { blocked, refresh, unblock } = useBlocks();
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => load(refresh), [load, refresh]);
+  useLoaded(load, refresh);
   const onUnblock = (id: string) =>
     change(async () => {
       await unblock(id);

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import {
   awkwardTexts,
   connect,
@@ -12,7 +13,18 @@ import {
 } from '@duet/testkit';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { bubble, hasBrowser, launch, MAIN, openChat, openPageIn, scrollUpTo, signInAt, write } from './browser.ts';
+import {
+  bubble,
+  hasBrowser,
+  launch,
+  launchProfile,
+  MAIN,
+  openChat,
+  openPageIn,
+  scrollUpTo,
+  signInAt,
+  write,
+} from './browser.ts';
 
 const TEXT_CLIENT = new URL('../public/text-client.html', import.meta.url).href;
 
@@ -243,9 +255,15 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     expect(await page.getByText('Nobody else is here').count()).toBe(0);
     await write(page, 'meanwhile');
     await page.getByRole('img', { name: 'Sending' }).waitFor();
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const receipts = page.getByRole('switch', { name: 'Read receipts' });
+    await page.getByRole('alert').getByText('The server cannot be reached').waitFor();
+    expect(await receipts.isDisabled()).toBe(true);
     server = await startServer(MAIN, { ...environment, PORT: port });
     await page.getByText('You are offline').waitFor({ state: 'detached' });
     await page.getByRole('img', { name: 'Sending' }).waitFor({ state: 'detached' });
+    await expect.poll(() => receipts.isEnabled(), { timeout: 10_000 }).toBe(true);
+    await page.getByRole('alert').waitFor({ state: 'detached' });
     const { body } = await rest(server.url, `/messages/${anna.id}`, { token: ben.token });
     expect(body.data.messages.map((message: { content: string }) => message.content)).toEqual(['before', 'meanwhile']);
     await context.close();
@@ -504,6 +522,25 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.keyboard.press('Escape');
     await page.getByText('Pick somebody').waitFor();
     await context.close();
+  });
+
+  test('W38 where the browser is told to keep nothing one chats all the same, and is told what is lost', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    using profile = temporaryFolder();
+    mkdirSync(`${profile.path}/Default`);
+    const allCookies = { profile: { default_content_setting_values: { cookies: 2 } } };
+    writeFileSync(`${profile.path}/Default/Preferences`, JSON.stringify(allCookies));
+    await using context = await launchProfile(profile.path);
+    const page = await context.newPage();
+    await signIn(page, anna);
+    const error = await page.evaluate(() => localStorage.length).catch(({ message }: Error) => message);
+    expect(error).toContain('Access is denied');
+    await openChat(page, ben.user.username);
+    await write(page, 'kept nowhere');
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await page.getByRole('alert').getByText('This browser keeps no messages').waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Email').waitFor();
   });
 
   test('W7 two text clients chat, one from a file and one from the server, and log everything', async () => {

@@ -33,8 +33,13 @@ declare global {
   }
 }
 
-export const launch = (): Promise<Browser> =>
-  chromium.launch({ executablePath: program as string, args: args.map((arg) => `--${arg}`) });
+const options = { executablePath: program as string, args: args.map((arg) => `--${arg}`) };
+
+export const launch = (): Promise<Browser> => chromium.launch(options);
+
+/** With the settings that lie in a folder. */
+export const launchProfile = (folder: string): Promise<BrowserContext> =>
+  chromium.launchPersistentContext(folder, options);
 
 export interface OpenPage {
   page: Page;
