@@ -31,6 +31,7 @@ export function App() {
     const look = async () => {
       if (!(await session.isOver())) return;
       setNotice('You have been signed out.');
+      forgetDrafts();
       setChat(undefined);
     };
     window.addEventListener('storage', look);

@@ -373,11 +373,13 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     const other = await context.newPage();
     await other.goto(server.url);
     await openChat(other, ben.user.username);
+    await other.getByRole('textbox', { name: 'Message' }).fill('half a thought');
     await page.route('**/api/auth/logout', (route) => route.abort());
     await page.getByRole('button', { name: 'Sign out' }).click();
     await other.getByText('You have been signed out.').waitFor();
     await other.getByLabel('Email').waitFor();
     expect(await other.getByRole('textbox', { name: 'Message' }).count()).toBe(0);
+    expect(await other.evaluate(() => JSON.stringify(sessionStorage))).not.toContain('half a thought');
 
     // Both tabs ask who it is.
     const fill = async (tab: Page, user: TestUser) => {
