@@ -59,6 +59,7 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
         ref={input}
         aria-label="Message"
         placeholder="Write a message"
+        attributes={{ input: { dir: 'auto' } }}
         autosize
         minRows={1}
         maxRows={6}

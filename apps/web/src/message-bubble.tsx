@@ -1,6 +1,6 @@
 import type { ChatMessage } from '@duet/client';
 import { Anchor, VisuallyHidden } from '@mantine/core';
-import { IconAlertCircle, IconCheck, IconChecks, IconClock } from '@tabler/icons-react';
+import { IconAlertCircle, IconCheck, IconChecks, IconCircleCheckFilled, IconClock } from '@tabler/icons-react';
 import { memo } from 'react';
 import { timeOfDay } from './times.ts';
 
@@ -18,7 +18,7 @@ const marks = {
   sending: { Icon: IconClock, label: 'Sending' },
   sent: { Icon: IconCheck, label: 'Sent' },
   delivered: { Icon: IconChecks, label: 'Delivered' },
-  read: { Icon: IconChecks, label: 'Read' },
+  read: { Icon: IconCircleCheckFilled, label: 'Read' },
   failed: { Icon: IconAlertCircle, label: 'Not sent' },
   received: undefined,
 };
@@ -40,14 +40,15 @@ export const MessageBubble = memo(function MessageBubble({
   const classes = ['bubble', mine ? 'mine' : 'theirs', startsGroup && 'starts', endsGroup && 'ends'].filter(Boolean);
   return (
     <div className={classes.join(' ')} data-state={state}>
-      <VisuallyHidden>{author}:</VisuallyHidden>
-      <p className="text" dir="auto">
-        {textOf(message)}
-      </p>
-      <span className="meta">
-        <time dateTime={createdAt}>{timeOfDay(createdAt)}</time>
-        {mark && <mark.Icon size={15} role="img" aria-label={mark.label} />}
-      </span>
+      {/* From the right, all of its lines, if its text is so; whoever wrote it has no say in that. */}
+      <div dir="auto">
+        <VisuallyHidden dir="auto">{author}:</VisuallyHidden>
+        <p className="text">{textOf(message)}</p>
+        <span className="meta">
+          <time dateTime={createdAt}>{timeOfDay(createdAt)}</time>
+          {mark && <mark.Icon size={15} role="img" aria-label={mark.label} />}
+        </span>
+      </div>
       {state === 'failed' && (
         <span className="failed" role="alert">
           {problem} <TextButton onClick={() => onRetry(key)}>Try again</TextButton>{' '}

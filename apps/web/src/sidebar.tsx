@@ -113,7 +113,6 @@ function Chats({ selected, onSelect }: ListProps) {
         const { peer, lastMessage } = conversation;
         const unreadCount = unreadOf(conversation);
         const isTyping = typing[peer.id] === true;
-        const preview = isTyping ? 'typing…' : `${prefixOf(lastMessage)}${textOf(lastMessage)}`;
         return (
           <Row
             key={peer.id}
@@ -124,7 +123,14 @@ function Chats({ selected, onSelect }: ListProps) {
           >
             <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
             <Text size="sm" c={isTyping ? 'var(--live)' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
-              {preview}
+              {isTyping ? (
+                'typing…'
+              ) : (
+                <>
+                  {prefixOf(lastMessage)}
+                  <bdi>{textOf(lastMessage)}</bdi>
+                </>
+              )}
             </Text>
             {unreadCount > 0 && (
               <Badge circle={unreadCount < 10} color="indigo" role="img" aria-label={`${unreadCount} unread`}>

@@ -170,6 +170,30 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W39 what is written from right to left begins on the right, wherever it stands', async () => {
+    const [anna, ben] = await people();
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await openChat(page, ben.user.username);
+    await textBox(page).fill('שלום!\nמה שלומך היום?');
+    expect(await textBox(page).evaluate((box) => getComputedStyle(box).direction)).toBe('rtl');
+    await page.keyboard.press('Enter');
+    // From the right edge of the bubble to that of its first line, which is the shorter one.
+    const gap = () =>
+      page.locator('.bubble').evaluate((element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element.querySelector('.text') as Element);
+        const parts = [...range.getClientRects()];
+        const line = parts.filter(({ top }) => top === parts[0]?.top).map(({ right }) => right);
+        return element.getBoundingClientRect().right - Math.max(...line);
+      });
+    expect(await gap()).toBeLessThan(20);
+    await page.getByText('Chats', { exact: true }).click();
+    const preview = page.getByRole('list', { name: 'Chats' }).locator('bdi');
+    expect(await preview.textContent()).toContain('שלום!');
+    await context.close();
+  });
+
   test('W31 whoever has deleted his account has no name any more, also where his conversation was open', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
