@@ -194,6 +194,14 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W40 in the dark the page is dark before its script has come', async () => {
+    const { page, context } = await openPage({ colorScheme: 'dark' });
+    await page.route('**/*.js', (route) => route.abort());
+    await page.goto(url());
+    expect(await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).toBe('rgb(31, 31, 31)');
+    await context.close();
+  });
+
   test('W31 whoever has deleted his account has no name any more, also where his conversation was open', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
