@@ -224,9 +224,9 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
 
   test('W3 history loads when the reader scrolls up, and stays where he reads', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
-    using socket = await connect(server.url, ben.token);
+    using socket = await connect(server.url, anna.token);
     for (let i = 1; i <= 120; i++)
-      await socket.emitWithAck('send_message', { receiverId: anna.id, content: `line ${i}` });
+      await socket.emitWithAck('send_message', { receiverId: ben.id, content: `line ${i}` });
     const { page, context } = await openPage();
     await signIn(page, anna);
     await openChat(page, ben.user.username);

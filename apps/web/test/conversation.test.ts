@@ -247,7 +247,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await signInAt(page, url(), anna);
     await openChat(page, ben.user.username);
     await page.getByText('Chats', { exact: true }).click();
-    await bubble(page, 'line 30').waitFor();
+    await bubble(page, 'line 1').waitFor();
     const button = page.getByRole('button', { name: 'New messages' });
     const unread = page.getByLabel('1 unread');
     for (const go of [() => button.click(), () => scroll(page, 'end')]) {
@@ -385,7 +385,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     const { page, context } = await openPage();
     await signInAt(page, proxy.url, anna);
     await openChat(page, ben.user.username);
-    await bubble(page, 'line 90').waitFor();
+    await bubble(page, 'line 51').waitFor();
     const button = page.getByRole('button', { name: 'Try again' });
     for (const [again, line] of [
       [() => button.click(), 'line 50'],
