@@ -110,6 +110,44 @@ describe('a leader that was replaced', () => {
     expect(receipt).toMatchObject({ seq: 2 });
   });
 
+  test('Y7 nor what has no row, while what is gone is told', async () => {
+    const { core, store, person } = setUp();
+    const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
+    await fallBehind(store, b, a);
+    for (const [user, receiverId] of [
+      [a, b],
+      [b, c],
+    ] as const)
+      await core.messages.send({ user }, { receiverId, content: 'new', messageType: 'text' });
+    const sync = async (conversations: Record<string, number>) => {
+      const answer = await core.sync.sync({ user: b }, { conversations, unnamed: 'all', limit: 10 });
+      return answer.conversations.map(({ userId, reset }) => ({ userId, reset }));
+    };
+    expect(await sync({ [a]: 1, [c]: 1 })).toEqual([]);
+    expect(await sync({ [a]: 1, [c]: 2 })).toEqual([{ userId: c, reset: true }]);
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}`.padStart(24, 'f'), 1]));
+    let asked = 0;
+    const { get } = store.messages;
+    store.messages.get = async (places, options) => {
+      asked += places.length;
+      return get(places, options);
+    };
+    expect(await sync(many)).toHaveLength(100);
+    expect(asked).toBe(5);
+    // One that is there: of what has not been looked for nothing is said.
+    expect(await sync({ [a]: 1, ...many })).toHaveLength(4);
+  });
+
+  test('Y7 what is hidden from somebody is not there for him', async () => {
+    const { core, store, person } = setUp();
+    const [a, b] = [await person('a1'), await person('b1')];
+    await core.privacy.block({ user: b }, a);
+    await core.messages.send({ user: a }, { receiverId: b, content: 'hidden', messageType: 'text' });
+    expect(await store.conversations.walk({ user: b, limit: 10 })).toEqual([]);
+    const sync = await core.sync.sync({ user: b }, { conversations: { [a]: 1 }, unnamed: 'all', limit: 10 });
+    expect(sync.conversations).toMatchObject([{ userId: a, reset: true, lastSeq: 0 }]);
+  });
+
   test('I5 a refresh token that the old leader does not know yet has not been stolen', async () => {
     const { core, store, person } = setUp();
     const user = await person('a1');

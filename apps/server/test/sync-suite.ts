@@ -201,6 +201,40 @@ export function syncTests(url: UrlOf): void {
       expect(whole.reset).toBeUndefined();
     });
 
+    test('Y8 what is named and not there is void, and said to be so once in a walk', async () => {
+      const { peers, sync } = await withConversations([2, 2, 2]);
+      const strangers = await Promise.all([0, 1, 0].map((node) => register(url(node))));
+      const [begun, ...gone] = strangers.map(({ id }) => id).toSorted() as [string, string, string];
+      const there = Object.fromEntries(peers.map(({ id }) => [id, 2]));
+      const conversations = { ...there, [begun]: 0, [gone[0]]: 20, [gone[1]]: [35, 9, 8, 7] };
+      const nothing = {
+        messages: [],
+        lastSeq: 0,
+        unreadCount: 0,
+        watermarks: { readSeq: 0, peerReadSeq: 0, peerDeliveredSeq: 0 },
+        reset: true,
+        complete: true,
+      };
+      const answer: Synced = await sync({ conversations });
+      expect(answer.complete).toBe(true);
+      expect(new Map(answer.conversations.map(({ userId, ...rest }) => [userId, rest]))).toEqual(
+        new Map(gone.map((id) => [id, nothing])),
+      );
+      const known: Record<string, number> = Object.fromEntries(gone.map((id) => [id, 1]));
+      const told: string[] = [];
+      for (let cursor: string | undefined; ; ) {
+        const page: Synced = await sync({ conversations: known, limit: 1, ...(cursor ? { cursor } : {}) });
+        for (const { userId, messages, reset } of page.conversations) {
+          if (reset) told.push(userId);
+          else known[userId] = messages.at(-1)?.seq ?? 0;
+        }
+        if (page.complete) break;
+        cursor = page.nextCursor;
+      }
+      expect(told.toSorted()).toEqual(gone);
+      expect(known).toMatchObject(there);
+    });
+
     test('Y5 nobody syncs what is not his, and a forged cursor or claim is refused or harmless', async () => {
       const { peers, sync } = await withConversations([2, 2]);
       const stranger = await register(url(0));

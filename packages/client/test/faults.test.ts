@@ -296,7 +296,7 @@ describe('the SDK when things fail', () => {
   });
 
   test('U16 after a restored backup the client follows the server, and sends what it had not sent', async () => {
-    const [anna, ben] = await two();
+    const [[anna, ben], cleo] = await Promise.all([two(), register(server.url, 'cleo')]);
     using backups = temporaryFolder();
     const { url } = server;
     const restart = async (change: () => void) => {
@@ -314,6 +314,8 @@ describe('the SDK when things fail', () => {
     await Promise.all([synced(hers), synced(his)]);
     for (const text of ['lost 1', 'lost 2', 'lost 3']) hers.send(ben.id, text);
     await shows(his, anna.id, [...kept, 'lost 1', 'lost 2', 'lost 3']);
+    hers.send(cleo.id, 'begun since');
+    await shows(hers, cleo.id, ['begun since']);
     await restart(() => {
       rmSync(folder.path, { recursive: true });
       cpSync(backups.path, folder.path, { recursive: true });
@@ -321,6 +323,7 @@ describe('the SDK when things fail', () => {
     });
     await Promise.all([shows(hers, ben.id, [...kept, 'not sent yet']), shows(his, anna.id, [...kept, 'not sent yet'])]);
     await Promise.all([synced(hers), synced(his)]);
+    await until(hers, (state) => messagesWith(state, cleo.id).length === 0, 'what began since the backup is gone');
     const { body } = await rest(url, '/messages/unread/count', { token: anna.token });
     expect(unreadOf(hers.getState())).toBe(body.data.unreadCount);
   });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Id, Message, Seq, Watermarks } from './model.ts';
+import { Id, Message, Watermarks } from './model.ts';
 
 /** Conversations that one request may name: they fit into a packet. */
 export const MAX_KNOWN = 1_000;
@@ -51,7 +51,7 @@ export const SyncedConversation = z
   .object({
     userId: Id.meta({ description: 'The peer' }),
     messages: z.array(Message).meta({ description: 'Those after what was known, in order and without a hole' }),
-    lastSeq: Seq.meta({ description: 'Of the newest message that there is' }),
+    lastSeq: z.int().min(0).meta({ description: 'Of the newest message that there is; 0 when there is none any more' }),
     unreadCount: z.int().min(0),
     watermarks: Watermarks,
     reset: z.literal(true).optional().meta({

@@ -6,6 +6,7 @@ import {
   type Synced,
   type SyncedConversation,
 } from '@duet/contract';
+import { conversationOf } from './conversation.ts';
 import type { Caller } from './messages.ts';
 import type { People } from './people.ts';
 import type { ConversationStore, InboxRow, Marks, MessageStore } from './ports.ts';
@@ -40,6 +41,33 @@ interface Part {
   beyond?: number;
 }
 
+/** A conversation that the client names, and the place up to which it knows it. */
+interface Named {
+  peer: string;
+  conversation: string;
+  seq: number;
+}
+
+/** All rows with ids greater than `from`, up to `to`; without that to the end. */
+interface Stretch {
+  rows: InboxRow[];
+  from: string;
+  to: string | undefined;
+}
+
+const seqOf = (known: Known): number => (typeof known === 'object' ? known[0] : known);
+
+/** What is said of a conversation that is not there. */
+const nothingOf = ({ peer }: Named): SyncedConversation => ({
+  userId: peer,
+  messages: [],
+  lastSeq: 0,
+  unreadCount: 0,
+  watermarks: { readSeq: 0, peerReadSeq: 0, peerDeliveredSeq: 0 },
+  reset: true,
+  complete: true,
+});
+
 /**
  * What a client does not know yet. `seq` is dense, so what is missing is known before it is read, and an answer is
  * bounded without looking ahead. The rows are walked in an order that no message changes: none is passed over because it
@@ -60,19 +88,45 @@ export function createSync(deps: SyncDeps) {
   }
 
   /**
-   * Nobody is told to forget what is there: the rows may be those of a server that has just been replaced.
-   * @throws DuetError UNAVAILABLE when they are
+   * Of the conversations that the client names those that are not there, as after a backup was restored, in the stretch
+   * of ids that the answer is about.
    */
-  async function expectGone(caller: Caller, parts: Part[]): Promise<void> {
-    const places = parts.flatMap(({ row: { conversation }, beyond: seq }) =>
+  function findUnlisted(caller: Caller, { conversations }: Request, { rows, from, to }: Stretch): Named[] {
+    const listed = new Set(rows.map(({ peer }) => peer));
+    return Object.entries(conversations).flatMap(([peer, known]) => {
+      const seq = seqOf(known);
+      if (seq === 0 || listed.has(peer)) return [];
+      const { id: conversation } = conversationOf(caller.user, peer);
+      const isAsked = conversation > from && (to === undefined || conversation <= to);
+      return isAsked ? [{ peer, conversation, seq }] : [];
+    });
+  }
+
+  /**
+   * Nobody is told to forget what is there: the rows may be those of a server that has just been replaced, or one of them
+   * may have got lost.
+   * @returns those of `unlisted` that are gone
+   * @throws DuetError UNAVAILABLE when the rows are older than what the client knows
+   */
+  async function expectGone(caller: Caller, parts: Part[], unlisted: Named[]): Promise<Named[]> {
+    const beyond = parts.flatMap(({ row: { conversation }, beyond: seq }) =>
       seq === undefined ? [] : [{ conversation, seq }],
     );
-    if (places.length === 0) return;
     // A server that lacks one lacks all that are newer than it knows.
-    const found = await deps.messages.get(places.slice(0, SURE), { sure: true });
+    const places = [...beyond, ...unlisted].slice(0, SURE).map(({ conversation, seq }) => ({ conversation, seq }));
+    if (places.length === 0) return [];
+    const entries = await deps.messages.get(places, { sure: true });
     // Of what is hidden from him he cannot know.
-    if (found.some(({ hidden, receiver }) => !(hidden && receiver === caller.user)))
+    const found = new Set(
+      entries
+        .filter(({ hidden, receiver }) => !(hidden && receiver === caller.user))
+        .map(({ conversation }) => conversation),
+    );
+    if (beyond.some(({ conversation }) => found.has(conversation)))
       throw new DuetError('UNAVAILABLE', { cause: new Error('the rows are older than what the client knows') });
+    if (found.size === 0) return unlisted;
+    const looked = new Set(places.map(({ conversation }) => conversation));
+    return unlisted.filter(({ conversation }) => looked.has(conversation) && !found.has(conversation));
   }
 
   async function read(caller: Caller, parts: Part[], sight: (user: string) => Sight): Promise<SyncedConversation[]> {
@@ -134,11 +188,12 @@ export function createSync(deps: SyncDeps) {
         }
         done = row.conversation;
       }
-      await expectGone(caller, parts);
-      deps.synced(request.limit - left);
       const complete = !full && rows.length < MAX_ROWS;
+      const stretch = { rows, from: request.cursor ?? '', to: complete ? undefined : (done ?? '') };
+      const gone = await expectGone(caller, parts, findUnlisted(caller, request, stretch));
+      deps.synced(request.limit - left);
       return {
-        conversations: await read(caller, parts, sight),
+        conversations: [...(await read(caller, parts, sight)), ...gone.map(nothingOf)],
         complete,
         ...(complete || done === undefined ? {} : { nextCursor: done }),
       };
