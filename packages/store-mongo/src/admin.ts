@@ -95,8 +95,8 @@ export function createAdmin(database: Database): AdminStore {
   }
 
   async function correct(row: RightRow): Promise<void> {
-    const { user, conversation, peer, lastAt } = row;
-    const update = { $set: { peer }, $max: { lastAt }, $setOnInsert: { conversation } };
+    const { user, conversation, peer, lastAt, lastSeq } = row;
+    const update = { $set: { peer, lastSeq }, $max: { lastAt }, $setOnInsert: { conversation } };
     const _id = rowId(user, conversation);
     await upserted(() => inbox().updateOne({ _id, user }, update, { upsert: true }));
     await lower(row, 'read');

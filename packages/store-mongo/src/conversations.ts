@@ -1,37 +1,14 @@
-import {
-  type Advanced,
-  type ConversationStore,
-  type Entry,
-  type InboxRow,
-  lastShown,
-  type Marks,
-  type Receipt,
-  type ReceiptStore,
-  type RowKey,
-  sentBy,
-  UNMARKED,
-  type Watermark,
-  type WatermarkKind,
-} from '@duet/core';
+import type { Advanced, ConversationStore, InboxRow, Receipt, ReceiptStore, Watermark } from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, duplicates } from './database.ts';
-import type { FirstQuery } from './finds.ts';
 import { bumpInbox } from './inbox.ts';
-import type { ReadLine } from './read-line.ts';
-import { type InboxDocument, markId, rowId, type StepDocument } from './schemas.ts';
-import { readTail, visibleTo } from './tails.ts';
+import { createRows } from './rows.ts';
+import { type InboxDocument, markId, type StepDocument } from './schemas.ts';
 
 /** Rows whose counters are asked for in one go. */
 const STRETCH = 200;
 /** Steps of a watermark that are younger stay: another node may be about to take the step behind them. */
 const KEEP_STEPS_MS = 60_000;
-
-/**
- * A watermark beside a tail that was read at the same time: what has been stored and read in between is in neither.
- * @param sent how many messages the peer has sent up to the tail
- */
-const upTo = (mark: Watermark, { seq }: Pick<Entry, 'seq'>, sent: number): Watermark =>
-  mark.seq <= seq ? mark : { ...mark, n: Math.min(mark.n, sent), from: Math.min(mark.from, sent), seq };
 
 /** What receipts, one after the other, make of a watermark: one step, and by how much each of them has raised it. */
 function raise(before: Watermark, receipts: Receipt[], peerSent: number): { moved: number[]; after: Watermark } {
@@ -42,64 +19,6 @@ function raise(before: Watermark, receipts: Receipt[], peerSent: number): { move
     return rise;
   });
   return { moved, after };
-}
-
-/**
- * Rows are put together when they are read: the list holds their order, the log's last entry their counters, the
- * watermarks what was read and delivered. Each has one source, so nothing can drift, whoever dies in between.
- */
-function createRows(database: Database, read: ReadLine) {
-  const tailOf = (conversation: string, where?: object) => read(() => readTail(database, conversation, where));
-
-  async function watermark({ user, conversation }: RowKey, kind: WatermarkKind): Promise<Watermark> {
-    const query: FirstQuery = {
-      filter: { mark: markId(user, conversation, kind), user },
-      sort: { n: -1 },
-      projection: { _id: 0, n: 1, from: 1, seq: 1, at: 1 },
-    };
-    return (await read(() => database.first<Watermark>('watermarks', query))) ?? UNMARKED;
-  }
-
-  async function marks(key: RowKey): Promise<Marks> {
-    const [read, delivered] = await Promise.all([watermark(key, 'read'), watermark(key, 'delivered')]);
-    return { read, delivered };
-  }
-
-  /** The last entry that a user sees of a conversation. */
-  async function tailFor({ user, conversation }: RowKey) {
-    const last = await tailOf(conversation);
-    const seq = lastShown(user, last);
-    if (!last || seq === last.seq) return last;
-    return seq === 0 ? undefined : tailOf(conversation, seq === undefined ? visibleTo(user) : { seq });
-  }
-
-  async function complete(document: InboxDocument): Promise<InboxRow[]> {
-    const { user, conversation, peer, lastAt } = document;
-    const [tail, marked] = await Promise.all([tailFor(document), marks(document)]);
-    if (!tail) return [];
-    const peerSent = sentBy(peer, tail);
-    const read = upTo(marked.read, tail, peerSent);
-    const delivered = upTo(marked.delivered, tail, peerSent);
-    return [{ user, conversation, peer, lastSeq: tail.seq, lastAt, peerSent, read, delivered }];
-  }
-
-  async function unread(document: InboxDocument): Promise<number> {
-    const [tail, read] = await Promise.all([tailFor(document), watermark(document, 'read')]);
-    return tail ? Math.max(0, sentBy(document.peer, tail) - read.n) : 0;
-  }
-
-  return {
-    tailFor,
-    marks,
-    unread,
-    complete: async (rows: InboxDocument[]): Promise<InboxRow[]> => (await Promise.all(rows.map(complete))).flat(),
-    async get(user: string, conversation: string): Promise<InboxRow | undefined> {
-      // The user stands in every filter: it is the shard key.
-      const query = { filter: { _id: rowId(user, conversation), user } };
-      const row = await read(() => database.first<InboxDocument>('inbox', query));
-      return row ? (await complete(row))[0] : undefined;
-    },
-  };
 }
 
 type Place = Pick<InboxDocument, 'lastAt' | 'conversation'>;
@@ -150,12 +69,8 @@ export function createConversations(database: Database): ConversationStore {
   }
 
   return {
-    get: (keys) =>
-      database.answer(async () => {
-        const found = await Promise.all(keys.map(({ user, conversation }) => rows.get(user, conversation)));
-        return found.filter((row) => row !== undefined);
-      }),
-    marks: (keys) => database.answer(() => Promise.all(keys.map(rows.marks))),
+    get: (keys) => database.answer(() => rows.get(keys)),
+    marks: (keys) => database.answer(() => rows.marks(keys)),
     list: ({ user, after, limit }) =>
       database.answer(() => fill(limit, (wanted, last) => newest(user, wanted, last ?? after))),
     walk: ({ user, after = '', limit }) =>
@@ -178,8 +93,7 @@ export function createConversations(database: Database): ConversationStore {
       for (let after: string | undefined = ''; after !== undefined; ) {
         const from: string = after;
         const documents = await database.answer(() => walk(user, STRETCH, from));
-        const unread = await database.answer(() => Promise.all(documents.map(rows.unread)));
-        sum = unread.reduce((sum, n) => sum + n, sum);
+        sum += await database.answer(() => rows.unread(documents));
         after = documents.length < STRETCH ? undefined : documents.at(-1)?.conversation;
       }
       return sum;
@@ -206,18 +120,20 @@ export function createReceipts(database: Database): ReceiptStore {
     database.answer(() => collection().bulkWrite(old, { ordered: false })).catch(() => {});
   }
 
+  const rowOf = async (user: string, conversation: string) => (await rows.get([{ user, conversation }]))[0];
+
   /** Whoever marks a message has seen it; if there is no row, a node is between the two, or died there. */
   async function makeRow(user: string, conversation: string): Promise<InboxRow | undefined> {
     const last = await rows.tailFor({ user, conversation });
     if (!last || (last.sender !== user && last.receiver !== user)) return undefined;
     await bumpInbox(database, [{ entry: last }]);
-    return rows.get(user, conversation);
+    return rowOf(user, conversation);
   }
 
   /** The step that receipts of one mark make together: each by itself, they would refuse each other. */
   async function prepare(receipts: Receipt[]): Promise<Prepared> {
     const { kind, user, conversation } = receipts[0] as Receipt;
-    const row = (await rows.get(user, conversation)) ?? (await makeRow(user, conversation));
+    const row = (await rowOf(user, conversation)) ?? (await makeRow(user, conversation));
     if (!row) return { advanced: receipts.map(() => undefined) };
     const { moved, after } = raise(row[kind], receipts, row.peerSent);
     const advanced = moved.map((moved) => ({ row: { ...row, [kind]: after }, moved }));

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose';
 import { BOUNDED, isTooLate, TOGETHER_BOUNDED } from './bounds.ts';
+import type { ReadLine } from './read-line.ts';
 import type { Models } from './schemas.ts';
 import { createTogether, type Together } from './together.ts';
 
@@ -17,8 +18,11 @@ export type Key = Record<string, string>;
 export interface Finds {
   /** The first document by an index, if there is one: what `find(…).limit(1)` gives. */
   first<T extends mongo.Document>(name: keyof Models, query: FirstQuery): Promise<T | undefined>;
-  /** All documents of these keys, which have the same fields; by one question for all where the server is good at that. */
-  all<T extends mongo.Document>(name: keyof Models, keys: Key[]): Promise<T[]>;
+  /**
+   * All documents of these keys, which have the same fields; by one question for all where the server is good at that.
+   * With `line` each question waits for its turn there.
+   */
+  all<T extends mongo.Document>(name: keyof Models, keys: Key[], line?: ReadLine): Promise<T[]>;
 }
 
 /** As many documents as a bare command may bring: all but the longest lists of whom somebody has blocked. */
@@ -82,15 +86,17 @@ export function createFinds(connected: () => mongo.Db): Finds {
         async () => ((await collection().findOne(filter as mongo.Filter<T>, options)) as T | null) ?? undefined,
       );
     },
-    async all<T>(name: keyof Models, keys: Key[]): Promise<T[]> {
+    async all<T>(name: keyof Models, keys: Key[], line: ReadLine = (read) => read()): Promise<T[]> {
       const one = (key: Key) =>
-        repeated(
-          () => find<T>(name, key, BOUNDED),
-          () => byCursor<T>(name, key, BOUNDED),
+        line(() =>
+          repeated(
+            () => find<T>(name, key, BOUNDED),
+            () => byCursor<T>(name, key, BOUNDED),
+          ),
         );
       const askEach = async () => (await Promise.all(keys.map(one))).flat();
       if (keys.length < 2) return askEach();
-      return togetherIn(name)(() => find(name, among(keys), TOGETHER_BOUNDED), askEach);
+      return togetherIn(name)(() => find(name, among(keys), TOGETHER_BOUNDED), askEach, line);
     },
   };
 }

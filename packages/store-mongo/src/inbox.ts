@@ -6,42 +6,35 @@ import { type InboxDocument, rowId } from './schemas.ts';
 export type Listed = Pick<Entry, 'conversation' | 'seq' | 'sender' | 'receiver' | 'createdAt' | 'hidden'>;
 
 /**
- * One user's row, made if need be and moved up its list. The time only rises, so the order in which nodes do this does
- * not matter, and doing it twice changes nothing.
+ * One user's row, made if need be and moved up its list. Time and place only rise, so the order in which nodes do this
+ * does not matter, and doing it twice changes nothing. What is hidden from him makes no row and moves none: of that it
+ * notes the place alone, so that whoever looks for the log's end begins there.
  */
-function bumpOf(user: string, peer: string, entry: Listed) {
-  const { conversation, createdAt } = entry;
-  return {
-    updateOne: {
-      filter: { _id: rowId(user, conversation), user },
-      update: {
-        $max: { lastAt: createdAt },
-        $setOnInsert: { conversation, peer },
-      },
-      upsert: true,
-    },
-  };
+function bumpOf(user: string, entry: Listed) {
+  const { conversation, sender, receiver, createdAt: lastAt, seq: lastSeq, hidden } = entry;
+  const filter = { _id: rowId(user, conversation), user };
+  if (hidden && user === receiver) return { updateOne: { filter, update: { $max: { lastSeq } } } };
+  const peer = user === sender ? receiver : sender;
+  const update = { $max: { lastAt, lastSeq }, $setOnInsert: { conversation, peer } };
+  return { updateOne: { filter, update, upsert: true } };
 }
 
-/** The newest entry for each row that these entries concern: of what is hidden the receiver's knows nothing. */
-function newestOf(appended: Iterable<{ entry: Listed }>) {
-  const newest = new Map<string, [user: string, peer: string, entry: Listed]>();
+/** Updates of the rows that these entries concern, by the newest entry for each, and the newest that is hidden. */
+function bumpsOf(appended: Iterable<{ entry: Listed }>) {
+  const newest = new Map<string, [user: string, entry: Listed]>();
   for (const { entry } of appended) {
-    const { sender, receiver, conversation } = entry;
-    const sides = entry.hidden ? [sender] : [sender, receiver];
-    for (const user of sides) {
-      const row = rowId(user, conversation);
-      if (entry.seq > (newest.get(row)?.[2].seq ?? 0))
-        newest.set(row, [user, user === sender ? receiver : sender, entry]);
+    for (const user of [entry.sender, entry.receiver]) {
+      const key = `${rowId(user, entry.conversation)}:${entry.hidden ?? false}`;
+      if (entry.seq > (newest.get(key)?.[1].seq ?? 0)) newest.set(key, [user, entry]);
     }
   }
-  return [...newest.values()];
+  return [...newest.values()].map((row) => bumpOf(...row));
 }
 
 /** Brings both users' rows up to each of these entries. */
 export async function bumpInbox(database: Database, appended: Iterable<{ entry: Listed }>): Promise<void> {
   const collection = database.collection<InboxDocument>('inbox');
-  const bumps = newestOf(appended).map((row) => bumpOf(...row));
+  const bumps = bumpsOf(appended);
 
   /**
    * Two first messages of a conversation race for its rows; the loser finds them when it tries again. All go again: of

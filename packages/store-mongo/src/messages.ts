@@ -1,5 +1,5 @@
 import type { Appended, Draft, Entry, MessageStore, ReadOptions, Tail } from '@duet/core';
-import { MAX_GROUP, nextEntry } from '@duet/core';
+import { MAX_GROUP, messageId, nextEntry } from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, duplicates } from './database.ts';
 import { bumpInbox } from './inbox.ts';
@@ -55,6 +55,10 @@ export function createMessages(database: Database): MessageStore {
       }),
     get: (places, { sure = false }: ReadOptions = {}) =>
       database.answer(async () => {
+        if (!sure) {
+          const ids = places.map(({ conversation, seq }) => ({ _id: messageId(conversation, seq), conversation }));
+          return (await database.all<MessageDocument>('messages', ids, database.read)).map(toEntry);
+        }
         const found = await Promise.all(
           places.map(({ conversation, seq }) =>
             database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq }, sure })),

@@ -14,8 +14,17 @@ import { type Connection, Schema } from 'mongoose';
 type Keyed<T> = { _id: string } & T;
 export type UserDocument = Keyed<Omit<UserRecord, 'id'>>;
 export type MessageDocument = Keyed<Omit<Entry, 'id' | 'unreadable'>>;
-/** A user's side of a conversation: that there is one, and where it stands in the list. */
-export type InboxDocument = Keyed<{ user: string; conversation: string; peer: string; lastAt: number }>;
+/**
+ * A user's side of a conversation: that there is one, where it stands in the list, and from which place on its last entry
+ * is to be looked for. Rows of old versions lack that; it may lie before the last entry, and after a restore beyond it.
+ */
+export type InboxDocument = Keyed<{
+  user: string;
+  conversation: string;
+  peer: string;
+  lastAt: number;
+  lastSeq?: number;
+}>;
 /** A step of a watermark: `mark` rose from `from` to `n`, which lies at `seq`. The highest one counts. */
 export type StepDocument = Keyed<{ mark: string; user: string } & Watermark>;
 /** The key of the conversation that `_id` names. */
@@ -71,7 +80,7 @@ message.index({ conversation: 1, seq: 1 }, { unique: true });
 message.index({ conversation: 1, sender: 1, tempId: 1 }, { unique: true });
 
 const inbox = new Schema<InboxDocument>(
-  { _id: text, user: text, conversation: text, peer: text, lastAt: number },
+  { _id: text, user: text, conversation: text, peer: text, lastAt: number, lastSeq: Number },
   options,
 );
 // The order of the list, and one that never changes.

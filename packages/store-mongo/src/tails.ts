@@ -1,6 +1,7 @@
 import type { Entry, Tail } from '@duet/core';
 import { TOGETHER_BOUNDED } from './bounds.ts';
 import type { Database } from './database.ts';
+import type { ReadLine } from './read-line.ts';
 import type { MessageDocument } from './schemas.ts';
 import { createTogether } from './together.ts';
 
@@ -15,7 +16,7 @@ const FEW = 16;
 /** A place in a conversation that another entry holds. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
 
-type TailDocument = Omit<MessageDocument, '_id' | 'content' | 'messageType' | 'tempId'>;
+export type TailDocument = Omit<MessageDocument, '_id' | 'content' | 'messageType' | 'tempId'>;
 const TAIL = { _id: 0, content: 0, messageType: 0, tempId: 0 } as const;
 
 /** The last entry of a conversation that is durable, of those that `where` leaves. */
@@ -31,16 +32,16 @@ export const visibleTo = (viewer: string | undefined) =>
   viewer === undefined ? {} : { $nor: [{ hidden: true as const, receiver: viewer }] };
 
 /**
- * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
- * log: an insert behind an old tail is refused by the unique index, and the tail is read again.
+ * Asks for what stands at places and behind them, by one question for all.
+ * @returns by conversation; undefined where too much stands there, or this is not worth while
  */
-export function createTails(database: Database) {
-  const tails = new Map<string, Tail>();
+export function createBehind(database: Database) {
   const together = createTogether();
 
-  /** What stands at these places and behind them; undefined where that cannot be had in a moment. */
-  const entriesBehind = (places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> =>
-    together(
+  return async (places: Taken[], line?: ReadLine): Promise<Map<string, TailDocument[]> | undefined> => {
+    if (places.length < TOGETHER) return undefined;
+    const limit = places.length * FEW;
+    const entries = await together(
       () =>
         database
           .collection<MessageDocument>('messages')
@@ -48,13 +49,30 @@ export function createTails(database: Database) {
             { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
             TOGETHER_BOUNDED,
           )
-          .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
+          .project<TailDocument>(TAIL)
           .limit(limit)
           .batchSize(limit)
           .toArray(),
       // Each is asked for when its turn comes.
       async () => undefined,
+      line,
     );
+    if (!entries || entries.length === limit) return undefined;
+    return Map.groupBy(entries, ({ conversation }) => conversation);
+  };
+}
+
+/** The last of some entries. */
+export const lastOf = <E extends Pick<Entry, 'seq'>>(entries: E[]): E | undefined =>
+  entries.reduce<E | undefined>((last, entry) => (last && last.seq > entry.seq ? last : entry), undefined);
+
+/**
+ * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
+ * log: an insert behind an old tail is refused by the unique index, and the tail is read again.
+ */
+export function createTails(database: Database) {
+  const tails = new Map<string, Tail>();
+  const entriesBehind = createBehind(database);
 
   return {
     /**
@@ -63,15 +81,11 @@ export function createTails(database: Database) {
      */
     async readBehind(places: Taken[]): Promise<Map<string, Tail>> {
       const found = new Map<string, Tail>();
-      if (places.length < TOGETHER) return found;
-      const limit = places.length * FEW;
-      const entries = await entriesBehind(places, limit);
-      if (!entries || entries.length === limit) return found;
-      for (const entry of entries) {
-        if (entry.seq > (found.get(entry.conversation)?.seq ?? 0)) found.set(entry.conversation, entry);
+      for (const [conversation, entries] of (await entriesBehind(places)) ?? []) {
+        const last = lastOf(entries);
+        // Of what is hidden more has to be known than is worth asking for each time.
+        if (last && !last.hidden) found.set(conversation, last);
       }
-      // Of what is hidden more has to be known than is worth asking for each time.
-      for (const [conversation, { hidden }] of found) if (hidden) found.delete(conversation);
       return found;
     },
     /** undefined: the conversation has no entry. */

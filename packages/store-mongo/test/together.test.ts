@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { createReadLine, type ReadLine } from '../src/read-line.ts';
 import { createTogether } from '../src/together.ts';
 
 const SLOW_MS = 250;
@@ -33,4 +34,20 @@ test('N15 what this process was busy with is not the fault of the server', async
   };
   expect(await ask(busy, each)).toBe('busy');
   expect(await ask(together, each)).toBe('together');
+});
+
+test('N15 waiting for its turn is not the fault of the server, and who is turned away asks for none', async () => {
+  const ask = createTogether();
+  const late: ReadLine = async (read) => {
+    await slow('my turn');
+    return read();
+  };
+  expect(await ask(together, each, late)).toBe('together');
+  expect(await ask(together, each)).toBe('together');
+  const full = createReadLine({ atOnce: 1, patienceMs: -1, givenUpMs: 60_000 });
+  const first = Promise.withResolvers<void>();
+  const underWay = full(() => first.promise);
+  const turnedAway = expect(ask(together, each, full)).rejects.toThrow('too much is asked');
+  first.resolve();
+  await Promise.all([underWay, turnedAway]);
 });
