@@ -170,6 +170,23 @@ describe('a leader that was replaced', () => {
   });
 });
 
+test('Y2 a sync looks at no more conversations than it may answer messages, also where there is nothing to tell', async () => {
+  const { core, person } = setUp();
+  const me = await person('me');
+  const known: Record<string, number> = {};
+  for (const name of ['a1', 'b1', 'c1', 'd1', 'e1']) {
+    const peer = await person(name);
+    await core.messages.send({ user: me }, { receiverId: peer, content: 'hi', messageType: 'text' });
+    known[peer] = 1;
+  }
+  const sync = (limit: number, cursor?: string) =>
+    core.sync.sync({ user: me }, { conversations: known, unnamed: 'all', limit, cursor });
+  expect(await sync(6)).toEqual({ conversations: [], complete: true });
+  let asked = 1;
+  for (let answer = await sync(2); !answer.complete; answer = await sync(2, answer.nextCursor)) asked += 1;
+  expect(asked).toBe(3);
+});
+
 test('M5 nobody overtakes who waits for the same look-up, in whichever moment it ends', async () => {
   let release = () => {};
   const { core, person } = setUp(1_000, ({ privacy }) => {

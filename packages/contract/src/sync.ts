@@ -38,7 +38,7 @@ export const SyncRequest = z.object({
     .min(1, 'must be at least 1')
     .transform((limit) => Math.min(limit, MAX_SYNCED))
     .default(200)
-    .meta({ description: `Messages in the answer, at most ${MAX_SYNCED}` }),
+    .meta({ description: `Messages in the answer, and conversations that it looks at, at most ${MAX_SYNCED}` }),
   cursor: z
     .string()
     .regex(/^[0-9a-f]{32}$/, 'must be a cursor of an earlier answer')

@@ -13,8 +13,6 @@ import type { ConversationStore, InboxRow, Marks, MessageStore } from './ports.t
 import { type Sight, type Sights, seenBy } from './privacy.ts';
 import { marksSeen, messageView, unreadSeen, watermarksView } from './views.ts';
 
-/** Rows that one answer looks at. */
-const MAX_ROWS = 100;
 /** How much of a conversation that is not named comes with `unnamed: 'newest'`. */
 const NEWEST = 20;
 /** Places that are looked for once more before a client is told to forget: each costs as much as a write. */
@@ -163,7 +161,7 @@ export function createSync(deps: SyncDeps) {
      */
     async sync(caller: Caller, request: Request): Promise<Synced> {
       const after = request.cursor === undefined ? {} : { after: request.cursor };
-      const rows = await deps.conversations.walk({ user: caller.user, ...after, limit: MAX_ROWS });
+      const rows = await deps.conversations.walk({ user: caller.user, ...after, limit: request.limit });
       const [peerMarks, sight] = await Promise.all([
         deps.conversations.marks(rows.map(({ peer, conversation }) => ({ user: peer, conversation }))),
         deps.sights.forViewer(
@@ -188,7 +186,7 @@ export function createSync(deps: SyncDeps) {
         }
         done = row.conversation;
       }
-      const complete = !full && rows.length < MAX_ROWS;
+      const complete = !full && rows.length < request.limit;
       const stretch = { rows, from: request.cursor ?? '', to: complete ? undefined : (done ?? '') };
       const gone = await expectGone(caller, parts, findUnlisted(caller, request, stretch));
       deps.synced(request.limit - left);
