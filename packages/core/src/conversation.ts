@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Draft, Entry, Tail, Watermark } from './ports.ts';
+import type { Draft, Entry, InboxRow, Receipt, Tail, Watermark } from './ports.ts';
 
 const ID_LENGTH = 32;
 
@@ -48,6 +48,19 @@ export function nextEntry(draft: Draft, last: Tail | undefined): Entry {
 
 /** The watermark of somebody who has marked nothing. */
 export const UNMARKED: Watermark = { n: 0, from: 0, seq: 0, at: 0 };
+
+/**
+ * What a receipt makes of a watermark. It ends with what the row knows, in number and in place: the row may be older than
+ * the message that the receipt is for, and what follows in it is not marked.
+ */
+export function raised(
+  before: Watermark,
+  { n, seq, at }: Receipt,
+  { peerSent, lastSeq }: Pick<InboxRow, 'peerSent' | 'lastSeq'>,
+): Watermark {
+  const most = Math.min(n, peerSent);
+  return most > before.n ? { n: most, from: before.n, seq: Math.min(seq, lastSeq), at } : before;
+}
 
 type Counted = Pick<Entry, 'sender' | 'receiver' | 'sent'>;
 

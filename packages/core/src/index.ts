@@ -15,7 +15,16 @@ import { createSync } from './sync.ts';
 export type * from './admin-ports.ts';
 export type * from './auth-ports.ts';
 export { type Cache, createCache } from './cache.ts';
-export { conversationOf, lastShown, messageId, nextEntry, sentBy, seqOf, UNMARKED } from './conversation.ts';
+export {
+  conversationOf,
+  lastShown,
+  messageId,
+  nextEntry,
+  raised,
+  sentBy,
+  seqOf,
+  UNMARKED,
+} from './conversation.ts';
 export { COMMIT_PATIENCE_MS, createGroupCommit, MAX_GROUP, SomeUnfit } from './group-commit.ts';
 export { createInboxAdmin, type Finding } from './inbox-admin.ts';
 export { createMemoryLimiter } from './memory-limiter.ts';

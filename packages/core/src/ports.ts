@@ -195,8 +195,8 @@ export type Advanced = { row: InboxRow; moved: number };
 
 export interface ReceiptStore {
   /**
-   * Raises watermarks, each to `n` or to peerSent, whichever is smaller; a lower value changes nothing. Durable when it
-   * resolves; at most MAX_GROUP receipts, in their order.
+   * Raises watermarks, each to `n` or to peerSent, whichever is smaller, and no further than lastSeq; a lower value changes
+   * nothing. Durable when it resolves; at most MAX_GROUP receipts, in their order.
    * @returns for each what became of it; undefined when there is no such row
    */
   advance(receipts: Receipt[]): Promise<(Advanced | undefined)[]>;

@@ -1,4 +1,12 @@
-import type { Advanced, ConversationStore, InboxRow, Receipt, ReceiptStore, Watermark } from '@duet/core';
+import {
+  type Advanced,
+  type ConversationStore,
+  type InboxRow,
+  type Receipt,
+  type ReceiptStore,
+  raised,
+  type Watermark,
+} from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, duplicates } from './database.ts';
 import { bumpInbox } from './inbox.ts';
@@ -11,12 +19,13 @@ const STRETCH = 200;
 const KEEP_STEPS_MS = 60_000;
 
 /** What receipts, one after the other, make of a watermark: one step, and by how much each of them has raised it. */
-function raise(before: Watermark, receipts: Receipt[], peerSent: number): { moved: number[]; after: Watermark } {
+function raise(before: Watermark, receipts: Receipt[], row: InboxRow): { moved: number[]; after: Watermark } {
   let after = before;
-  const moved = receipts.map(({ n, seq, at }) => {
-    const rise = Math.max(0, Math.min(n, peerSent) - after.n);
-    if (rise > 0) after = { n: after.n + rise, from: before.n, seq, at };
-    return rise;
+  const moved = receipts.map((receipt) => {
+    const { n } = after;
+    const next = raised(after, receipt, row);
+    if (next !== after) after = { ...next, from: before.n };
+    return after.n - n;
   });
   return { moved, after };
 }
@@ -135,7 +144,7 @@ export function createReceipts(database: Database): ReceiptStore {
     const { kind, user, conversation } = receipts[0] as Receipt;
     const row = (await rowOf(user, conversation)) ?? (await makeRow(user, conversation));
     if (!row) return { advanced: receipts.map(() => undefined) };
-    const { moved, after } = raise(row[kind], receipts, row.peerSent);
+    const { moved, after } = raise(row[kind], receipts, row);
     const advanced = moved.map((moved) => ({ row: { ...row, [kind]: after }, moved }));
     if (after === row[kind]) return { advanced };
     const mark = markId(user, conversation, kind);

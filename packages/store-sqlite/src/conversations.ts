@@ -6,6 +6,7 @@ import {
   type Marks,
   type Receipt,
   type ReceiptStore,
+  raised,
   UNMARKED,
   type WatermarkKind,
 } from '@duet/core';
@@ -70,16 +71,16 @@ export function createReceipts(db: DatabaseSync): ReceiptStore {
       UPDATE inbox SET ${kind}N = ?, ${kind}From = ?, ${kind}Seq = ?, ${kind}At = ? WHERE user = ? AND conversation = ?`);
   const set = { read: setOf('read'), delivered: setOf('delivered') };
 
-  function advance({ kind, user, conversation, n, seq, at }: Receipt): Advanced | undefined {
+  function advance(receipt: Receipt): Advanced | undefined {
+    const { kind, user, conversation } = receipt;
     const found = get.get(user, conversation) as unknown as Row | undefined;
     if (!found) return undefined;
     const row = toInboxRow(found);
     const before = row[kind];
-    const moved = Math.max(0, Math.min(n, row.peerSent) - before.n);
-    if (moved === 0) return { row, moved };
-    const after = { n: before.n + moved, from: before.n, seq, at };
+    const after = raised(before, receipt, row);
+    if (after === before) return { row, moved: 0 };
     set[kind].run(after.n, after.from, after.seq, after.at, user, conversation);
-    return { row: { ...row, [kind]: after }, moved };
+    return { row: { ...row, [kind]: after }, moved: after.n - before.n };
   }
 
   return { advance: (receipts) => answer(() => inTransaction(db, () => receipts.map(advance))) };
