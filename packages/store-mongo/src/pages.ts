@@ -20,6 +20,8 @@ interface Page {
 const PLACE = { _id: 0, conversation: 1, seq: 1, receiver: 1, hidden: 1, shown: 1 } as const;
 type Place = Pick<MessageDocument, 'conversation' | 'seq' | 'receiver' | 'hidden' | 'shown'>;
 
+const isHiddenFrom = (viewer: string, { hidden, receiver }: Place) => hidden === true && receiver === viewer;
+
 /** What of a page comes after a place, in its direction. */
 const behind = <P extends Page>(page: P, seq: number): P =>
   page.after === undefined ? { ...page, before: seq } : { ...page, after: seq };
@@ -69,7 +71,7 @@ export function createPages(database: Database) {
 
   /** The first `limit` that the viewer sees of a page. */
   async function walk<T extends Place>(page: Page & { viewer: string }, projection?: object): Promise<T[]> {
-    const isHidden = ({ hidden, receiver }: Place) => hidden === true && receiver === page.viewer;
+    const isHidden = (place: Place) => isHiddenFrom(page.viewer, place);
     const seen: T[] = [];
     let rest: Page = page;
     while (seen.length < page.limit) {
@@ -97,9 +99,14 @@ export function createPages(database: Database) {
 
   /** In the order of the page. */
   return async ({ viewer, skip = 0, ...page }: Page): Promise<MessageDocument[]> => {
-    // Where nothing is hidden, which is almost everywhere, the server passes over what is left out.
-    if (viewer === undefined || (skip > 0 && !(await hidesAny(page.conversation)))) return find({ ...page, skip });
+    if (viewer === undefined) return find({ ...page, skip });
     const walking = { ...page, viewer };
+    // Where nothing is hidden, which is almost everywhere, the server passes over what is left out.
+    if (skip > 0 && !(await hidesAny(page.conversation))) {
+      const found = await find<MessageDocument>({ ...page, skip });
+      // Something may be by now.
+      if (!found.some((entry) => isHiddenFrom(viewer, entry))) return found;
+    }
     if (skip === 0) return walk(walking);
     const passed = await walk({ ...walking, limit: skip }, PLACE);
     const last = passed.at(-1)?.seq;

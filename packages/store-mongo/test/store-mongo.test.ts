@@ -348,6 +348,25 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
+  test('A10 what another node hides while a page is read is not in it', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    await createMessages(database).append([draft(1), draft(2)]);
+    const slow: Database = {
+      ...database,
+      async first(name, query) {
+        const found = await database.first<never>(name, query);
+        await createMessages(database).append([{ ...draft(3), hidden: true }]);
+        return found;
+      },
+    };
+    const query = { conversation, viewer: HIGH, skip: 1, limit: 10, after: 0 };
+    const page = await createMessages(slow).page(query);
+    expect(page.map(({ seq }) => seq)).toEqual([2]);
+    expect(await createMessages(database).page({ ...query, viewer: LOW })).toHaveLength(2);
+    await database.close();
+  });
+
   test('N15 what many requests ask of people and keys at once is found by one question', async () => {
     const database = createDatabase(newUri(), { monitorCommands: true });
     await database.ready();

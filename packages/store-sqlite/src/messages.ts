@@ -18,6 +18,9 @@ function toEntry({ sentLow, sentHigh, hidden, shown, ...row }: Row): Entry {
   return hidden ? Object.assign(entry, hiddenOf({ hidden, shown })) : entry;
 }
 
+/** Whom nothing is hidden from. */
+const NOBODY = '';
+
 /** The place of the last entry that the viewer sees, of those for which `where` holds. */
 const lastSeen = (where: string) => `(
   SELECT CASE
@@ -72,12 +75,14 @@ function preparePagesOfShown(db: DatabaseSync) {
 
 export function createMessages(db: DatabaseSync): MessageStore {
   const append = prepareAppend(db);
+  // Where nothing was hidden a moment ago something may be by now.
   const ofAll = {
     newest: db.prepare(`
-      SELECT * FROM messages WHERE conversation = :conversation AND seq < :before
+      SELECT * FROM messages WHERE conversation = :conversation AND seq < :before AND NOT (hidden AND receiver = :viewer)
       ORDER BY seq DESC LIMIT :limit OFFSET :skip`),
     oldest: db.prepare(`
-      SELECT * FROM messages WHERE conversation = :conversation AND seq > :after AND seq < :before
+      SELECT * FROM messages
+      WHERE conversation = :conversation AND seq > :after AND seq < :before AND NOT (hidden AND receiver = :viewer)
       ORDER BY seq LIMIT :limit OFFSET :skip`),
   };
   const ofShown = preparePagesOfShown(db);
@@ -110,11 +115,10 @@ export function createMessages(db: DatabaseSync): MessageStore {
           return append(drafts);
         }),
       ),
-    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer }) =>
+    page: ({ conversation, before = Number.MAX_SAFE_INTEGER, after, skip = 0, limit, viewer = NOBODY }) =>
       answer(() => {
-        const leavesOut = viewer !== undefined && hides(conversation);
-        const pages = leavesOut ? ofShown : ofAll;
-        const query = { conversation, before, skip, limit, ...(leavesOut ? { viewer } : {}) };
+        const pages = viewer !== NOBODY && hides(conversation) ? ofShown : ofAll;
+        const query = { conversation, before, skip, limit, viewer };
         const rows = after === undefined ? pages.newest.all(query).reverse() : pages.oldest.all({ ...query, after });
         return (rows as unknown as Row[]).map(toEntry);
       }),

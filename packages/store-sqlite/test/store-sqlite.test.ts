@@ -241,6 +241,45 @@ describe('a file that cannot be trusted', () => {
     for (const each of [writer, first, second]) await each.close();
   });
 
+  test('A10 what another process hides while a page is read is not in it', async () => {
+    const db = openDatabase(file);
+    const other = createSqliteStore({ file });
+    const prepare = db.prepare.bind(db);
+    /** What happens between the two statements of a page. */
+    let meanwhile = () => {};
+    db.prepare = (sql) => {
+      const statement = prepare(sql);
+      if (!sql.includes('AS hides')) return statement;
+      const get = statement.get.bind(statement);
+      return Object.assign(statement, {
+        get(conversation: string) {
+          const found = get(conversation);
+          meanwhile();
+          return found;
+        },
+      });
+    };
+    const { createMessages } = await import('../src/messages.ts');
+    const messages = createMessages(db);
+    const { conversation, sender, receiver } = draft(0);
+    await messages.append([draft(0), draft(1)]);
+    const seen = async (query: object) =>
+      (await messages.page({ conversation, viewer: receiver, limit: 10, ...query })).map(({ tempId }) => tempId);
+    const appended: Promise<unknown>[] = [];
+    for (const query of [{}, { after: 0 }]) {
+      meanwhile = () => appended.push(other.messages.append([{ ...draft(appended.length + 2), hidden: true }]));
+      expect(await seen(query)).toEqual(['0', '1']);
+      db.prepare('DELETE FROM messages WHERE hidden').run();
+    }
+    expect(appended).toHaveLength(2);
+    await Promise.all(appended);
+    meanwhile = () => {};
+    await other.messages.append([{ ...draft(4), hidden: true }]);
+    for (const viewer of [sender, undefined])
+      expect(await messages.page({ conversation, limit: 10, ...(viewer ? { viewer } : {}) })).toHaveLength(3);
+    for (const each of [db, other]) await each.close();
+  });
+
   test('D8 every query of the message path uses an index', () => {
     const db = openDatabase(file);
     const plan = (sql: string) =>
@@ -251,7 +290,7 @@ describe('a file that cannot be trusted', () => {
         .join('; ');
     for (const sql of [
       'SELECT seq FROM messages WHERE conversation = ? ORDER BY seq DESC LIMIT 1',
-      'SELECT * FROM messages WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+      'SELECT * FROM messages WHERE conversation = ? AND seq < ? AND NOT (hidden AND receiver = ?) ORDER BY seq DESC LIMIT ?',
       'SELECT * FROM messages WHERE tempId = ? AND conversation = ? AND sender = ?',
       'SELECT * FROM inbox_rows WHERE user = ? AND conversation = ?',
       'SELECT sum(peerSent - readN) FROM inbox_rows WHERE user = ?',
