@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { DuetError } from '@duet/contract';
 import { createSqliteStore } from '@duet/store-sqlite';
 import {
   collect,
@@ -8,6 +9,7 @@ import {
   hasRedis,
   type ManualClock,
   next,
+  open,
   register,
   rest,
   startRedis,
@@ -41,7 +43,7 @@ async function startTwo(folder: string, environment: Record<string, string> = {}
   return { one, two, advance, [Symbol.asyncDispose]: () => disposal.disposeAsync() };
 }
 
-async function signIn({ url }: TestNode, name: string) {
+async function signIn({ url }: Pick<TestNode, 'url'>, name: string) {
   const { email, password } = await register(url, name);
   return success('login', await rest(url, '/auth/login', { body: { email, password } }));
 }
@@ -144,6 +146,31 @@ describe('sessions, by the clock', () => {
     await two.clock.advance(10_000);
     expect(await end).toEqual({ code: 'SESSION_REVOKED', reason: 'io server disconnect' });
     expect(await other.emitWithAck('typing_start', { receiverId: user._id })).toMatchObject({ ok: true });
+  });
+
+  test('I30 a node that does not know yet from where on sessions have ended lets no socket in', async () => {
+    const folder = data();
+    await using one = await startStill({ DATA_DIR: folder });
+    const { token } = await signIn(one, 'early');
+    const store = createSqliteStore({ file: join(folder, 'duet.db') });
+    const { ended } = store.sessions;
+    let fails = true;
+    store.sessions.ended = async (cursor) => {
+      if (fails) throw new DuetError('UNAVAILABLE');
+      return ended(cursor);
+    };
+    const clock = createManualClock();
+    await using two = await startNode({ DATA_DIR: folder }, { clock, store });
+    using socket = open(two.url, token);
+    const letIn = new Promise((resolve) => socket.once('connect', () => resolve('let in')));
+    const turnedAway = new Promise((resolve) => socket.io.once('close', () => resolve('turned away')));
+    expect(await Promise.race([letIn, turnedAway])).toBe('turned away');
+    fails = false;
+    expect(await letIn).toBe('let in');
+    success('logout', await rest(one.url, '/auth/logout', { method: 'POST', token }));
+    const end = closed(socket);
+    await clock.advance(10_000);
+    expect(await end).toMatchObject({ code: 'SESSION_REVOKED' });
   });
 
   test('I11 an account that is deleted while the signal is lost loses all its sockets', async () => {

@@ -121,28 +121,27 @@ export function createSessions(deps: SessionDeps) {
     return answer(session, next);
   }
 
-  let asking = false;
   let cursor: string | undefined;
-  /** What ended while the signal of it got lost. */
-  async function poll(): Promise<void> {
-    if (asking) return;
-    asking = true;
-    try {
-      const news = await store.ended(cursor);
-      cursor = news.cursor;
-      for (const ended of news.sessions) heard(ended);
-    } catch (error) {
-      deps.failed(error);
-    } finally {
-      asking = false;
-    }
+  async function look(): Promise<void> {
+    const news = await store.ended(cursor);
+    cursor = news.cursor;
+    for (const ended of news.sessions) heard(ended);
   }
-  void poll();
+  let looking: Promise<void> | undefined;
+  /** What ended while the signal of it got lost. */
+  function poll(): Promise<void> {
+    looking ??= look().finally(() => {
+      looking = undefined;
+    });
+    return looking;
+  }
+  const pollByTheWay = () => void poll().catch(deps.failed);
+  pollByTheWay();
   const purge = () => {
     const now = clock.now();
     store.purge({ expired: now, ended: now - KEEP_ENDS_MS }).catch(deps.failed);
   };
-  const stops = [clock.every(POLL_MS, () => void poll()), clock.every(PURGE_MS, purge)];
+  const stops = [clock.every(POLL_MS, pollByTheWay), clock.every(PURGE_MS, purge)];
 
   async function endBeyondMost(user: string): Promise<void> {
     const all = await store.list(user);
@@ -237,6 +236,11 @@ export function createSessions(deps: SessionDeps) {
       await endAll(user, [...(await sessionIdsOf(store, user)), user]);
     },
 
+    /**
+     * Resolves when this node will learn of whatever ends from now on: what is let in before could stay for ever.
+     * @throws DuetError UNAVAILABLE
+     */
+    listening: async (): Promise<void> => (cursor === undefined ? poll() : undefined),
     heard,
     /** Whether this node has just heard that a session, or everything of its user, is over. */
     hasEnded: (user: string, id: string | undefined): boolean =>

@@ -96,6 +96,7 @@ export function guardSockets(io: Server, core: Core, clock: Clock): Guard {
     async authenticate(socket) {
       const { token } = socket.handshake.auth;
       if (typeof token !== 'string' || token === '') throw new DuetError('UNAUTHORIZED');
+      await core.sessions.listening();
       admit(socket, await core.accounts.authenticate(token));
     },
     watch(socket) {
