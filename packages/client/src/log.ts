@@ -127,9 +127,11 @@ function closeUp(log: Log, waiting: readonly Stored[]): Log {
     if (message.seq === next) messages.push(message);
     else if (message.seq > next && ahead.at(-1)?.seq !== message.seq) ahead.push(message);
   }
-  const outgoing = log.outgoing
-    .filter(({ key }) => !messages.findLast((message) => message.key === key))
-    .map((message) => ahead.find(({ key }) => key === message.key) ?? message);
+  const outgoing = log.outgoing.flatMap((message) => {
+    if (messages.findLast(({ key }) => key === message.key)) return [];
+    // What is stored and neither here nor ahead has its place above what is shown.
+    return ahead.find(({ key }) => key === message.key) ?? (message.seq === undefined ? message : []);
+  });
   return settled({ ...log, messages, ahead, outgoing });
 }
 

@@ -243,6 +243,24 @@ describe('the SDK when things fail', () => {
     expect(await stored(server.url, ben, anna.id)).toEqual(texts);
   });
 
+  test('U4 what is repeated after a new start and stood long before the newest message does not stand behind it', async () => {
+    const [anna, ben] = await two();
+    using hers = await connect(server.url, anna.token);
+    using his = await connect(server.url, ben.token);
+    const mine = { tempId: 'a'.repeat(32), content: 'mine', messageType: 'text' as const };
+    await his.emitWithAck('send_message', { receiverId: anna.id, content: 'first' });
+    await hers.emitWithAck('send_message', { receiverId: ben.id, ...mine });
+    for (const content of ['answer', 'another']) await his.emitWithAck('send_message', { receiverId: anna.id, content });
+    const storage = memoryStorage();
+    await storage.put(anna.id, { ...mine, peerId: ben.id, createdAt: new Date().toISOString() });
+    using chat = start(server.url, anna, { storage });
+    await synced(chat);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'its repeat is answered');
+    expect(textsWith(chat.getState(), ben.id).at(-1)).toBe('another');
+    expect(chat.getState().conversations?.[0]?.lastMessage.content).toBe('another');
+    await shows(chat, ben.id, ['first', 'mine', 'answer', 'another']);
+  });
+
   test('U28 `message_sent` says as much as the acknowledgement that gets lost', async () => {
     const [anna, ben] = await two();
     await using proxy = await startTcpProxy(server.url);

@@ -97,6 +97,15 @@ describe('a log', () => {
     expect(arriveAll(far, message(5, true, { tempId: 'old' })).outgoing).toEqual([]);
   });
 
+  test('U4 an answered message whose place turns out to be far above what is shown does not stand below it', () => {
+    const answered = arriveAll(addOutgoing(emptyLog, sending('old')), message(2, true, { tempId: 'old' }));
+    expect(answered.outgoing.map(({ key }) => key)).toEqual(['old']);
+    const listed = { messages: from(62, 62), lastSeq: 62, unreadCount: 60, watermarks: marks(2) };
+    const log = addStanding(answered, PEER, listed);
+    expect([seqs(log), log.ahead, log.outgoing]).toEqual([[62], [], []]);
+    expect(addPage(log, PEER, from(61, 62)).outgoing).toEqual([]);
+  });
+
   test('U28 a message that is known changes nothing: neither at its place, nor ahead of it, nor above what is shown', () => {
     const own = message(3, true, { tempId: 'temp' });
     const placed = arriveAll(addOutgoing(addPage(emptyLog, PEER, from(2, 2)), sending('temp')), own);
