@@ -64,7 +64,7 @@ export function createChat(options: ChatOptions): Chat {
   const connection = createConnection({
     url,
     tokens,
-    deviceId: options.deviceId ?? createIds(runtime)(),
+    deviceId: options.deviceId ?? createIds(runtime).next(),
     transports: options.transports ?? ['websocket', 'polling'],
     runtime,
     onState,

@@ -21,14 +21,20 @@ export const systemRuntime: Runtime = {
  * Makes ids that are unique and rise with time: they sort by age, and the server's index of them stays compact.
  * Not secret; not every runtime has crypto.randomUUID (browsers offer it on https alone).
  */
-export function createIds({ now, random }: Runtime): () => string {
+export function createIds({ now, random }: Runtime) {
   let time = 0;
   let count = 0;
   const hex = (value: number, digits: number) => Math.floor(value).toString(16).padStart(digits, '0');
-  return () => {
-    count = now() > time ? 0 : count + 1;
-    time = Math.max(time, now());
-    return hex(time, 12) + hex(count, 4) + hex(random() * 2 ** 48, 12) + hex(random() * 2 ** 16, 4);
+  return {
+    next(): string {
+      count = now() > time ? 0 : count + 1;
+      time = Math.max(time, now());
+      return hex(time, 12) + hex(count, 4) + hex(random() * 2 ** 48, 12) + hex(random() * 2 ** 16, 4);
+    },
+    /** Those to come sort behind this one, which was made before, though the clock may have been set back since. */
+    follow(id: string): void {
+      time = Math.max(time, (Number.parseInt(id.slice(0, 12), 16) || 0) + 1);
+    },
   };
 }
 

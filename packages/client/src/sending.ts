@@ -25,7 +25,7 @@ export interface SendingDeps {
 /** What the user writes: shown at once, kept on the device, sent when it can be. */
 export function createSending(deps: SendingDeps) {
   const { storage, runtime, connection, book } = deps;
-  const newId = createIds(runtime);
+  const ids = createIds(runtime);
   let user: string | undefined;
   let outbox: Outbox | undefined;
   /** Written before it is known who the user is. */
@@ -43,6 +43,7 @@ export function createSending(deps: SendingDeps) {
   /** Takes on what an earlier run of the app, or a tab that has been closed, has left. */
   async function restore(): Promise<void> {
     for (const message of (await outbox?.restore()) ?? []) {
+      ids.follow(message.tempId);
       book.outgoing(message.peerId, fromOutbox(message));
       if (message.problem === undefined) outbox?.enqueue(message);
     }
@@ -107,7 +108,7 @@ export function createSending(deps: SendingDeps) {
     /** A message is known to be stored, from wherever: another tab may have sent it. */
     settle: (peerId: string, tempId: string): void => outbox?.forget({ peerId, tempId }),
     send(peerId: string, content: string, messageType: MessageType = 'text'): string {
-      const tempId = newId();
+      const tempId = ids.next();
       write({ tempId, peerId, content, messageType, createdAt: new Date(runtime.now()).toISOString() });
       return tempId;
     },

@@ -106,6 +106,23 @@ describe('the SDK when things fail', () => {
     await eventually(() => device.items.size === 0, 'nothing is left on the device');
   });
 
+  test('U34 what was written before the clock was put right goes out first', async () => {
+    const [anna, ben] = await two();
+    const device = createDevice();
+    const write = async (text: string, hoursAhead: number) => {
+      const runtime = { ...hurried(1), now: () => Date.now() + hoursAhead * 3_600_000 };
+      using chat = start('http://127.0.0.1:9', anna, { storage: keyValueStorage(device.store), runtime });
+      await until(chat, (state) => messagesWith(state, ben.id).length === device.items.size, 'what waits is there');
+      chat.send(ben.id, text);
+      await eventually(() => [...device.items.values()].join().includes(`"${text}"`), 'kept on the device');
+      return textsWith(chat.getState(), ben.id);
+    };
+    await write('one', 2);
+    expect(await write('two', 0)).toEqual(['one', 'two']);
+    using chat = start(server.url, anna, { storage: keyValueStorage(device.store) });
+    await shows(chat, ben.id, ['one', 'two']);
+  });
+
   test('U13 what one user wrote is not sent by another one on the same device', async () => {
     const [anna, ben] = await two();
     const device = createDevice();
