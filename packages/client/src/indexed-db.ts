@@ -22,6 +22,8 @@ interface ObjectStore {
 }
 interface Database {
   onclose: (() => void) | null;
+  onversionchange: (() => void) | null;
+  close(): void;
   createObjectStore(name: string, options: { keyPath: string[] }): ObjectStore;
   transaction(name: string, mode: 'readonly' | 'readwrite'): { objectStore(name: string): ObjectStore };
 }
@@ -69,6 +71,11 @@ export function indexedDbStorage(name = 'duet'): OutboxStorage {
     // One that could not be opened, or that the browser has closed, as when its data is cleared, stays so.
     opening.then((given) => {
       given.onclose = end;
+      // Whoever deletes it waits until nobody has it open, and whoever opens it then waits for him.
+      given.onversionchange = () => {
+        end();
+        given.close();
+      };
     }, end);
     return opening;
   }

@@ -4,6 +4,8 @@ import type { OutboxStorage, Outgoing } from './storage.ts';
 import type { Message } from './wire.ts';
 
 const FIRST_RETRY_MS = 1_000;
+/** A device that has not taken a message in this time may never do so. */
+const KEEP_MS = 3_000;
 
 type Place = Pick<Outgoing, 'peerId' | 'tempId'>;
 
@@ -33,19 +35,26 @@ export function createOutbox(user: string, deps: OutboxDeps) {
   const { storage, runtime } = deps;
   const queues = new Map<string, Outgoing[]>();
   const running = new Set<string>();
-  const keeping = new Map<string, Promise<void>>();
+  /** What is put there: when that has ended, and when it is waited for no longer. */
+  const keeping = new Map<string, { put: Promise<void>; enough: Promise<void> }>();
   /** Those that the device has not taken. */
   const unkept = new Set<string>();
   /** Pauses that a new connection ends. */
   const pauses = new Map<string, () => void>();
 
-  function keep(message: Outgoing): Promise<void> {
-    const kept = storage.put(user, message).catch((error: unknown) => {
-      unkept.add(message.tempId);
-      deps.notKept(error);
+  function keep(message: Outgoing): void {
+    const put = storage.put(user, message);
+    let cancel = () => {};
+    const late = new Promise<never>((_, reject) => {
+      cancel = runtime.after(KEEP_MS, () => reject(new Error('The device does not answer')));
     });
-    keeping.set(message.tempId, kept);
-    return kept;
+    const enough = Promise.race([put, late])
+      .catch((error: unknown) => {
+        unkept.add(message.tempId);
+        deps.notKept(error);
+      })
+      .finally(cancel);
+    keeping.set(message.tempId, { put: put.catch(() => {}), enough });
   }
 
   const queueOf = (peerId: string): Outgoing[] => queues.get(peerId) ?? [];
@@ -59,9 +68,9 @@ export function createOutbox(user: string, deps: OutboxDeps) {
   function forget({ peerId, tempId }: Place): void {
     take({ peerId, tempId });
     // After it was put there: else it would come back with the next start.
-    const kept = keeping.get(tempId) ?? Promise.resolve();
+    const put = keeping.get(tempId)?.put ?? Promise.resolve();
     keeping.delete(tempId);
-    kept.then(() => storage.remove(user, tempId)).catch(deps.notKept);
+    put.then(() => storage.remove(user, tempId)).catch(deps.notKept);
   }
 
   function pause(peerId: string, ms: number, mayEnd: boolean): Promise<void> {
@@ -89,7 +98,7 @@ export function createOutbox(user: string, deps: OutboxDeps) {
       if (!isQueued(message)) return undefined;
       take(message);
       const refused = { ...message, problem: error.message };
-      void keep(refused);
+      keep(refused);
       deps.failed(refused);
       return undefined;
     }
@@ -101,7 +110,7 @@ export function createOutbox(user: string, deps: OutboxDeps) {
     for (let failures = 0; ; ) {
       const [first] = queueOf(peerId);
       if (!first) break;
-      await keeping.get(first.tempId);
+      await keeping.get(first.tempId)?.enough;
       if (!deps.isOnline()) break;
       const error = await attempt(first);
       failures = error ? failures + 1 : 0;
@@ -123,7 +132,7 @@ export function createOutbox(user: string, deps: OutboxDeps) {
 
   return {
     add(message: Outgoing): void {
-      void keep(message);
+      keep(message);
       enqueue(message);
     },
     /**

@@ -11,7 +11,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { memoryStorage } from '../src/index.ts';
-import { catchErrors, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+import { catchErrors, hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
 
 describe('two people with the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;
@@ -195,6 +195,18 @@ describe('two people with the SDK', () => {
     later.discard(ben.id, key);
     expect(textsWith(later.getState(), ben.id)).toEqual(['after it']);
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
+  test('U35 a device that does not answer holds up nothing, and the app is told', async () => {
+    const [anna, ben] = await two();
+    const storage = { ...memoryStorage(), put: () => new Promise<never>(() => {}) };
+    using hers = start(server.url, anna, { storage, runtime: hurried(10) });
+    const told: unknown[] = [];
+    hers.on('notKept', ({ error }) => told.push(error));
+    hers.send(ben.id, 'one');
+    hers.send(ben.id, 'two');
+    await shows(hers, ben.id, ['one', 'two']);
+    expect(told.map(String)).toEqual(Array(2).fill('Error: The device does not answer'));
   });
 
   test('U14 a message that was refused stands for its conversation until something comes after it', async () => {

@@ -4,7 +4,7 @@ import { indexedDbStorage, type Outgoing } from '../src/index.ts';
 /** As much of a browser's IndexedDB as is used: its records outlive what happens to the databases that are open. */
 function createBrowser() {
   const records = new Map<string, { user: string }>();
-  const databases: { isClosed: boolean; onclose?: () => void }[] = [];
+  const databases: { isClosed: boolean; onclose?: () => void; onversionchange?: () => void }[] = [];
   let refusals = 0;
   const soon = <T extends object>(target: T, tell: (target: T) => void): T => {
     queueMicrotask(() => tell(target));
@@ -18,6 +18,9 @@ function createBrowser() {
     }
     const database = {
       isClosed: false,
+      close() {
+        database.isClosed = true;
+      },
       transaction() {
         if (database.isClosed) throw new Error('The database connection is closing');
         const transaction = soon({ oncomplete() {} }, () => setImmediate(() => transaction.oncomplete()));
@@ -44,7 +47,7 @@ function createBrowser() {
 describe('what a browser keeps', () => {
   afterEach(() => void vi.unstubAllGlobals());
 
-  test('U2 a database that could not be opened, or has been closed, is opened anew', async () => {
+  test('U2 a database that could not be opened, or has been closed, is opened anew; one that is to be deleted is closed', async () => {
     const { indexedDB, databases, refuse } = createBrowser();
     vi.stubGlobal('indexedDB', indexedDB);
     const storage = indexedDbStorage();
@@ -67,8 +70,14 @@ describe('what a browser keeps', () => {
     await storage.remove('anna', '1');
     expect([await kept(), databases.length]).toEqual([['2'], 3]);
 
+    // Whoever deletes it waits until it is closed.
+    databases[2]?.onversionchange?.();
+    expect(databases[2]?.isClosed).toBe(true);
+    await storage.put('anna', message('3'));
+    expect([await kept(), databases.length]).toEqual([['2', '3'], 4]);
+
     // Of one that is gone already nothing is heard any more.
     databases[0]?.onclose?.();
-    expect([await kept(), databases.length]).toEqual([['2'], 3]);
+    expect([await kept(), databases.length]).toEqual([['2', '3'], 4]);
   });
 });
