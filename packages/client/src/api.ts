@@ -1,4 +1,5 @@
 import { DuetError, type ErrorCode, errorTable, type FieldError, toDuetError } from './errors.ts';
+import { type Runtime, systemRuntime } from './runtime.ts';
 import { createTokens, type GetToken, type Tokens } from './tokens.ts';
 import type { Conversation, Message, Privacy, User, Watermarks } from './wire.ts';
 
@@ -22,6 +23,7 @@ export interface ApiOptions {
   url: string;
   /** Without it only `register` and `login` are of use. */
   getToken?: GetToken;
+  runtime?: Runtime;
 }
 
 /**
@@ -76,7 +78,9 @@ type Envelope<T> =
   | { success: true; data: T }
   | { success: false; message: string; code: string; errors?: FieldError[]; retryAfterMs?: number };
 
+/** An answer is waited for so long in all, in so many steps. */
 const PATIENCE_MS = 15_000;
+const STEPS = 5;
 
 interface Request {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -93,21 +97,41 @@ function query(parts: Record<string, string | number | undefined>): string {
 /** Any code of the table; one that this version does not know yet counts as a fault of the server. */
 export const codeOf = (code: string): ErrorCode => (code in errorTable ? (code as ErrorCode) : 'INTERNAL');
 
-async function request<T>(url: string, what: Request, token: string | undefined): Promise<T> {
-  const { method, path, body } = what;
+/**
+ * Gives up after a while. The timers of a device that was suspended fire before it takes what has arrived meanwhile: so
+ * the time is counted in steps, of which such a pause is one.
+ * @returns a function that calls it off
+ */
+function giveUpLater(runtime: Runtime, giveUp: () => void): () => void {
+  let cancel = () => {};
+  const step = (left: number) => {
+    cancel = runtime.after(PATIENCE_MS / STEPS, left === 1 ? giveUp : () => step(left - 1));
+  };
+  step(STEPS);
+  return () => cancel();
+}
+
+/** A request, and what answers it. */
+interface Call extends Request {
+  url: string;
+  token: string | undefined;
+  runtime: Runtime;
+}
+
+async function request<T>({ url, method, path, body, token, runtime }: Call): Promise<T> {
   const headers: Record<string, string> = {};
   if (token !== undefined) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   // The platform would wait for ever on a connection that only looks open.
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
+  const end = giveUpLater(runtime, () => patience.abort());
   const init = { method, headers, signal: patience.signal };
   const envelope = await fetch(`${url}/api${path}`, body === undefined ? init : { ...init, body: JSON.stringify(body) })
     .then((response) => response.json() as Promise<Envelope<T>>)
     .catch((cause: unknown) => {
       throw new DuetError('UNAVAILABLE', { cause, message: 'The server cannot be reached' });
     })
-    .finally(() => clearTimeout(timer));
+    .finally(end);
   if (envelope.success) return envelope.data;
   throw new DuetError(codeOf(envelope.code), {
     message: envelope.message,
@@ -117,21 +141,21 @@ async function request<T>(url: string, what: Request, token: string | undefined)
 }
 
 /** The REST routes alone, as for signing in. */
-export function createApi({ url, getToken = () => undefined }: ApiOptions): Api {
-  return apiWith(url, createTokens(getToken));
+export function createApi({ url, getToken = () => undefined, runtime = systemRuntime }: ApiOptions): Api {
+  return apiWith(url, createTokens(getToken), runtime);
 }
 
 /** The same with tokens that others use as well, as a chat does: one refresh is then for all. */
-export function apiWith(url: string, tokens: Tokens): Api {
+export function apiWith(url: string, tokens: Tokens, runtime = systemRuntime): Api {
   async function call<T>(what: Request): Promise<T> {
     try {
-      return await request<T>(url, what, await tokens.get());
+      return await request<T>({ ...what, url, runtime, token: await tokens.get() });
     } catch (thrown) {
       const error = toDuetError(thrown);
       if (errorTable[error.code].retry !== 'reauth') throw error;
       const token = await tokens.refresh().catch(() => undefined);
       if (token === undefined) throw error;
-      return request<T>(url, what, token);
+      return request<T>({ ...what, url, runtime, token });
     }
   }
   return {

@@ -17,6 +17,12 @@ export const systemRuntime: Runtime = {
   },
 };
 
+/** Milliseconds since a moment. That it lies in the future says that the clock was set back: then it was long ago. */
+export function elapsed({ now }: Runtime, since: number): number {
+  const ms = now() - since;
+  return ms < 0 ? Number.POSITIVE_INFINITY : ms;
+}
+
 /**
  * Makes ids that are unique and rise with time: they sort by age, and the server's index of them stays compact.
  * Not secret; not every runtime has crypto.randomUUID (browsers offer it on https alone).

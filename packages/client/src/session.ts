@@ -1,5 +1,6 @@
 import { createApi, type SignedIn } from './api.ts';
 import { errorTable, toDuetError } from './errors.ts';
+import { elapsed, type Runtime, systemRuntime } from './runtime.ts';
 import { type GetToken, holderOf } from './tokens.ts';
 
 /** Where a device keeps who is signed in: localStorage, or React Native's AsyncStorage or secure store. */
@@ -14,6 +15,7 @@ export interface SessionOptions {
   url: string;
   store: SessionStore;
   key?: string;
+  runtime?: Runtime;
 }
 
 /**
@@ -31,77 +33,102 @@ export interface Session {
   end(): Promise<void>;
 }
 
-/** How often a refresh is asked for, and how long after one another at most. */
+/** How often a refresh is asked for, how long after one another at most, and how long after the first one at all. */
 const TRIES = 3;
 const ASK_AGAIN_MS = 3_000;
+const ASK_WITHIN_MS = 8_000;
 
 /**
  * Keeps the tokens of whoever is signed in on this device, and refreshes them. Tabs share it: one that is asked for a new
  * token takes the one that another tab has got meanwhile, and the server answers two that refresh at once alike.
  */
-export function createSession({ url, store, key = 'duet.session' }: SessionOptions): Session {
+export function createSession({ url, store, key = 'duet.session', runtime = systemRuntime }: SessionOptions): Session {
+  const { refresh: ask } = createApi({ url, runtime });
   let last: string | undefined;
   /** Whom it is for. */
   let owner: string | undefined;
-  const kept = async (): Promise<SignedIn | undefined> => {
+  /** The next pair, until the device has taken it: it stands for the one of this refresh token that is kept there. */
+  let next: { pair: SignedIn; insteadOf: string } | undefined;
+
+  const keep = async ({ token, refreshToken }: SignedIn) => store.setItem(key, JSON.stringify({ token, refreshToken }));
+  async function kept(): Promise<SignedIn | undefined> {
     const text = await store.getItem(key);
-    return text === null ? undefined : (JSON.parse(text) as SignedIn);
-  };
+    const here = text === null ? undefined : (JSON.parse(text) as SignedIn);
+    const mine = next;
+    if (!mine) return here;
+    // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.
+    const isTaken =
+      here?.refreshToken !== mine.insteadOf ||
+      (await keep(mine.pair).then(
+        () => true,
+        () => false,
+      ));
+    if (isTaken && next === mine) next = undefined;
+    return here?.refreshToken === mine.insteadOf ? mine.pair : here;
+  }
   async function mine(): Promise<SignedIn | undefined> {
     const here = await kept();
     const holder = here && holderOf(here.token)?.owner;
     owner ??= holder;
     return holder === owner ? here : undefined;
   }
-  async function begin({ token, refreshToken }: SignedIn): Promise<void> {
-    owner = holderOf(token)?.owner;
-    await store.setItem(key, JSON.stringify({ token, refreshToken }));
+  async function begin(given: SignedIn): Promise<void> {
+    owner = holderOf(given.token)?.owner;
+    next = undefined;
+    await keep(given);
   }
 
   /**
    * An answer that got lost, or is late, is asked for again soon: the server answers a repeat alike for 10 s only, and
-   * takes a later one for a theft, which ends the session. The first answer counts, whichever it is of: on a slow network
-   * it is that of the first one. (Hedged requests: Dean and Barroso, "The Tail at Scale", 2013.)
+   * takes a later one for a theft, which ends the session; a device that was suspended meanwhile waits for what is under
+   * way. The first answer counts, whichever it is of: on a slow network it is that of the first one. (Hedged requests:
+   * Dean and Barroso, "The Tail at Scale", 2013.)
+   * @param isVain whether it need not be asked for any more
+   * @returns undefined when that is so
    */
-  function askNext(used: { refreshToken: string }): Promise<SignedIn> {
-    const { refresh: ask } = createApi({ url });
+  function askNext(used: { refreshToken: string }, isVain: () => Promise<boolean>): Promise<SignedIn | undefined> {
+    const began = runtime.now();
     return new Promise((resolve, reject) => {
       let left = TRIES;
       let underWay = 0;
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      function next(): void {
-        clearTimeout(timer);
+      let problem: unknown;
+      let cancel = () => {};
+      function once(): void {
         left -= 1;
         underWay += 1;
-        if (left > 0) timer = setTimeout(next, ASK_AGAIN_MS);
+        if (left > 0) cancel = runtime.after(ASK_AGAIN_MS, again);
         ask(used).then(
           (given) => {
-            clearTimeout(timer);
+            cancel();
+            left = 0;
             resolve(given);
           },
           (thrown: unknown) => {
             underWay -= 1;
-            const isLost = toDuetError(thrown).code === 'UNAVAILABLE';
-            if (isLost && left > 0) return next();
-            if (isLost && underWay > 0) return;
-            clearTimeout(timer);
-            reject(thrown);
+            problem = thrown;
+            if (toDuetError(thrown).code !== 'UNAVAILABLE') left = underWay = 0;
+            void again();
           },
         );
       }
-      next();
+      async function again(): Promise<void> {
+        cancel();
+        if (left > 0 && (await isVain().catch(() => false))) return resolve(undefined);
+        if (left > 0 && elapsed(runtime, began) < ASK_WITHIN_MS) return once();
+        if (underWay === 0) reject(problem);
+      }
+      once();
     });
   }
 
   async function refresh({ refreshToken }: SignedIn): Promise<string | undefined> {
-    // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.
-    const isKept = async () => (await kept())?.refreshToken === refreshToken;
+    const isVain = async () => (await kept())?.refreshToken !== refreshToken;
     try {
-      const given = await askNext({ refreshToken });
-      if (await isKept()) await begin(given);
+      const pair = await askNext({ refreshToken }, isVain);
+      if (pair) next = { pair, insteadOf: next?.insteadOf ?? refreshToken };
     } catch (thrown) {
       if (errorTable[toDuetError(thrown).code].retry !== 'reauth') throw thrown;
-      if (await isKept()) await store.removeItem(key);
+      if (!(await isVain())) await store.removeItem(key);
     }
     return (await mine())?.token;
   }
@@ -131,8 +158,9 @@ export function createSession({ url, store, key = 'duet.session' }: SessionOptio
       if (!here) return;
       await store.removeItem(key);
       // A token that has expired ends nothing: its refresh token would stay good, for whoever has a copy of it.
-      const getToken: GetToken = async ({ refresh }) => (refresh ? (await askNext(here)).token : here.token);
-      await createApi({ url, getToken })
+      const getToken: GetToken = async ({ refresh }) =>
+        refresh ? (await askNext(here, async () => false))?.token : here.token;
+      await createApi({ url, getToken, runtime })
         .logout()
         .catch(() => {});
     },

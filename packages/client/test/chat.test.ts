@@ -11,7 +11,19 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { memoryStorage } from '../src/index.ts';
-import { catchErrors, hurried, MAIN, messagesWith, shows, start, stored, synced, textsWith, unreadOf, until } from './people.ts';
+import {
+  catchErrors,
+  hurried,
+  MAIN,
+  messagesWith,
+  shows,
+  start,
+  stored,
+  synced,
+  textsWith,
+  unreadOf,
+  until,
+} from './people.ts';
 
 describe('two people with the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;

@@ -267,7 +267,8 @@ describe('the SDK when things fail', () => {
     const mine = { tempId: 'a'.repeat(32), content: 'mine', messageType: 'text' as const };
     await his.emitWithAck('send_message', { receiverId: anna.id, content: 'first' });
     await hers.emitWithAck('send_message', { receiverId: ben.id, ...mine });
-    for (const content of ['answer', 'another']) await his.emitWithAck('send_message', { receiverId: anna.id, content });
+    for (const content of ['answer', 'another'])
+      await his.emitWithAck('send_message', { receiverId: anna.id, content });
     const storage = memoryStorage();
     await storage.put(anna.id, { ...mine, peerId: ben.id, createdAt: new Date().toISOString() });
     using chat = start(server.url, anna, { storage });

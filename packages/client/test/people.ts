@@ -71,7 +71,7 @@ export function catchErrors(): { errors: unknown[] } & Disposable {
 }
 
 /** Time that stands still until it is moved. */
-export function createStillTime(): Runtime & { advance(ms: number): void } {
+export function createStillTime(): Runtime & { advance(ms: number): void; suspend(ms: number): void } {
   let now = 1_000_000;
   const tasks = new Set<{ at: number; task: () => void }>();
   return {
@@ -92,6 +92,14 @@ export function createStillTime(): Runtime & { advance(ms: number): void } {
         due.task();
       }
       now = end;
+    },
+    /** As on a device that was suspended: what is overdue comes all at once, and before anything that has arrived. */
+    suspend(ms) {
+      now += ms;
+      for (const due of [...tasks].filter(({ at }) => at <= now)) {
+        tasks.delete(due);
+        due.task();
+      }
     },
   };
 }

@@ -9,8 +9,8 @@ import {
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createApi, createSession } from '../src/index.ts';
-import { MAIN, start, synced } from './people.ts';
+import { createApi, createSession, type Runtime, type SignedIn } from '../src/index.ts';
+import { createStillTime, MAIN, start, synced } from './people.ts';
 
 describe('a session of the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;
@@ -39,11 +39,12 @@ describe('a session of the SDK', () => {
       setItem: async (key: string, value: string) => void items.set(key, value),
       removeItem: async (key: string) => void items.delete(key),
     };
-    const tab = (url = server.url) => createSession({ url, store });
+    const tab = (url = server.url, runtime?: Runtime) => createSession({ url, store, ...(runtime ? { runtime } : {}) });
     const session = tab();
     await session.begin(await login(user));
-    return { user, items, session, tab };
+    return { user, items, store, session, tab };
   }
+  const kept = (items: Map<string, string>): SignedIn => JSON.parse([...items.values()][0] as string);
   const get = { refresh: false };
   const refresh = { refresh: true };
 
@@ -68,14 +69,13 @@ describe('a session of the SDK', () => {
   test('U17 tabs share a session: what one has got, the other takes', async () => {
     const { session, items, tab } = await signIn();
     const other = tab();
-    const kept = () => JSON.parse([...items.values()][0] as string) as { token: string; refreshToken: string };
-    const before = kept();
+    const before = kept(items);
     await session.getToken(get);
     await session.getToken(refresh);
-    const after = kept();
+    const after = kept(items);
     expect(after.refreshToken).not.toBe(before.refreshToken);
     expect(await other.getToken(refresh)).toBe(after.token);
-    expect(kept()).toEqual(after);
+    expect(kept(items)).toEqual(after);
     // Both at once: one successor, which stays good.
     await Promise.all([session.getToken(refresh), other.getToken(refresh)]);
     for (const each of [session, other, tab()]) {
@@ -143,6 +143,62 @@ describe('a session of the SDK', () => {
     const next = await direct.getToken(refresh);
     expect(next).toEqual(expect.any(String));
     expect(next).not.toBe(token);
+  });
+
+  test('U36 a device that is suspended while it refreshes takes the answer that has come, and asks no second time', async () => {
+    const { items, tab } = await signIn();
+    await using proxy = await startTcpProxy(server.url);
+    const time = createStillTime();
+    const session = tab(proxy.url, time);
+    await session.getToken(get);
+    const before = kept(items).refreshToken;
+    proxy.delay(1_000);
+    const asked = session.getToken(refresh);
+    await eventually(() => proxy.connections() === 1, 'it is asked for');
+    time.suspend(60_000);
+    const token = await asked;
+    expect(proxy.connections()).toBe(1);
+    expect(kept(items).token).toBe(token);
+    expect(kept(items).refreshToken).not.toBe(before);
+  });
+
+  test('U36 what another tab has got meanwhile is not asked for again', async () => {
+    const { session, tab } = await signIn();
+    await using proxy = await startTcpProxy(server.url);
+    const time = createStillTime();
+    const slow = tab(proxy.url, time);
+    await Promise.all([session.getToken(get), slow.getToken(get)]);
+    proxy.lose(() => true);
+    const asked = slow.getToken(refresh);
+    await eventually(() => proxy.connections() === 1, 'it is asked for');
+    const token = await session.getToken(refresh);
+    time.advance(3_000);
+    expect(await asked).toBe(token);
+    expect(proxy.connections()).toBe(1);
+  });
+
+  test('U37 what a full store does not take is used all the same, and kept there once it can be', async () => {
+    const { items, store, tab } = await signIn();
+    const before = [...items.values()];
+    const offered = new Set<string>();
+    let isFull = true;
+    const setItem = (key: string, value: string) => {
+      offered.add(value);
+      if (isFull) throw new Error('The quota has been exceeded');
+      items.set(key, value);
+    };
+    const session = createSession({ url: server.url, store: { ...store, setItem } });
+    await session.getToken(get);
+    for (let count = 0; count < 2; count += 1) {
+      const token = (await session.getToken(refresh)) as string;
+      expect((await rest(server.url, '/auth/me', { token })).status).toBe(200);
+    }
+    // The second one took the place of the first one, not of what is kept.
+    expect([offered.size, [...items.values()]]).toEqual([2, before]);
+    isFull = false;
+    const token = await session.getToken(get);
+    expect([...items.values()]).toEqual([...offered].slice(1));
+    expect(await tab().getToken(get)).toBe(token);
   });
 
   test('U17 signing out forgets the session here and ends it there', async () => {
