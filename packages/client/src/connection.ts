@@ -1,7 +1,7 @@
 import { io } from 'socket.io-client';
 import { codeOf } from './api.ts';
 import { DuetError, type ErrorBody, errorTable } from './errors.ts';
-import { backoff, type Runtime } from './runtime.ts';
+import { backoff, elapsed, type Runtime } from './runtime.ts';
 import type { Tokens } from './tokens.ts';
 import type { ClientEvents, ServerEvents } from './wire.ts';
 
@@ -77,7 +77,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   }
 
   function settle(): void {
-    if (state !== 'online' || runtime.now() - onlineSince < STEADY_MS) return;
+    if (state !== 'online' || elapsed(runtime, onlineSince) < STEADY_MS) return;
     failures = 0;
     renewedAt = Number.NEGATIVE_INFINITY;
   }
@@ -114,7 +114,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   /** The token was refused: a new one is got once, until a connection has lasted, or that one may have grown old. */
   function renew(): void {
     settle();
-    if (runtime.now() - renewedAt < FRESH_MS) {
+    if (elapsed(runtime, renewedAt) < FRESH_MS) {
       refuse();
       return;
     }

@@ -1,4 +1,4 @@
-import type { Runtime } from './runtime.ts';
+import { elapsed, type Runtime } from './runtime.ts';
 
 /** The mark is repeated while the user types, and taken back after a pause. */
 const EVERY_MS = 3_000;
@@ -38,7 +38,7 @@ export function createTyping({ runtime, tell, show }: TypingDeps) {
     note(peerId: string): void {
       const mine = told.get(peerId);
       mine?.cancel();
-      const isDue = !mine || runtime.now() - mine.at >= EVERY_MS;
+      const isDue = !mine || elapsed(runtime, mine.at) >= EVERY_MS;
       told.set(peerId, {
         at: isDue ? runtime.now() : mine.at,
         cancel: runtime.after(IDLE_MS, () => still(peerId)),

@@ -456,9 +456,12 @@ describe('the SDK when things fail', () => {
     expect(refreshes).toBe(2);
   });
 
-  test('U31 a token that expires while no connection lasts is refreshed again', async () => {
+  /** A token that was got in place of an expired one expires itself while no connection lasts. */
+  async function expireTwice(setBackMs: number): Promise<void> {
     const anna = await register(server.url, 'anna');
     const time = createStillTime();
+    let behindMs = 0;
+    const runtime = { ...time, now: () => time.now() - behindMs };
     const states: string[] = [];
     let refreshes = 0;
     let token = tokenOf(anna, -60);
@@ -471,13 +474,14 @@ describe('the SDK when things fail', () => {
     });
     await using proxy = await startTcpProxy(server.url);
     const connection = createConnection({
-      ...{ url: proxy.url, tokens, onState: (state: string) => void states.push(state), runtime: time },
+      ...{ url: proxy.url, tokens, onState: (state: string) => void states.push(state), runtime },
       ...{ deviceId: 'phone', transports: ['websocket'] },
     });
     try {
       connection.start();
       await eventually(() => connection.isOnline(), 'online with the second token');
       time.advance(9_000);
+      behindMs = setBackMs;
       proxy.cut();
       await eventually(() => states.at(-1) === 'offline', 'cut off');
       token = tokenOf(anna, -60);
@@ -488,7 +492,11 @@ describe('the SDK when things fail', () => {
     }
     expect(states).not.toContain('refused');
     expect(refreshes).toBe(2);
-  });
+  }
+
+  test('U31 a token that expires while no connection lasts is refreshed again', () => expireTwice(0));
+
+  test('U34 so it is when the clock has been set back meanwhile', () => expireTwice(3_600_000));
 
   test('U7 without a token nothing is tried; a token that cannot be had now is asked for again', async () => {
     const anna = await register(server.url, 'anna');

@@ -39,6 +39,21 @@ describe('time in the SDK', () => {
     expect(told.slice(5)).toEqual([true, false]);
   });
 
+  test('U34 a clock that is set back while the user types keeps no mark from being repeated', () => {
+    const time = createStillTime();
+    let behindMs = 0;
+    const told: boolean[] = [];
+    const runtime = { ...time, now: () => time.now() - behindMs };
+    const typing = createTyping({ runtime, tell: (_, isTyping) => told.push(isTyping), show: () => {} });
+    typing.note(PEER);
+    behindMs = 3_600_000;
+    for (let ms = 0; ms < 6_000; ms += 1_000) {
+      time.advance(1_000);
+      typing.note(PEER);
+    }
+    expect(told).toEqual([true, true, true]);
+  });
+
   test("U10 a peer's mark disappears when its end got lost", () => {
     const { time, shown, typing } = setup();
     typing.heard(PEER, true);
