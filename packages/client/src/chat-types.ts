@@ -17,7 +17,7 @@ export interface ChatOptions {
   lifecycle?: Lifecycle;
   /** An id of this device that is kept between starts; not secret. */
   deviceId?: string;
-  /** Tried in this order; websocket, then long polling. */
+  /** Tried in this order; websocket, then long polling. One that gets no answer stands last in the next try. */
   transports?: ('websocket' | 'polling')[];
   runtime?: Runtime;
 }

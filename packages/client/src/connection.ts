@@ -14,6 +14,7 @@ export type ConnectionState = 'connecting' | 'online' | 'offline' | 'refused';
 
 /** No acknowledgement after this time: none will come. */
 const ACK_MS = 10_000;
+/** For a way to the server, and then for the server to let the user in. */
 const CONNECT_MS = 20_000;
 const FIRST_RETRY_MS = 2_000;
 /** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
@@ -57,10 +58,10 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     forceNew: true,
     query: { k: deviceId },
     reconnection: false,
-    timeout: CONNECT_MS,
     transports,
     tryAllTransports: true,
   });
+  socket.io.timeout(false); // `giveUp` ends a try
 
   function become(next: ConnectionState): void {
     if (state === next) return;
@@ -92,8 +93,19 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     if (given === 'failed') return retry();
     if (refresh) renewedAt = runtime.now();
     token = given;
-    cancel = runtime.after(2 * CONNECT_MS, retry);
+    cancel = runtime.after(CONNECT_MS, giveUp);
     socket.connect();
+  }
+
+  /** The library tries the other transport after an error alone, and a websocket that is swallowed on the way is none. */
+  function giveUp(): void {
+    if (socket.io.engine.readyState === 'open') {
+      cancel = runtime.after(CONNECT_MS, retry);
+      return;
+    }
+    const [first, ...others] = socket.io.opts.transports as typeof transports;
+    socket.io.opts.transports = [...others, ...(first ? [first] : [])];
+    retry();
   }
 
   function retry(atLeastMs = 0): void {

@@ -410,7 +410,7 @@ describe('the SDK when things fail', () => {
     fresh = tokenOf(anna, -60);
     asked.length = 0;
     await using proxy = await startTcpProxy(server.url);
-    using refused = start(proxy.url, anna, { getToken, runtime: hurried(100) });
+    using refused = start(proxy.url, anna, { getToken, runtime: hurried(20) });
     await until(refused, ({ connection }) => connection === 'refused', 'refused');
     expect(asked.filter(Boolean)).toEqual([true]);
     const connections = proxy.connections();
@@ -497,6 +497,36 @@ describe('the SDK when things fail', () => {
   test('U31 a token that expires while no connection lasts is refreshed again', () => expireTwice(0));
 
   test('U34 so it is when the clock has been set back meanwhile', () => expireTwice(3_600_000));
+
+  test('U38 where the answers to websockets get lost, the next try is long polling', async () => {
+    const anna = await register(server.url, 'anna');
+    const time = createStillTime();
+    const states: string[] = [];
+    await using proxy = await startTcpProxy(server.url);
+    const answers: string[] = [];
+    proxy.lose((text) => {
+      const [, status] = text.match(/^HTTP\/1.1 (\d+)/) ?? [];
+      if (status) answers.push(status);
+      return status === '101' || text.startsWith('\x81'); // a frame of the websocket
+    });
+    const connection = createConnection({
+      ...{ url: proxy.url, tokens: createTokens(() => anna.token), onState: (state) => states.push(state) },
+      ...{ deviceId: 'phone', transports: ['websocket', 'polling'], runtime: time },
+    });
+    try {
+      connection.start();
+      await eventually(() => answers.length === 1, 'a websocket gets no answer');
+      time.advance(20_000);
+      expect(states).toEqual(['connecting', 'offline']);
+      time.advance(2_000);
+      await eventually(() => answers.length > 1, 'something else is tried');
+      expect(answers.slice(0, 2)).toEqual(['101', '200']);
+      await eventually(() => connection.isOnline(), 'online');
+      expect(await connection.emit('sync', { conversations: {} })).toMatchObject({ complete: true });
+    } finally {
+      connection.stop();
+    }
+  });
 
   test('U7 without a token nothing is tried; a token that cannot be had now is asked for again', async () => {
     const anna = await register(server.url, 'anna');
