@@ -33,6 +33,9 @@ export interface BookDeps {
 /** Conversations that a sync names: the newest ones, as many as one request may hold. */
 const MAX_NAMED = 1_000;
 
+/** Somebody of whom it is not known, or not to be seen, whether he is there. */
+const unknown = { isOnline: false, lastSeen: undefined };
+
 /** Everything that is known of conversations and people: takes facts from whichever side, and shows them as state. */
 export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   const logs = new Map<string, Log>();
@@ -41,6 +44,10 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
   let announces = false;
   let isListed = false;
   let peopleMoved = false;
+  /** Counts what is asked, and what is told, of presence: an answer is as old as its question. */
+  let moment = 0;
+  /** Since which moment it is known of somebody. */
+  const presentSince = new Map<string, number>();
   /** Found while what is known is being changed, told when it is shown: whoever hears of a message finds it. */
   let news: [peerId: string, message: ChatMessage][] = [];
 
@@ -55,9 +62,16 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     people.set(id, person);
     peopleMoved = true;
   }
+  /** @param at when it was so; now, when it is told */
+  function notePresence(id: string, presence: Pick<Person, 'isOnline' | 'lastSeen'>, at = ++moment): void {
+    if ((presentSince.get(id) ?? 0) > at) return;
+    presentSince.set(id, at);
+    notePerson(id, presence);
+  }
   /** Of whoever hides himself the server says that he was last seen when he registered, as if never. */
-  function noteUser({ _id, username, isOnline, lastSeen, createdAt }: User): Person {
-    notePerson(_id, { username, isOnline, lastSeen: lastSeen === createdAt ? undefined : lastSeen });
+  function noteUser({ _id, username, isOnline, lastSeen, createdAt }: User, asked: number): Person {
+    notePerson(_id, { username });
+    notePresence(_id, { isOnline, lastSeen: lastSeen === createdAt ? undefined : lastSeen }, asked);
     return personOf(_id);
   }
   /** What a message says of presence may be old. */
@@ -105,17 +119,24 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     /** Somebody has come or gone; or hides himself from now on: then he was last seen before what is known. */
     noteStatus(id: string, isOnline: boolean, lastSeen: string): void {
       const isHidden = lastSeen < (personOf(id).lastSeen ?? '');
-      notePerson(id, { isOnline, lastSeen: isHidden ? undefined : lastSeen });
+      notePresence(id, { isOnline, lastSeen: isHidden ? undefined : lastSeen });
       show([]);
     },
-    noteUsers(users: User[]): Person[] {
-      const found = users.map(noteUser);
+    /** Something is asked for that says who is online. @returns the moment, for what is answered */
+    ask: (): number => ++moment,
+    noteUsers(users: User[], asked: number): Person[] {
+      const found = users.map((user) => noteUser(user, asked));
       show([]);
       return found;
     },
+    /** All that could be asked then has been answered: of whoever was not in it, it is not known any more. */
+    answered(asked: number): void {
+      for (const [id, at] of presentSince) if (at < asked) notePresence(id, unknown, asked);
+      if (peopleMoved) show([]);
+    },
     /** Of nobody it is seen any more whether he is online, also of those who stand in no list. */
     hidePresence(): void {
-      for (const id of people.keys()) notePerson(id, { isOnline: false, lastSeen: undefined });
+      for (const id of people.keys()) notePresence(id, unknown);
       show([]);
     },
     /** @returns the peer */
@@ -132,10 +153,10 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     },
     /** There is nothing before what is known. */
     beginsHere: (peerId: string) => change(peerId, (log) => raise({ ...log, atStart: true }, {})),
-    /** What a list or a sync says, all at once. */
-    stand(standings: { userId: string; peer?: User; standing: Standing }[]): void {
+    /** What a list, asked for at that moment, or a sync says, all at once. */
+    stand(standings: { userId: string; peer?: User; standing: Standing }[], asked = moment): void {
       for (const { userId, peer, standing } of standings) {
-        if (peer) noteUser(peer);
+        if (peer) noteUser(peer, asked);
         isListed ||= peer !== undefined;
         noteParticipants(userId, standing.messages);
         set(userId, addStanding(logOf(userId), userId, standing));

@@ -132,11 +132,9 @@ export function createChat(options: ChatOptions): Chat {
     await known;
   }
 
-  /**
-   * All conversations with their newest message, once; later the first page again, for who is online.
-   * @param whole all of them again
-   */
-  async function list(whole = false): Promise<void> {
+  /** All conversations with their newest message; after a gap again, for who is online. */
+  async function list(): Promise<void> {
+    const asked = book.ask();
     let cursor: string | undefined;
     for (let count = 0; count < MAX_LISTED; count += PAGE) {
       const page = await api.conversations(cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor });
@@ -145,10 +143,12 @@ export function createChat(options: ChatOptions): Chat {
           const messages = book.logOf(peer._id).messages.length === 0 ? [lastMessage] : [];
           return { userId: peer._id, peer, standing: { messages, lastSeq: lastMessage.seq, unreadCount, watermarks } };
         }),
+        asked,
       );
       cursor = page.nextCursor;
-      if (cursor === undefined || (isListed && !whole)) break;
+      if (cursor === undefined) break;
     }
+    book.answered(asked);
     isListed = true;
   }
 
@@ -199,7 +199,7 @@ export function createChat(options: ChatOptions): Chat {
   });
   // Who hides that he is online sees it of nobody; when he shows it again, the list says what is seen.
   connection.on('privacy_changed', ({ privacy }) => {
-    if (privacy.lastSeen) list(true).catch(untilConnected);
+    if (privacy.lastSeen) list().catch(untilConnected);
     else book.hidePresence();
   });
   connection.on('token_expiring', () => {
@@ -277,8 +277,9 @@ export function createChat(options: ChatOptions): Chat {
     typing: typing.note,
     stopTyping: typing.still,
     async findPeople(query = {}) {
+      const asked = book.ask();
       const { users, nextCursor } = await api.users(query);
-      return { people: book.noteUsers(users), nextCursor };
+      return { people: book.noteUsers(users, asked), nextCursor };
     },
   };
 }

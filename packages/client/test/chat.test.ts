@@ -7,6 +7,7 @@ import {
   type ServerProcess,
   startHostApp,
   startServer,
+  type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -350,5 +351,35 @@ describe('two people with the SDK', () => {
       ['three', true, 'four', 4],
       ['four', true, 'four', 4],
     ]);
+  });
+
+  test('U33 after a gap all are shown as they are, also those far down the list; of others it is not known', async () => {
+    const [anna, ben, stranger] = await Promise.all(['anna', 'ben', 'zoe'].map((name) => register(server.url, name)));
+    if (!anna || !ben || !stranger) throw new Error('nobody');
+    const peers = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => {
+        const token = host.token(`peer${i}`, { name: `peer${i}` });
+        return (await rest(server.url, '/auth/me', { token })).body.data.user._id as string;
+      }),
+    );
+    {
+      using socket = await connect(server.url, anna.token);
+      for (const receiverId of [ben.id, ...peers])
+        await socket.emitWithAck('send_message', { receiverId, content: 'hello' });
+    }
+    using hers = start(server.url, anna);
+    await synced(hers);
+    await until(hers, ({ conversations }) => conversations?.at(-1)?.peer.id === ben.id, 'all are listed');
+    const isOnline = ({ id }: TestUser) => hers.getState().people[id]?.isOnline;
+    {
+      using _ = await connect(server.url, stranger.token);
+      await hers.findPeople({ q: stranger.user.username });
+      expect([isOnline(ben), isOnline(stranger)]).toEqual([false, true]);
+      hers.background();
+    }
+    using _ = await connect(server.url, ben.token);
+    hers.foreground();
+    await until(hers, () => isOnline(ben), 'he is seen');
+    expect(isOnline(stranger)).toBe(false);
   });
 });

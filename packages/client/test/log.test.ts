@@ -189,4 +189,30 @@ describe('a book', () => {
     expect(store.getState().people[PEER]?.username).toBe('renamed');
     expect(store.getState().threads[PEER]).toBe(thread);
   });
+
+  test('U39 who has come or gone since the list was asked for is shown as was told, not as the list says', () => {
+    const book = createBook({ store: createStore(initialState), onMessage: () => {}, onDelivered: () => {} });
+    const [before, after] = ['2026-01-01T00:00:00.000Z', '2026-01-02T00:00:00.000Z'];
+    const peer = {
+      ...person(PEER),
+      email: '',
+      isOnline: false,
+      lastSeen: before,
+      createdAt: '2025-01-01T00:00:00.000Z',
+    };
+    const standing = { messages: [message(1)], lastSeq: 1, unreadCount: 1, watermarks: marks(0) };
+    const presence = () => [book.personOf(PEER).isOnline, book.personOf(PEER).lastSeen];
+    const asked = book.ask();
+    book.noteStatus(PEER, true, after);
+    book.stand([{ userId: PEER, peer, standing }], asked);
+    book.noteUsers([peer], asked);
+    book.answered(asked);
+    expect([book.personOf(PEER).username, ...presence()]).toEqual(['somebody', true, after]);
+    book.stand([{ userId: PEER, peer, standing }], book.ask());
+    expect(presence()).toEqual([false, before]);
+    const hidden = book.ask();
+    book.hidePresence();
+    book.stand([{ userId: PEER, peer: { ...peer, isOnline: true }, standing }], hidden);
+    expect(presence()).toEqual([false, undefined]);
+  });
 });
