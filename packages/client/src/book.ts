@@ -24,7 +24,7 @@ interface Page {
 
 export interface BookDeps {
   store: Store<ChatState>;
-  /** A message of a peer stands at its place for the first time. */
+  /** A message of a peer stands at its place for the first time, and has not been read on another device. */
   onMessage: (peerId: string, message: ChatMessage) => void;
   /** This device has the peer's messages up to this one. */
   onDelivered: (peerId: string, messageId: string) => void;
@@ -87,8 +87,9 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     const due = unacknowledged(next, 'delivered');
     logs.set(peerId, due ? { ...next, deliveredSeq: due.seq } : next);
     if (due) onDelivered(peerId, due.messageId);
-    if (announces)
-      for (const message of next.messages) if (!message.mine && message.seq > before) news.push([peerId, message]);
+    if (!announces) return;
+    const known = Math.max(before, next.marks.readSeq);
+    for (const message of next.messages) if (!message.mine && message.seq > known) news.push([peerId, message]);
   }
 
   function show(changed: Iterable<string>, patch: Partial<ChatState> = {}): void {

@@ -23,7 +23,7 @@ export interface ChatOptions {
 }
 
 export interface ChatEvents {
-  /** A message of a peer that was not there before: live, or one that was missed. */
+  /** A message of a peer that was not there before: live, or one that was missed and is not read elsewhere. */
   message: { peerId: string; message: ChatMessage; from: Person };
   /** The server does not take a message; `retry` and `discard` are for it. */
   failed: { peerId: string; message: ChatMessage };

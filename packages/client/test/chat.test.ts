@@ -382,4 +382,24 @@ describe('two people with the SDK', () => {
     await until(hers, () => isOnline(ben), 'he is seen');
     expect(isOnline(stranger)).toBe(false);
   });
+
+  test('U40 what was read on another device is no news on this one', async () => {
+    const [anna, ben] = await two();
+    using phone = start(server.url, anna);
+    using desk = start(server.url, anna);
+    using his = start(server.url, ben);
+    await Promise.all([synced(phone), synced(desk), synced(his)]);
+    const heard: string[] = [];
+    desk.on('message', ({ message }) => heard.push(message.content));
+    desk.background();
+    for (const text of ['one', 'two']) his.send(anna.id, text);
+    await shows(phone, ben.id, ['one', 'two']);
+    phone.read(ben.id);
+    await until(his, (state) => messagesWith(state, anna.id).at(-1)?.state === 'read', 'read on the phone');
+    his.send(anna.id, 'three');
+    await shows(phone, ben.id, ['one', 'two', 'three']);
+    desk.foreground();
+    await until(desk, (state) => textsWith(state, ben.id).length === 3, 'all are there');
+    expect(heard).toEqual(['three']);
+  });
 });
