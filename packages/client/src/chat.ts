@@ -97,6 +97,8 @@ export function createChat(options: ChatOptions): Chat {
     store.update({ connection: state, ...(state === 'online' ? {} : { synced: false }) });
     sending.flush();
     endRetry();
+    // What other tabs leave is for one that can send it.
+    if (state === 'refused') sending.end();
     if (state !== 'online') return;
     sending.lookAgain();
     catchUp();
@@ -233,13 +235,14 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   function start(): void {
+    const hasEnded = !isWanted();
     if (!started) {
       started = true;
       endLifecycle = lifecycle({ foreground, background });
-      if (owner !== undefined) sending.begin(owner);
       // What waits on the device is shown, and its user known, before there is a network.
       tokens.get().catch(untilConnected);
     }
+    if (hasEnded && owner !== undefined) sending.begin(owner);
     connection.start();
   }
 

@@ -187,6 +187,31 @@ describe('the SDK when things fail', () => {
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
   });
 
+  test('U15 a tab that is signed out leaves the turn to another one, until it is signed in again', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    let { token } = anna;
+    using first = start(server.url, anna, { storage, getToken: () => token });
+    await synced(first);
+    const { body } = await rest(server.url, '/auth/login', { method: 'POST', body: anna });
+    token = body.data.token;
+    using other = start(server.url, { token }, { storage });
+    await synced(other);
+    token = anna.token;
+    await rest(server.url, '/auth/logout', { method: 'POST', token });
+    await until(first, ({ connection }) => connection === 'refused', 'refused');
+    await leave(ben.id, 'one', { anna, storage });
+    other.foreground();
+    await shows(other, ben.id, ['one']);
+
+    token = body.data.token;
+    first.start();
+    await synced(first);
+    await leave(ben.id, 'two', { anna, storage });
+    other.stop();
+    await shows(first, ben.id, ['one', 'two']);
+  });
+
   test('U15 a refused message that one tab gives up is gone from the others when they are looked at', async () => {
     const [anna, ben] = await two();
     const storage = sharedStorage();
