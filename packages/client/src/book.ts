@@ -13,7 +13,7 @@ import {
   type Standing,
   unacknowledged,
 } from './log.ts';
-import { type ChatState, listOf, type Person, type Store, threadOf } from './state.ts';
+import { type ChatState, listOf, type Person, type Store, threadsOf } from './state.ts';
 import type { Message, Participant, User, Watermarks } from './wire.ts';
 
 /** A page of history, as the server gives it. */
@@ -94,8 +94,7 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
 
   function show(changed: Iterable<string>, patch: Partial<ChatState> = {}): void {
     const state = store.getState();
-    const threads = { ...state.threads };
-    for (const peerId of changed) threads[peerId] = threadOf(logOf(peerId));
+    const threads = threadsOf(changed, logOf, state.threads);
     const conversations = isListed ? listOf(logs, personOf, state.conversations) : undefined;
     store.update({ threads, conversations, ...(peopleMoved ? { people: Object.fromEntries(people) } : {}), ...patch });
     peopleMoved = false;

@@ -86,6 +86,20 @@ export function threadOf({ messages, outgoing, loaded, atStart, marks }: Log): T
 const sameItems = <T>(one: readonly T[], other: readonly T[]): boolean =>
   one.length === other.length && one.every((item, i) => item === other[i]);
 
+const sameThread = ({ messages: one, ...rest }: Thread, { messages: other, ...before }: Thread): boolean =>
+  sameItems(Object.values(rest), Object.values(before)) && sameItems(one, other);
+
+/** The threads of these peers made anew; what did not change since `before` stays as it was, all of them included. */
+export function threadsOf(
+  changed: Iterable<string>,
+  logOf: (peerId: string) => Log,
+  before: ChatState['threads'],
+): ChatState['threads'] {
+  const made = [...changed].map((peerId) => [peerId, threadOf(logOf(peerId))] as const);
+  const moved = made.filter(([peerId, thread]) => !before[peerId] || !sameThread(thread, before[peerId]));
+  return moved.length === 0 ? before : { ...before, ...Object.fromEntries(moved) };
+}
+
 function newestFirst(a: Conversation, b: Conversation): number {
   const [one, other] = [a.lastMessage.createdAt, b.lastMessage.createdAt];
   return one === other ? 0 : one < other ? 1 : -1;

@@ -215,4 +215,25 @@ describe('a book', () => {
     book.stand([{ userId: PEER, peer: { ...peer, isOnline: true }, standing }], hidden);
     expect(presence()).toEqual([false, undefined]);
   });
+
+  test('U41 what does not change stays the same object: when somebody comes, and when a list or a page says what is known', () => {
+    const store = createStore(initialState);
+    const book = createBook({ store, onMessage: () => {}, onDelivered: () => {} });
+    const peer = { ...person(PEER), email: '', lastSeen: '', createdAt: '2026-01-01T00:00:00.000Z' };
+    const standing = { messages: from(1, 3), lastSeq: 3, unreadCount: 3, watermarks: marks(0) };
+    book.stand([{ userId: PEER, peer, standing }]);
+    book.paged(PEER, { messages: from(1, 3), watermarks: marks(0) });
+    const { threads, conversations } = store.getState();
+    book.stand([{ userId: PEER, peer, standing: { ...standing, messages: [] } }]);
+    book.paged(PEER, { messages: from(2, 3), watermarks: marks(0) });
+    book.raise(PEER, { readSeq: 0 });
+    expect(store.getState().conversations).toBe(conversations);
+    expect(store.getState().threads).toBe(threads);
+    book.noteStatus(PEER, false, '2026-01-02T00:00:00.000Z');
+    expect(store.getState().conversations).not.toBe(conversations);
+    expect(store.getState().threads).toBe(threads);
+    book.arrived(message(1, false, { sender: { ...person('c'.repeat(24)) } }), ME);
+    expect(store.getState().threads).not.toBe(threads);
+    expect(store.getState().threads[PEER]).toBe(threads[PEER]);
+  });
 });
