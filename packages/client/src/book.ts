@@ -185,11 +185,6 @@ export function createBook({ store, onMessage, onDelivered }: BookDeps) {
     },
     outgoing: (peerId: string, message: ChatMessage) => change(peerId, (log) => addOutgoing(log, message)),
     dropped: (peerId: string, key: string) => change(peerId, (log) => dropOutgoing(log, key)),
-    /** Own messages that were refused, and wait for the user to decide. */
-    refused: () =>
-      [...logs].flatMap(([peerId, { outgoing }]) =>
-        outgoing.filter(({ state }) => state === 'failed').map(({ key }) => ({ peerId, tempId: key })),
-      ),
     typing(peerId: string, isTyping: boolean): void {
       const { [peerId]: before, ...others } = store.getState().typing;
       if (Boolean(before) !== isTyping) store.update({ typing: isTyping ? { ...others, [peerId]: true } : others });

@@ -15,6 +15,14 @@ export type { ChatMessage } from './log.ts';
 export type { Runtime } from './runtime.ts';
 export { createSession, type Session, type SessionOptions, type SessionStore } from './session.ts';
 export type { ChatState, Conversation, Person, Thread } from './state.ts';
-export { type KeyValueStore, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from './storage.ts';
+export {
+  type KeyValueStore,
+  keyValueStorage,
+  memoryStorage,
+  type OutboxStorage,
+  type Outgoing,
+  type Place,
+} from './storage.ts';
+export type { Tabs } from './tabs.ts';
 export type { GetToken } from './tokens.ts';
 export type { Message, MessageType, Privacy, User } from './wire.ts';

@@ -1,4 +1,5 @@
 import type { OutboxStorage, Outgoing } from './storage.ts';
+import { joinTabs } from './tabs.ts';
 import { takeTurn } from './turn.ts';
 
 // The little that is used of IndexedDB, spelt out: the package is also compiled where no browser's types are.
@@ -107,5 +108,6 @@ export function indexedDbStorage(name = 'duet'): OutboxStorage {
       await committed(outbox);
     },
     turn: (user, onTurn) => takeTurn(`duet.${name}.${user}`, onTurn),
+    givenUp: (user, onGivenUp) => joinTabs(`duet.${name}.${user}`, onGivenUp),
   };
 }

@@ -1,13 +1,11 @@
 import { type DuetError, errorTable, toDuetError } from './errors.ts';
 import { backoff, type Runtime } from './runtime.ts';
-import type { OutboxStorage, Outgoing } from './storage.ts';
+import type { OutboxStorage, Outgoing, Place } from './storage.ts';
 import type { Message } from './wire.ts';
 
 const FIRST_RETRY_MS = 1_000;
 /** A device that has not taken a message in this time may never do so. */
 const KEEP_MS = 3_000;
-
-type Place = Pick<Outgoing, 'peerId' | 'tempId'>;
 
 /** Oldest first: their ids rise with time. */
 const byAge = (a: Outgoing, b: Outgoing): number => (a.tempId < b.tempId ? -1 : 1);
@@ -37,8 +35,6 @@ export function createOutbox(user: string, deps: OutboxDeps) {
   const running = new Set<string>();
   /** What is put there: when that has ended, and when it is waited for no longer. */
   const keeping = new Map<string, { put: Promise<void>; enough: Promise<void> }>();
-  /** Those that the device has not taken. */
-  const unkept = new Set<string>();
   /** Pauses that a new connection ends. */
   const pauses = new Map<string, () => void>();
 
@@ -48,12 +44,7 @@ export function createOutbox(user: string, deps: OutboxDeps) {
     const late = new Promise<never>((_, reject) => {
       cancel = runtime.after(KEEP_MS, () => reject(new Error('The device does not answer')));
     });
-    const enough = Promise.race([put, late])
-      .catch((error: unknown) => {
-        unkept.add(message.tempId);
-        deps.notKept(error);
-      })
-      .finally(cancel);
+    const enough = Promise.race([put, late]).catch(deps.notKept).finally(cancel);
     keeping.set(message.tempId, { put: put.catch(() => {}), enough });
   }
 
@@ -145,11 +136,6 @@ export function createOutbox(user: string, deps: OutboxDeps) {
         return [];
       });
       return kept.filter((message) => !isQueued(message)).sort(byAge);
-    },
-    /** Which of these the device had, and has no longer: another tab has given them up. */
-    async givenUp(places: Place[]): Promise<Place[]> {
-      const kept = await storage.list(user);
-      return places.filter((place) => !unkept.has(place.tempId) && !kept.some(({ tempId }) => tempId === place.tempId));
     },
     enqueue,
     /** Drops a message: the user gave it up, or it is known to be stored. */

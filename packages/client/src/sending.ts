@@ -4,7 +4,8 @@ import { DuetError } from './errors.ts';
 import { fromOutbox } from './log.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { createIds, type Runtime } from './runtime.ts';
-import type { OutboxStorage, Outgoing } from './storage.ts';
+import type { OutboxStorage, Outgoing, Place } from './storage.ts';
+import type { Tabs } from './tabs.ts';
 import type { Message, MessageType } from './wire.ts';
 
 /** UTF-16 units of the longest text that the server may take: 4,000 code points, each of them two. */
@@ -33,6 +34,7 @@ export function createSending(deps: SendingDeps) {
   /** Whether it is on this one to find what other tabs leave. */
   let hasTurn = false;
   let endTurn = () => {};
+  let tabs: Tabs<Place> | undefined;
 
   function write(message: Outgoing): void {
     book.outgoing(message.peerId, fromOutbox(message));
@@ -49,17 +51,14 @@ export function createSending(deps: SendingDeps) {
     }
   }
 
-  /** What another tab has given up must not be there to be sent. */
-  async function dropGivenUp(): Promise<void> {
-    const refused = book.refused();
-    if (!outbox || refused.length === 0) return;
-    // Where the device does not say it, they stay.
-    const gone = await outbox.givenUp(refused).catch(() => []);
-    for (const { peerId, tempId } of gone) if (failedMessage(peerId, tempId)) book.dropped(peerId, tempId);
-  }
-
   const failedMessage = (peerId: string, key: string) =>
     book.logOf(peerId).outgoing.find((message) => message.key === key && message.state === 'failed');
+
+  function dropFailed({ peerId, tempId }: Place): boolean {
+    const isThere = failedMessage(peerId, tempId) !== undefined;
+    if (isThere) book.dropped(peerId, tempId);
+    return isThere;
+  }
 
   return {
     /** Whose messages they are. Called again, it takes on once more what others have left. */
@@ -91,10 +90,10 @@ export function createSending(deps: SendingDeps) {
         void restore();
       };
       if (storage.turn) endTurn = storage.turn(user, take);
+      tabs = storage.givenUp?.(user, dropFailed);
     },
-    /** Another tab may have been closed before it could send everything, or have given something up. */
+    /** Another tab may have been closed before it could send everything. */
     lookAgain(): void {
-      void dropGivenUp();
       if (hasTurn) void restore();
     },
     /** Lets another tab take over. */
@@ -102,6 +101,8 @@ export function createSending(deps: SendingDeps) {
       hasTurn = false;
       endTurn();
       endTurn = () => {};
+      tabs?.end();
+      tabs = undefined;
     },
     /** The connection is there again, or is gone. */
     flush: (): void => outbox?.flush(),
@@ -119,9 +120,10 @@ export function createSending(deps: SendingDeps) {
       write({ tempId: key, peerId, content, messageType, createdAt });
     },
     discard(peerId: string, key: string): void {
-      if (!failedMessage(peerId, key)) return;
-      book.dropped(peerId, key);
-      outbox?.forget({ peerId, tempId: key });
+      const place = { peerId, tempId: key };
+      if (!dropFailed(place)) return;
+      outbox?.forget(place);
+      tabs?.tell(place);
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { Tabs } from './tabs.ts';
 import type { MessageType } from './wire.ts';
 
 /** A message on its way: the same tempId goes out again until there is an answer, so it is stored once. */
@@ -11,6 +12,9 @@ export interface Outgoing {
   problem?: string;
 }
 
+/** Names a message that waits. */
+export type Place = Pick<Outgoing, 'peerId' | 'tempId'>;
+
 /** Keeps what has not been acknowledged, apart for each user of the device. All may reject. */
 export interface OutboxStorage {
   list(user: string): Promise<Outgoing[]>;
@@ -23,6 +27,11 @@ export interface OutboxStorage {
    * @returns a function that gives the turn up
    */
   turn?(user: string, onTurn: () => void): () => void;
+  /**
+   * For a storage that several tabs share: hears which messages the others have given up, and tells it of this one. That
+   * something is not kept any more does not say so: a browser may have removed it.
+   */
+  givenUp?(user: string, onGivenUp: (place: Place) => void): Tabs<Place>;
 }
 
 /** Lasts as long as the object: for tests, and for programs that keep their messages elsewhere. */

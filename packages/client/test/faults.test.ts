@@ -15,6 +15,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConnection } from '../src/connection.ts';
 import { keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from '../src/index.ts';
+import { joinTabs } from '../src/tabs.ts';
 import { createTokens } from '../src/tokens.ts';
 import { takeTurn } from '../src/turn.ts';
 import {
@@ -58,7 +59,11 @@ function createDevice() {
 /** As the tabs of a browser share it. */
 function sharedStorage(): OutboxStorage {
   const name = randomUUID();
-  return { ...memoryStorage(), turn: (user, onTurn) => takeTurn(`${name}.${user}`, onTurn) };
+  return {
+    ...memoryStorage(),
+    turn: (user, onTurn) => takeTurn(`${name}.${user}`, onTurn),
+    givenUp: (user, onGivenUp) => joinTabs(`${name}.${user}`, onGivenUp),
+  };
 }
 
 describe('the SDK when things fail', () => {
@@ -212,7 +217,7 @@ describe('the SDK when things fail', () => {
     await shows(first, ben.id, ['one', 'two']);
   });
 
-  test('U15 a refused message that one tab gives up is gone from the others when they are looked at', async () => {
+  test('U15 a refused message that one tab gives up is gone from the others', async () => {
     const [anna, ben] = await two();
     const storage = sharedStorage();
     using first = start(server.url, anna, { storage });
@@ -232,11 +237,26 @@ describe('the SDK when things fail', () => {
 
     other.discard(ben.id, key);
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
-    first.foreground();
-    unkept.foreground();
     await until(first, (state) => messagesWith(state, ben.id).length === 0, 'gone from the first tab');
     await until(unkept, (state) => messagesWith(state, ben.id).length === 1, 'gone from a tab that keeps nothing');
     expect(textsWith(unkept.getState(), ben.id)).toEqual(['y'.repeat(4_001)]);
+  });
+
+  test('U42 a refused message that the browser removes from the device stays until the user has decided', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    using hers = start(server.url, anna, { storage });
+    await synced(hers);
+    const failed = new Promise<string>((resolve) => hers.on('failed', ({ message }) => resolve(message.key)));
+    hers.send(ben.id, 'x'.repeat(4_001));
+    const key = await failed;
+    const isKept = ({ problem }: Outgoing) => problem !== undefined;
+    await eventually(async () => (await storage.list(anna.id)).some(isKept), 'kept on the device');
+    await storage.remove(anna.id, key);
+    hers.foreground();
+    hers.send(ben.id, 'after');
+    await until(hers, (state) => messagesWith(state, ben.id)[0]?.seq === 1, 'the next one is sent');
+    expect(messagesWith(hers.getState(), ben.id)[1]).toMatchObject({ key, state: 'failed' });
   });
 
   test('U15 what is found late was written first: it is shown and sent before what has been written since', async () => {
