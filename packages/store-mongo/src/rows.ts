@@ -88,7 +88,9 @@ export function createRows(database: Database, line: ReadLine) {
     async get(keys: RowKey[]): Promise<InboxRow[]> {
       // The user stands in every filter: it is the shard key.
       const ids = keys.map(({ user, conversation }) => ({ _id: rowId(user, conversation), user }));
-      return complete(await database.all<InboxDocument>('inbox', ids, line));
+      const found = await database.all<InboxDocument>('inbox', ids, line);
+      const byId = new Map(found.map((document) => [document._id, document]));
+      return complete(ids.flatMap(({ _id }) => byId.get(_id) ?? []));
     },
   };
 }
