@@ -11,6 +11,7 @@ export default defineConfig({
     // Real servers, databases and browsers answer when they can; a pass does not wait for these.
     testTimeout: 90_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
     // Each file may start several processes: more files at once than cores only makes them slow.
     maxWorkers: 2,
     retry: 0,
