@@ -33,8 +33,12 @@ const good: Story = {
   unread: [1, 3],
 };
 
-function send(history: History, proc: string, { to, answer }: { to: number; answer: Row }): void {
-  history.invoke(proc, 'send', { to, tag: answer[2], crc: CRC }).ok(answer);
+function send(
+  history: History,
+  proc: string,
+  { to, answer, tag = answer[2] }: { to: number; answer: Row; tag?: number },
+): void {
+  history.invoke(proc, 'send', { to, tag, crc: CRC }).ok(answer);
 }
 
 /** A whole history, with a clock that moves by 1 ms a line. */
@@ -104,6 +108,25 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
     () => tell({ pages: [messages, messages.slice(0, 3)] }),
   ],
   ['I1', 'an acknowledged message that sync does not tell', () => tell({ synced: [messages.slice(0, 3), messages] })],
+  [
+    'I1',
+    'a message that is answered with one that was there, and is nowhere',
+    () => tell({ meanwhile: (history) => send(history, ANNE, { to: 1, answer: row(1, 0), tag: 4 }) }),
+  ],
+  [
+    'I2',
+    'two messages of which each is answered with the other',
+    () =>
+      tell({
+        ...everywhere([...messages, row(5, 0), row(6, 0)]),
+        unread: [1, 5],
+        meanwhile(history) {
+          const [one, other] = [4, 5].map((tag) => history.invoke(ANNE, 'send', { to: 1, tag, crc: CRC }));
+          one?.ok(row(6, 0));
+          other?.ok(row(5, 0));
+        },
+      }),
+  ],
   ['I2', 'a message that is there twice', () => tell(everywhere([...messages, ['id-x', 5, 0, 0, CRC, 0]]))],
   ['I2', 'a message that nobody wrote', () => tell(everywhere([...messages, row(5, 0)]))],
   ['I2', 'a text that was changed', () => tell({ pages: [messages, messages.map((each) => each.with(4, 9) as Row)] })],

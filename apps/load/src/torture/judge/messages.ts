@@ -15,12 +15,14 @@ function* sides({ conversations }: Roster): Generator<[conversation: number, per
 
 /** I1: what was acknowledged is in the last reading of both sides, by page and by sync. */
 export function nothingLost({ roster, finals, accuse }: MessageCheckDeps): Check {
-  const acknowledged = new Map<number, Row[]>();
+  /** By conversation, the tags that were sent there: the row of an answer may be another message's. */
+  const acknowledged = new Map<number, Set<number>>();
   return {
     see({ line, person, args }) {
       if (line.f !== 'send' || line.type !== 'ok') return;
-      const conversation = roster.conversation(person, (args as Operations['send']['args']).to);
-      if (conversation !== undefined) acknowledged.getOrInsertComputed(conversation, () => []).push(line.val);
+      const { to, tag } = args as Operations['send']['args'];
+      const conversation = roster.conversation(person, to);
+      if (conversation !== undefined) acknowledged.getOrInsertComputed(conversation, () => new Set()).add(tag);
     },
     end() {
       for (const [conversation, person] of sides(roster)) {
@@ -29,11 +31,9 @@ export function nothingLost({ roster, finals, accuse }: MessageCheckDeps): Check
           ['sync', finals.synced(conversation, person)],
         ] as const) {
           const there = new Set(rows.map(([, , tag]) => tag));
-          for (const [id, seq, tag] of acknowledged.get(conversation) ?? []) {
+          for (const tag of acknowledged.get(conversation) ?? []) {
             if (!there.has(tag))
-              accuse(
-                `message ${tag} (${id}, seq ${seq}) was acknowledged and person ${person} does not find it by ${way}`,
-              );
+              accuse(`message ${tag} was acknowledged and person ${person} does not find it by ${way}`);
           }
         }
       }
@@ -64,6 +64,10 @@ export function onceAndAsSent({ roster, finals, accuse }: MessageCheckDeps): Che
       if (line.f === 'send' && line.type === 'fail') {
         const { tag } = event.args as Operations['send']['args'];
         mayBeThere.set(tag, (mayBeThere.get(tag) ?? 0) - 1);
+      }
+      if (line.f === 'send' && line.type === 'ok') {
+        const { tag } = event.args as Operations['send']['args'];
+        if (line.val[2] !== tag) accuse(`message ${tag} of ${line.proc} was answered with message ${line.val[2]}`);
       }
       for (const { conversation, row } of shownBy(event, roster)) {
         const [id, , tag, from, crc] = row;
