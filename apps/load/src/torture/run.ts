@@ -26,6 +26,8 @@ const LAST_LOOK_MS = 20_000;
 const LEFT_WITHIN_MS = 45_000;
 /** A run that has not come to its end by then is broken. */
 const LONGEST_S = 3_600;
+/** No fault waits so long for anything. */
+const TURN_WITHIN_MS = 900_000;
 
 export interface RunOptions {
   name: string;
@@ -78,7 +80,9 @@ async function breakThings(stage: Stage, options: RunOptions): Promise<string[]>
     (short || (passed() >= secs && stage.tally.acknowledged() >= acknowledgements) || passed() > LONGEST_S);
   while (!enough()) {
     const fault = mix ? stage.random.pick(faults) : (faults[traces.length % faults.length] as Fault);
-    traces.push(`${fault.name}: ${await fault.turn(stage)}`);
+    const trace = await atMost(TURN_WITHIN_MS, fault.turn(stage));
+    if (trace === undefined) throw new Error(`${fault.name} does not come to its end`);
+    traces.push(`${fault.name}: ${trace}`);
     await pause(short ? 500 : 2_000 + stage.random.next() * 6_000);
   }
   return traces;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { pause } from '../random.ts';
+import type { DeployedNode } from '@duet/testkit/cluster';
+import { atMost, pause } from '../random.ts';
 import { type Fault, isReady, nodeName, proof, type Stage, until } from './stage.ts';
 
 /** Somebody on this node who does not come back when it is gone, and whose end nobody announces. */
@@ -28,6 +29,22 @@ export const kill: Fault = {
   },
 };
 
+/** A node whose store is too slow gives up this long after its drain, with 1. */
+const GIVES_UP_AFTER_MS = 20_000;
+const STOPS_WITHIN_MS = 60_000;
+
+/** Tells a node to stop. @returns how it ended, and whether that was orderly */
+async function stopOf({ process }: DeployedNode): Promise<{ end: string; orderly: boolean }> {
+  const begin = performance.now();
+  const code = await atMost(STOPS_WITHIN_MS, process.stop());
+  const took = performance.now() - begin;
+  if (code === undefined) await process.kill();
+  return {
+    end: code === undefined ? 'nothing' : `${code} after ${Math.round(took)} ms`,
+    orderly: code === 0 || (code === 1 && took >= GIVES_UP_AFTER_MS),
+  };
+}
+
 export const rolling: Fault = {
   name: 'rolling',
   expect:
@@ -35,15 +52,18 @@ export const rolling: Fault = {
   shape: 'cluster',
   async turn(stage) {
     const before = stage.tally.disconnects();
-    const ends: (number | null)[] = [];
+    const stops: Awaited<ReturnType<typeof stopOf>>[] = [];
     for (const node of stage.on.nodes) {
       stage.note(`SIGTERM to ${nodeName(stage, node)}`);
-      ends.push(await node.process.stop());
+      stops.push(await stopOf(node));
       await node.start();
       await until('the node is back', () => isReady(node));
     }
     const lost = stage.tally.disconnects() - before;
-    return proof(ends.every((code) => code !== null) && lost > 0, `ended with ${ends}, ${lost} connections lost`);
+    return proof(
+      stops.every(({ orderly }) => orderly) && lost > 0,
+      `ended with ${stops.map(({ end }) => end).join(', ')}; ${lost} connections lost`,
+    );
   },
 };
 

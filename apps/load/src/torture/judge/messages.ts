@@ -1,4 +1,4 @@
-import type { Operations, Row } from '../history.ts';
+import type { Operations } from '../history.ts';
 import type { Accuse, Check, Finals, Roster } from './roster.ts';
 import { shownBy } from './roster.ts';
 
