@@ -1,10 +1,13 @@
 import type { HostName } from '@duet/testkit/cluster';
 import type { Network, Rule } from '../network.ts';
 import { pause } from '../random.ts';
-import { allReady, type Fault, type Stage, until } from './stage.ts';
+import { allReady, type Fault, type Stage, until, watchGaps } from './stage.ts';
 
 type Backing = 'redis' | 'mongo';
 const DROP = ['-j', 'DROP'];
+/** A node asks Redis every 5 s whether it is there, and gives it 1 s: no node misses a cut of this length. */
+const SHORT_MS = { redis: 8_000, mongo: 4_000 };
+const LONG_MS = 12_000;
 const REJECT = ['-p', 'tcp', '-j', 'REJECT', '--reject-with', 'tcp-reset'];
 
 const networkOf = ({ network }: Stage): Network => {
@@ -22,12 +25,21 @@ interface Deafness {
 const packetsOf = async (rules: Rule[]): Promise<number> =>
   (await Promise.all(rules.map((rule) => rule.packets()))).reduce((a, b) => a + b, 0);
 
+interface Cut {
+  backing: Backing;
+  what: string;
+  deafnessOf: (node: HostName) => Deafness[];
+}
+
 /** Cuts some nodes off, for a while. */
-async function cut(stage: Stage, what: string, deafnessOf: (node: HostName) => Deafness[]): Promise<string> {
+async function cut(stage: Stage, { backing, what, deafnessOf }: Cut): Promise<string> {
   const { random, on } = stage;
   const network = networkOf(stage);
   const all = on.nodes.map((_, i): HostName => `node${i}`);
   const nodes = random.chance(0.5) ? all : [random.pick(all)];
+  const deaf = on.nodes.filter((_, i) => nodes.includes(`node${i}`));
+  // Live events go by Redis alone.
+  const gapsTold = backing === 'redis' ? await watchGaps(stage, deaf) : async () => {};
   await using rules = new AsyncDisposableStack();
   stage.note(`${what}: ${nodes}`);
   const made = new Map<HostName, Rule[]>(nodes.map((node) => [node, []]));
@@ -36,7 +48,7 @@ async function cut(stage: Stage, what: string, deafnessOf: (node: HostName) => D
     for (const { ears, mouth, how } of deafnessOf(node))
       its.push(rules.use(await network.rule(ears, ['INPUT', '-s', network.host(mouth).address, ...how])));
   }
-  await pause(stage.short ? 4_000 : 12_000);
+  await pause(stage.short ? SHORT_MS[backing] : LONG_MS);
   const met: string[] = [];
   // A node that has little to say gets the time for it.
   for (const [node, its] of made)
@@ -44,6 +56,7 @@ async function cut(stage: Stage, what: string, deafnessOf: (node: HostName) => D
       `${node} ${await until(`packets of ${node} met the firewall`, async () => (await packetsOf(its)) || undefined)}`,
     );
   await rules.disposeAsync();
+  await gapsTold();
   await allReady(stage);
   return `packets that met the firewall: ${met.join(', ')}`;
 }
@@ -58,16 +71,25 @@ function partitionsOf(backing: Backing, meanwhile: string): Fault[] {
       name: `${name}-silent`,
       expect: `One node or all hear nothing of ${title}, and it nothing of them: packets vanish. ${meanwhile}`,
       turn: (stage) =>
-        cut(stage, `${backing} vanishes`, (node) => [
-          { ears: backing, mouth: node, how: DROP },
-          { ears: node, mouth: backing, how: DROP },
-        ]),
+        cut(stage, {
+          backing,
+          what: `${backing} vanishes`,
+          deafnessOf: (node) => [
+            { ears: backing, mouth: node, how: DROP },
+            { ears: node, mouth: backing, how: DROP },
+          ],
+        }),
     },
     {
       ...common,
       name: `${name}-loud`,
       expect: `${title} refuses the connections of one node or all. ${meanwhile}`,
-      turn: (stage) => cut(stage, `${backing} refuses`, (node) => [{ ears: backing, mouth: node, how: REJECT }]),
+      turn: (stage) =>
+        cut(stage, {
+          backing,
+          what: `${backing} refuses`,
+          deafnessOf: (node) => [{ ears: backing, mouth: node, how: REJECT }],
+        }),
     },
     {
       ...common,
@@ -75,9 +97,13 @@ function partitionsOf(backing: Backing, meanwhile: string): Fault[] {
       expect: `Packets vanish on the way to ${title}, or on the way back, so that what was asked may have been done. ${meanwhile}`,
       turn: (stage) => {
         const toBacking = stage.random.chance(0.5);
-        return cut(stage, `${backing} ${toBacking ? 'hears nothing' : 'is not heard'}`, (node) => [
-          toBacking ? { ears: backing, mouth: node, how: DROP } : { ears: node, mouth: backing, how: DROP },
-        ]);
+        return cut(stage, {
+          backing,
+          what: `${backing} ${toBacking ? 'hears nothing' : 'is not heard'}`,
+          deafnessOf: (node) => [
+            toBacking ? { ears: backing, mouth: node, how: DROP } : { ears: node, mouth: backing, how: DROP },
+          ],
+        });
       },
     },
   ];

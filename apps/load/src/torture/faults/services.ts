@@ -1,5 +1,15 @@
 import { pause } from '../random.ts';
-import { allReady, childrenOf, type Fault, proof, redisCommand, type Stage, service, until } from './stage.ts';
+import {
+  allReady,
+  childrenOf,
+  type Fault,
+  proof,
+  redisCommand,
+  type Stage,
+  service,
+  until,
+  watchGaps,
+} from './stage.ts';
 
 const runId = async (stage: Stage) => /run_id:(\w+)/.exec(await redisCommand(stage, 'INFO server'))?.[1];
 
@@ -11,10 +21,12 @@ const redisRestart: Fault = {
   async turn(stage) {
     const redis = service(stage, 'redis');
     const [before, resyncs] = [await runId(stage), stage.tally.resyncs()];
+    const gapsTold = await watchGaps(stage, stage.on.nodes);
     stage.note('Redis restarts');
     await redis.kill();
     await redis.start();
     const after = await runId(stage);
+    await gapsTold();
     await until('clients are told to sync', () => stage.tally.resyncs() > resyncs);
     await allReady(stage);
     return proof(
@@ -45,17 +57,19 @@ const flush: Fault = {
 const gone: Fault = {
   name: 'redis-gone',
   expect:
-    'Redis is away for 60 s. Sends are acknowledged all the time; live events reach clients of the same node or come by the next sync; nobody is shown online; limits go on in each node.',
+    'Redis is away for 60 s. Sends are acknowledged all the time; live events reach clients of the same node or come by the next sync; nobody is shown online; limits go on in each node. The gap is told when it is over.',
   shape: 'cluster',
   async turn(stage) {
     const redis = service(stage, 'redis');
     const before = stage.tally.acknowledged();
+    const gapsTold = await watchGaps(stage, stage.on.nodes);
     stage.note('Redis is stopped');
     await redis.stop();
     await pause(stage.short ? 6_000 : 60_000);
     const meanwhile = stage.tally.acknowledged() - before;
     stage.note('Redis is started');
     await redis.start();
+    await gapsTold();
     await allReady(stage);
     return proof(meanwhile > 0, `${meanwhile} messages acknowledged without Redis`);
   },

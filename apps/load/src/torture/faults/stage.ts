@@ -79,6 +79,22 @@ export async function metric(url: string, name: string): Promise<number> {
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await answer.text())?.[1] ?? Number.NaN);
 }
 
+/**
+ * Remembers how often these nodes have told their clients to sync.
+ * @returns what resolves when each of them has told it since
+ */
+export async function watchGaps(stage: Stage, nodes: DeployedNode[]): Promise<() => Promise<void>> {
+  const told = ({ url }: DeployedNode) => metric(url, 'duet_resyncs_total');
+  const before = await Promise.all(nodes.map(told));
+  return async () => {
+    for (const [i, node] of nodes.entries())
+      await until(
+        `${nodeName(stage, node)} tells its clients to sync`,
+        async () => (await told(node).catch(() => Number.NaN)) > (before[i] as number),
+      );
+  };
+}
+
 /** The children of a process, by id. */
 export function childrenOf(pid: number): string {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
