@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createHistory, type History, type Line, type Marks, type Row } from '../src/torture/history.ts';
 import { INVARIANTS, type Invariant, judge } from '../src/torture/judge/index.ts';
+import { lacksOf } from '../src/torture/run.ts';
 
 const ANNE = '0.0';
 const BEN = '1.0';
@@ -85,6 +86,26 @@ function probed(heardBy: string[], before: (history: History) => void = () => {}
       history.info('', 'phase', 'end');
       for (const proc of [BEN, BEN_TOO]) history.info(proc, 'disconnect', { reason: 'io client disconnect' });
     },
+  });
+}
+
+const EVERY_MS = 2_500;
+
+/** Anne writes twelve times after the faults, and waits so long for each answer. */
+function sentAfterFaults(tookMs: (n: number) => number): Line[] {
+  const more = Array.from({ length: 12 }, (_, n) => row(5 + n, 0));
+  const lines = tell({
+    ...everywhere([...messages, ...more]),
+    unread: [1, 15],
+    meanwhile(history) {
+      for (const answer of more) send(history, ANNE, { to: 1, answer });
+    },
+  });
+  const first = lines.findIndex((line) => line.f === 'send' && line.type === 'invoke' && line.args.tag === 4);
+  return lines.map((line, i) => {
+    const n = Math.floor((i - first) / 2);
+    if (line.f !== 'send' || n < 0) return line;
+    return { ...line, t: line.t + n * EVERY_MS + (line.type === 'ok' ? tookMs(n) : 0) };
   });
 }
 
@@ -259,6 +280,7 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
     'a socket that is left behind',
     () => tell({ meanwhile: (history) => history.info('', 'leftover', { node: 'node0', sockets: 1 }) }),
   ],
+  ['I11', 'sends that are quick once, and then never again', () => sentAfterFaults((n) => (n === 0 ? 5 : 25_000))],
   ['I13', 'a message that a device does not hear of', () => probed([BEN])],
   ['I13', 'a message that a device hears of twice', () => probed([BEN, BEN_TOO, BEN_TOO])],
 ];
@@ -317,6 +339,14 @@ describe('the judge', () => {
     }
   });
 
+  test('T1 sends that are slow at first, and then quick for good, break no promise', () => {
+    const { violations, figures } = judge(sentAfterFaults((n) => (n < 4 ? 25_000 : 5)));
+    expect({ violations, figures }).toMatchObject({
+      violations: {},
+      figures: { recoveredAfterMs: 8_000, sentRecovered: 8 },
+    });
+  });
+
   test('T1 a tag that was taken and never sent breaks no promise', () => {
     const lines = tell({
       ...everywhere([...messages, row(5, 0, 9)]),
@@ -340,6 +370,25 @@ describe('the judge', () => {
       meanwhile: (history) => history.invoke(ANNE, 'send', { to: 1, tag: 4, crc: CRC }).fail(code),
     });
     expect(judge(lines).violations.I11?.examples).toContainEqual(expect.stringContaining(words));
+  });
+
+  test('T6 a run proves nothing when little was sent after the faults, or few listened at the end', () => {
+    const { figures } = judge(probed([BEN, BEN_TOO]));
+    expect(figures).toMatchObject({ acknowledged: 5, sentRecovered: 2, probes: 2, probesJudged: 2 });
+    const enough = { ...figures, sentRecovered: 15 };
+    expect(lacksOf(enough, 5)).toEqual([]);
+    expect(lacksOf(enough, 6)).toEqual(['5 messages were acknowledged, 6 are needed']);
+    expect(lacksOf(figures, 5)).toEqual(['2 sends say that all goes on after the faults']);
+    const deaf = probed([], (history) => {
+      for (const proc of [BEN, BEN_TOO]) history.info(proc, 'resync', null);
+    });
+    expect(judge(deaf).violations).toEqual({});
+    expect(lacksOf({ ...judge(deaf).figures, sentRecovered: 15 }, 5)).toEqual([
+      '0 of 2 times somebody listened when messages were to be heard live',
+    ]);
+    expect(lacksOf({ ...judge(tell()).figures, sentRecovered: 15 }, 4)).toEqual([
+      '0 of 0 times somebody listened when messages were to be heard live',
+    ]);
   });
 
   test('T2 every promise has a history that breaks it', () => {

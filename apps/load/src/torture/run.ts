@@ -8,7 +8,7 @@ import { judge, type Verdict } from './judge/index.ts';
 import { type Load, startLoad } from './load.ts';
 import { atMost, createRandom, pause } from './random.ts';
 import type { Subject } from './start.ts';
-import { createTally, type Tally } from './tally.ts';
+import { createTally, ENOUGH, type Tally } from './tally.ts';
 import type { Person } from './wire.ts';
 
 const WARM_UP_MS = 1_500;
@@ -88,14 +88,17 @@ async function breakThings(stage: Stage, options: RunOptions): Promise<string[]>
   return traces;
 }
 
-/** Until sends are quick again, or it is for the judge to say that they are not. */
+/** Until sends are quick again and stay so, or it is for the judge to say that they do not. */
 async function recover(tally: Tally, history: History, short: boolean): Promise<void> {
   const begin = performance.now();
   const passed = () => performance.now() - begin;
   const good = () => (tally.recentP99(history.now()) ?? Number.POSITIVE_INFINITY) < GOOD_P99_MS;
-  while (passed() < HEAL_WITHIN_MS && (passed() < (short ? 1_000 : 10_000) || !good())) await pause(250);
-  // A whole window of the judge's, after the moment at which it looked good.
-  await pause(short ? 2_500 : 4_000);
+  async function stays(): Promise<boolean> {
+    await pause(short ? 2_500 : 4_000);
+    return good();
+  }
+  await pause(short ? 1_000 : 10_000);
+  while (passed() < HEAL_WITHIN_MS && !(good() && (await stays()))) await pause(250);
 }
 
 /** Waits until everybody is connected and has all answers; whoever does not get there is for the judge. */
@@ -207,6 +210,21 @@ export async function torture(subject: Subject, options: RunOptions): Promise<Re
   }
 }
 
+/** What a run has too little of to prove anything. */
+export function lacksOf(
+  { acknowledged, sentRecovered, probes, probesJudged }: Verdict['figures'],
+  needed: number,
+): string[] {
+  return [
+    ...(acknowledged < needed ? [`${acknowledged} messages were acknowledged, ${needed} are needed`] : []),
+    ...(sentRecovered < ENOUGH ? [`${sentRecovered} sends say that all goes on after the faults`] : []),
+    // Some may lose their connection just then.
+    ...(probesJudged === 0 || probesJudged < probes / 2
+      ? [`${probesJudged} of ${probes} times somebody listened when messages were to be heard live`]
+      : []),
+  ];
+}
+
 async function runAndJudge(subject: Subject, options: RunOptions): Promise<Report> {
   mkdirSync(options.folder, { recursive: true });
   const file = fileOf(options);
@@ -217,8 +235,6 @@ async function runAndJudge(subject: Subject, options: RunOptions): Promise<Repor
   })();
   const seconds = (performance.now() - begin) / 1_000;
   const verdict = judge(readHistory(file));
-  const { acknowledged } = verdict.figures;
-  if (acknowledged < options.acknowledgements)
-    failures.push(`${acknowledged} messages were acknowledged, ${options.acknowledgements} are needed`);
+  failures.push(...lacksOf(verdict.figures, options.acknowledgements));
   return { name: options.name, seed: options.seed, seconds, traces, failures, verdict, file };
 }

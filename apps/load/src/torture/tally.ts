@@ -2,8 +2,8 @@ import type { Line } from './history.ts';
 import { quantile } from './judge/liveness.ts';
 
 const RECENT_MS = 2_000;
-/** Fewer say nothing of a p99. */
-const ENOUGH = 15;
+/** Fewer sends say nothing of a p99. */
+export const ENOUGH = 15;
 
 /** What the clients have met so far, counted while it happens: faults prove themselves by it, and runs pace themselves. */
 export interface Tally {

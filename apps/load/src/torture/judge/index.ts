@@ -1,5 +1,5 @@
 import type { Line } from '../history.ts';
-import { heardLive } from './live.ts';
+import { heardLive, type ProbeFigures } from './live.ts';
 import { alive, type Figures } from './liveness.ts';
 import {
   liveAndSyncAreTheStore,
@@ -34,7 +34,7 @@ export type Invariant = keyof typeof INVARIANTS;
 export interface Verdict {
   /** By invariant, how often it was violated and the first examples. */
   violations: Partial<Record<Invariant, { count: number; examples: string[] }>>;
-  figures: Figures & { presenceRightAfterMs: number | undefined };
+  figures: Figures & ProbeFigures & { presenceRightAfterMs: number | undefined };
 }
 
 const EXAMPLES = 5;
@@ -56,6 +56,7 @@ export function judge(history: Iterable<Line>): Verdict {
   const deps = (invariant: Invariant) => ({ roster, finals, accuse: accuser(invariant) });
   const liveness = alive(deps('I11'));
   const presence = presenceConverges(deps('I9'));
+  const live = heardLive(deps('I13'));
   const checks: Check[] = [
     // First, because the others look at what it has collected when their end comes.
     finals,
@@ -70,12 +71,15 @@ export function judge(history: Iterable<Line>): Verdict {
     presence,
     ownConversationsOnly(deps('I10')),
     liveness,
-    heardLive(deps('I13')),
+    live,
   ];
   for (const line of history) {
     const event = read(line);
     for (const check of checks) check.see(event);
   }
   for (const check of checks) check.end();
-  return { violations, figures: { ...liveness.figures(), presenceRightAfterMs: presence.rightAfterMs() } };
+  return {
+    violations,
+    figures: { ...liveness.figures(), ...live.figures(), presenceRightAfterMs: presence.rightAfterMs() },
+  };
 }
