@@ -19,6 +19,8 @@ interface Story {
   models: [anne: Row[], ben: Row[]];
   marks: [anne: Marks, ben: Marks];
   unread: [anne: number, ben: number];
+  /** Who is shown online at the end. */
+  online: number[];
 }
 
 const messages = [row(1, 0), row(2, 0), row(3, 1), row(4, 0)];
@@ -32,6 +34,7 @@ const good: Story = {
     [0, 0, 0],
   ],
   unread: [1, 3],
+  online: [0, 1],
 };
 
 function send(
@@ -68,7 +71,7 @@ function tell(changes: Partial<Story> = {}): Line[] {
     history.invoke(proc, 'list', { final: true }).ok([{ peer, lastSeq: thread.lastSeq, unread, marks }]);
     history.invoke(proc, 'unread', { final: true }).ok(unread);
   }
-  history.invoke('', 'presence', { node: 'node0' }).ok([0, 1]);
+  history.invoke('', 'presence', { node: 'node0' }).ok(story.online);
   return lines.map((line, i) => ({ ...line, t: i }));
 }
 
@@ -121,8 +124,10 @@ const marksOf = (seq: number): Partial<Story> => ({
 });
 const broken = (lines: Line[]): string[] => Object.keys(judge(lines).violations).sort();
 
+type BadHistory = [promise: Invariant, what: string, lines: () => Line[]];
+
 /** Histories that break a promise, each by one change of what the good one tells. */
-const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
+const bad: BadHistory[] = [
   [
     'I1',
     'an acknowledged message that one side does not read',
@@ -280,6 +285,13 @@ const bad: [promise: Invariant, what: string, lines: () => Line[]][] = [
     'a socket that is left behind',
     () => tell({ meanwhile: (history) => history.info('', 'leftover', { node: 'node0', sockets: 1 }) }),
   ],
+  ...[2, -1].map(
+    (stranger): BadHistory => [
+      'I9',
+      `somebody who never had a socket and is shown online (${stranger})`,
+      () => tell({ online: [0, 1, stranger] }),
+    ],
+  ),
   ['I11', 'sends that are quick once, and then never again', () => sentAfterFaults((n) => (n === 0 ? 5 : 25_000))],
   ['I13', 'a message that a device does not hear of', () => probed([BEN])],
   ['I13', 'a message that a device hears of twice', () => probed([BEN, BEN_TOO, BEN_TOO])],

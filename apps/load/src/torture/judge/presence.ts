@@ -27,8 +27,9 @@ export function presenceConverges({ accuse }: { accuse: Accuse }): Check & { rig
   /** What is wrong with an answer; undefined when nothing is. */
   function wrongOf(shown: Set<number>, since: number): string | undefined {
     const truth = online();
-    for (const person of changed.keys()) {
-      if ((changed.get(person) ?? 0) > since) continue;
+    // Also those who never had a socket that is known here.
+    for (const person of new Set([...changed.keys(), ...shown])) {
+      if ((changed.get(person) ?? Number.NEGATIVE_INFINITY) > since) continue;
       if (shown.has(person) !== truth.has(person))
         return `person ${person} is shown ${shown.has(person) ? 'online without' : 'offline with'} a socket`;
     }
