@@ -53,8 +53,8 @@ export interface Device extends Omit<ReturnType<typeof createAsks>, 'sync'> {
   sync(): Promise<void>;
   /** Reads everything, as a new device would. @returns whether it got to the end */
   syncFromZero(final?: true): Promise<boolean>;
-  /** Knows everything, and has said so. */
-  settle(): Promise<void>;
+  /** Learns everything, and says so. @returns whether it knows everything */
+  settle(): Promise<boolean>;
   connected(): Promise<void>;
   /** Loses its connection without saying so to the server. */
   drop(): void;
@@ -218,6 +218,7 @@ export function createDevice(options: DeviceOptions): Device {
     async settle() {
       await sync();
       await receipts.delivered(threads.values());
+      return failures === 0;
     },
     connected,
     drop: () => socket.io.engine?.close(),

@@ -86,8 +86,8 @@ async function readAll(device: Device, peer: Person): Promise<boolean> {
 export async function readEverything({ history, load }: FinalDeps): Promise<void> {
   const devices = load.talkers();
   const one = devices.filter((device, i) => devices.findIndex(({ person }) => person === device.person) === i);
-  await inGroups(devices, async (device) => device.settle().then(() => true));
-  await inGroups(devices, async (device) => device.settle().then(() => true));
+  await inGroups(devices, (device) => device.settle());
+  await inGroups(devices, (device) => device.settle());
   for (const { name, threads } of devices) {
     for (const { peer, rows } of threads.values())
       history.info(name, 'model', { peer, rows: rows.map(([id, , tag]) => [id, tag]) });
