@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Deployment, endWithProcess, startCluster, temporaryFolder } from '@duet/testkit/cluster';
+import type { FaultShape } from './faults/stage.ts';
 import { createNetwork, type Network } from './network.ts';
 
 const path = (from: string) => fileURLToPath(new URL(`../../../server/${from}`, import.meta.url));
@@ -16,7 +17,7 @@ export interface Subject extends AsyncDisposable {
   disk: string | undefined;
 }
 
-export type Shape = 'cluster' | 'clocks' | 'disk' | 'one';
+export type Shape = FaultShape | 'one';
 
 /** A small disk in memory. @throws Error where this process may not make one */
 function mountDisk(): { path: string } & Disposable {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { DeployedNode } from '@duet/testkit/cluster';
 import type { Device } from '../device.ts';
 import { atMost, pause } from '../random.ts';
-import { type Fault, metric, proof, type Stage, service, until } from './stage.ts';
+import { CLUSTER, type Fault, metric, proof, type Stage, service, until } from './stage.ts';
 
 const MIB = 1024 ** 2;
 /** What the packets that may wait for a socket take, and room for the rest of the work. */
@@ -16,7 +16,7 @@ const slow: Fault = {
   name: 'slow-clients',
   expect:
     'Some clients have a narrow line (256 kbit/s) that loses every thirtieth packet. They are late, others are not, and nobody misses anything.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   network: true,
   async turn({ network, short, note }) {
     if (!network) throw new Error('no network namespaces');
@@ -55,7 +55,7 @@ export const halfOpen: Fault = {
   name: 'half-open',
   expect:
     'Some clients vanish without a word: nothing reaches them and nothing comes from them. Their sockets end after the ping timeout on both sides, and they come back as if from a tunnel.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   network: true,
   async turn({ network, load, short, note }) {
     if (!network) throw new Error('no network namespaces');
@@ -93,7 +93,7 @@ const slowConsumer: Fault = {
   name: 'slow-consumer',
   expect:
     'A client that stopped reading is sent thousands of messages. Its node closes it when too many wait, its memory stays flat, and the client catches up by sync.',
-  shape: 'cluster',
+  shapes: [...CLUSTER, 'disk'],
   async turn(stage) {
     const { load, random, note } = stage;
     const node = random.pick(stage.on.nodes);
@@ -142,7 +142,7 @@ const herd: Fault = {
   name: 'herd',
   expect:
     'Five thousand clients lose their connection at the same moment and come back, spread by their jitter. Those who were writing go on within 30 s.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const size = stage.short ? 400 : 5_000;
     using crowd = await crowdOf(stage, size);

@@ -26,7 +26,7 @@ export const diskFull: Fault = {
   name: 'disk-full',
   expect:
     'The disk of an embedded store is full. Sends get a retryable answer and the process lives; when there is room again they go through, and nothing acknowledged is lost.',
-  shape: 'disk',
+  shapes: ['disk'],
   async turn({ disk, tally, on, note }) {
     if (disk === undefined) throw new Error('no disk of its own');
     const file = join(disk, 'ballast');
@@ -64,7 +64,7 @@ export const clockSkew: Fault = {
   name: 'clock-skew',
   expect:
     "The nodes' clocks differ by up to two hours and jump. Order is by seq, so nobody notices but in the times that are shown; presence goes by Redis' clock.",
-  shape: 'clocks',
+  shapes: ['clocks'],
   async turn({ on, note, short }) {
     note('clocks jump');
     for (const [i, node] of on.nodes.entries()) for (let times = 0; times <= i; times++) await jump(node);

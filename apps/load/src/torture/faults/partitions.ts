@@ -1,7 +1,7 @@
 import type { HostName } from '@duet/testkit/cluster';
 import type { Network, Rule } from '../network.ts';
 import { pause } from '../random.ts';
-import { allReady, type Fault, type Stage, until, watchGaps } from './stage.ts';
+import { allReady, CLUSTER, type Fault, type Stage, until, watchGaps } from './stage.ts';
 
 type Backing = 'redis' | 'mongo';
 const DROP = ['-j', 'DROP'];
@@ -64,7 +64,7 @@ async function cut(stage: Stage, { backing, what, deafnessOf }: Cut): Promise<st
 function partitionsOf(backing: Backing, meanwhile: string): Fault[] {
   const name = backing === 'mongo' ? 'db' : 'redis';
   const title = backing === 'mongo' ? 'MongoDB' : 'Redis';
-  const common = { shape: 'cluster', network: true } as const;
+  const common = { shapes: CLUSTER, network: true } as const;
   return [
     {
       ...common,

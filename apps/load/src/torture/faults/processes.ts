@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { DeployedNode } from '@duet/testkit/cluster';
 import { atMost, pause } from '../random.ts';
-import { type Fault, isReady, nodeName, proof, type Stage, until } from './stage.ts';
+import { CLUSTER, type Fault, isReady, nodeName, proof, type Stage, until } from './stage.ts';
 
 /** Somebody on this node who does not come back when it is gone, and whose end nobody announces. */
 async function leaver(stage: Stage, url: string): Promise<void> {
@@ -12,7 +12,7 @@ export const kill: Fault = {
   name: 'kill',
   expect:
     'A node dies at once. What it had acknowledged is stored; its clients are at other nodes after their backoff and send again what had no answer; its users without another socket are offline within 35 s.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const node = stage.random.pick(stage.on.nodes);
     await leaver(stage, node.url);
@@ -49,7 +49,7 @@ export const rolling: Fault = {
   name: 'rolling',
   expect:
     'Each node in turn is told to stop: it finishes what it has begun, closes its sockets over its drain time and ends by itself, with 0 unless the store was too slow for it to finish within 20 s. No send fails after its repeat.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const before = stage.tally.disconnects();
     const stops: Awaited<ReturnType<typeof stopOf>>[] = [];
@@ -73,7 +73,7 @@ function sleep(seconds: number): Fault {
   return {
     name: `stop-${seconds}`,
     expect: `A node stands still for ${seconds} s (SIGSTOP). The others go on. When it wakes, what it had begun is done once, and its users are shown as they are; a lease that ran out is not revived.`,
-    shape: 'cluster',
+    shapes: CLUSTER,
     async turn(stage) {
       const node = stage.random.pick(stage.on.nodes);
       const { process } = node;

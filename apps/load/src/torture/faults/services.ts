@@ -1,6 +1,7 @@
 import { pause } from '../random.ts';
 import {
   allReady,
+  CLUSTER,
   childrenOf,
   type Fault,
   proof,
@@ -17,7 +18,7 @@ const redisRestart: Fault = {
   name: 'redis-restart',
   expect:
     'Redis dies and comes back empty. Sends are acknowledged all the time; live events of that moment are lost; nodes subscribe again, register their sockets again and tell clients to sync.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const redis = service(stage, 'redis');
     const [before, resyncs] = [await runId(stage), stage.tally.resyncs()];
@@ -39,7 +40,7 @@ const redisRestart: Fault = {
 const flush: Fault = {
   name: 'redis-flush',
   expect: 'Redis forgets everything (FLUSHALL). Subscriptions stay; presence is there again with the next beat.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const size = async () => {
       const keys = Number((await redisCommand(stage, 'DBSIZE')).slice(1));
@@ -58,7 +59,7 @@ const gone: Fault = {
   name: 'redis-gone',
   expect:
     'Redis is away for 60 s. Sends are acknowledged all the time; live events reach clients of the same node or come by the next sync; nobody is shown online; limits go on in each node. The gap is told when it is over.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const redis = service(stage, 'redis');
     const before = stage.tally.acknowledged();
@@ -79,7 +80,7 @@ const databaseRestart: Fault = {
   name: 'db-restart',
   expect:
     'The database is stopped, or dies, and comes back. Sends get a retryable answer until then; whatever was acknowledged is there, and nothing that was shown is taken back.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const mongo = service(stage, 'mongo');
     const [pid, before] = [mongo.pid(), stage.tally.coded('UNAVAILABLE')];
@@ -97,7 +98,7 @@ const databaseRestart: Fault = {
 const nginxReload: Fault = {
   name: 'nginx-reload',
   expect: 'nginx reads its configuration again, several times: new workers take over, old ones serve what they have.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const nginx = service(stage, 'nginx');
     const before = childrenOf(nginx.pid()).split(' ');
@@ -116,7 +117,7 @@ const nginxReload: Fault = {
 const nginxKill: Fault = {
   name: 'nginx-kill',
   expect: 'nginx dies with all its connections. Clients come back through the new one and sync.',
-  shape: 'cluster',
+  shapes: CLUSTER,
   async turn(stage) {
     const nginx = service(stage, 'nginx');
     const before = stage.tally.disconnects();

@@ -22,12 +22,18 @@ export interface Stage {
   note(what: string): void;
 }
 
+/** Three nodes behind nginx with Redis and MongoDB; those with clocks that can be moved; or one node on a small disk. */
+export type FaultShape = 'cluster' | 'clocks' | 'disk';
+
+/** A cluster is one as well when its clocks can be moved. */
+export const CLUSTER: readonly FaultShape[] = ['cluster', 'clocks'];
+
 export interface Fault {
   name: string;
   /** Written before it was first run: what the system does, and what its clients notice. */
   expect: string;
-  /** What it breaks: three nodes behind nginx with Redis and MongoDB; those with clocks that can be moved; or one node. */
-  shape: 'cluster' | 'clocks' | 'disk';
+  /** What it can break, as it is by itself first. */
+  shapes: readonly FaultShape[];
   /** It cuts hosts off, so it needs network namespaces. */
   network?: true;
   /**
