@@ -1,26 +1,19 @@
 // `npm run cluster`: several nodes on one machine, with nginx, Redis and MongoDB, as processes and without Docker.
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { askedToEnd, lackOfMongo, lackOfNginx, lackOfRedis, startCluster } from '@duet/testkit/cluster';
+import { readOptions, whole } from './options.ts';
 
 const HELP = `npm run cluster -- [--nodes 3] [--port 8080]
 
 Starts nginx on the port, the nodes on the ports after it, Redis and MongoDB on free ones.
 All of it, data included, is gone when it ends. DUET_TEST_REDIS_URL and DUET_TEST_MONGODB_URI name servers to use instead.`;
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '3' },
-    port: { type: 'string', default: '8080' },
-    help: { type: 'boolean', default: false },
-  },
+const MOST_NODES = 16;
+
+const { nodes, port } = readOptions(HELP, {
+  nodes: whole(3, { most: MOST_NODES }),
+  port: whole(8_080, { most: 65_535 - MOST_NODES }),
 });
-const nodes = Number(values.nodes);
-const port = Number(values.port);
-if (values.help || !(nodes >= 1 && nodes <= 16) || !(port >= 1 && port + nodes <= 65_535)) {
-  console.log(HELP);
-  process.exit(values.help ? 0 : 1);
-}
 
 const missing = [lackOfMongo(), lackOfRedis(), lackOfNginx()].filter((lack) => lack !== undefined);
 if (missing.length > 0) {

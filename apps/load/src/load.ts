@@ -3,7 +3,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import {
   askedToEnd,
   lackOfMongo,
@@ -14,6 +13,7 @@ import {
 } from '@duet/testkit/cluster';
 import { arrivals, artillery, install, scenarios } from './artillery.ts';
 import { findMaximum } from './maximum.ts';
+import { flag, oneOf, readOptions, refuse, text, whole } from './options.ts';
 import { prepare } from './prepare.ts';
 import { counts, type LoadResult, latencies, page } from './report.ts';
 import { GENERATOR_CORE, pin, pinned, SERVER_CORE } from './subject.ts';
@@ -23,7 +23,8 @@ const SERVER = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url
 /** Of a search for the maximum, in people who come each second: few, because nodes that have just begun are slow. */
 const FIRST_RATE = 10;
 /** A search has many people at once: with few accounts, each would have many devices. */
-const PAIRS = { run: '20', search: '200' };
+const PAIRS = { run: 20, search: 200 };
+const SECONDS = 120;
 
 const HELP = `npm run load -- [--scenario ${scenarios.join('|')}] [--target http://...] [--pairs 20] [--messages 60]
                 [--accounts file.csv] [--full] [--rate 10 --seconds 120] [--nodes 3] [--sqlite]
@@ -40,36 +41,49 @@ was borne, in six minutes; the cluster is on one core, Artillery on another.
 --prepare only makes accounts, for Artillery by hand; --from makes the page of a file that artillery run --output wrote.
 The target has to run with RATE_LIMITS=off. The first run installs Artillery, 400 MB, into apps/load/artillery.`;
 
-const { values } = parseArgs({
-  options: {
-    scenario: { type: 'string', default: 'mixed' },
-    target: { type: 'string' },
-    pairs: { type: 'string' },
-    messages: { type: 'string', default: '60' },
-    accounts: { type: 'string' },
-    full: { type: 'boolean', default: false },
-    rate: { type: 'string' },
-    'find-maximum': { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '120' },
-    nodes: { type: 'string', default: '3' },
-    sqlite: { type: 'boolean', default: false },
-    prepare: { type: 'string' },
-    from: { type: 'string' },
-    out: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
+const options = readOptions(HELP, {
+  scenario: oneOf(scenarios, 'mixed'),
+  target: text(undefined),
+  pairs: whole(undefined),
+  messages: whole(60, { least: 0 }),
+  accounts: text(undefined),
+  full: flag,
+  rate: whole(undefined),
+  'find-maximum': flag,
+  seconds: whole(undefined),
+  nodes: whole(3, { most: 16 }),
+  sqlite: flag,
+  prepare: text(undefined),
+  from: text(undefined),
+  out: text(undefined),
 });
+const search = options['find-maximum'];
+const { scenario, rate } = options;
+const amount = { pairs: options.pairs ?? (search ? PAIRS.search : PAIRS.run), messages: options.messages };
 
-const pairs = values.pairs ?? (values['find-maximum'] ? PAIRS.search : PAIRS.run);
-const amount = { pairs: Number(pairs), messages: Number(values.messages) };
+if (search && (scenario !== 'mixed' || options.full || options.seconds !== undefined))
+  refuse('--find-maximum is of the mixed day, for as long as it takes: without --scenario, --full and --seconds');
+if (options.seconds !== undefined && rate === undefined) refuse('--seconds is how long people come at a --rate');
+if (options.prepare !== undefined && options.target === undefined) refuse('--prepare makes accounts at a --target');
+for (const file of [options.from, options.accounts])
+  if (file !== undefined && !existsSync(file)) refuse(`there is no file ${file}`);
 
 async function startTarget() {
-  const missing = [values.sqlite ? undefined : lackOfMongo(), lackOfRedis(), lackOfNginx()].filter(
+  const missing = [options.sqlite ? undefined : lackOfMongo(), lackOfRedis(), lackOfNginx()].filter(
     (lack) => lack !== undefined,
   );
   if (missing.length > 0) throw new Error(`A cluster needs what this machine has not:\n  ${missing.join('\n  ')}`);
-  console.log(`Starting ${values.sqlite ? '' : 'MongoDB, '}Redis, ${values.nodes} nodes and nginx ...`);
-  return startCluster({ main: SERVER, nodes: Number(values.nodes), mongo: !values.sqlite, redis: true, nginx: true });
+  console.log(`Starting ${options.sqlite ? '' : 'MongoDB, '}Redis, ${options.nodes} nodes and nginx ...`);
+  return startCluster({ main: SERVER, nodes: options.nodes, mongo: !options.sqlite, redis: true, nginx: true });
+}
+
+/** @throws Error when it is not what Artillery writes */
+function resultOf(file: string): LoadResult {
+  try {
+    const result = JSON.parse(readFileSync(file, 'utf8')) as LoadResult;
+    if (result.aggregate && result.intermediate) return result;
+  } catch {}
+  throw new Error(`${file} is not what artillery run --output writes`);
 }
 
 function report(file: string, name: string): void {
@@ -77,8 +91,8 @@ function report(file: string, name: string): void {
     console.log('Nothing is known yet: Artillery tells what it has measured every ten seconds.');
     return;
   }
-  const result = JSON.parse(readFileSync(file, 'utf8')) as LoadResult;
-  const out = values.out ?? join(tmpdir(), `duet-load-${name}.html`);
+  const result = resultOf(file);
+  const out = options.out ?? join(tmpdir(), `duet-load-${name}.html`);
   writeFileSync(out, page(result, name));
   console.log();
   print(latencies(result));
@@ -88,42 +102,36 @@ function report(file: string, name: string): void {
 }
 
 /** @returns the exit code: 1 when a limit of the scenario's file was passed */
-async function load(name: string): Promise<number> {
+async function load(): Promise<number> {
   await install();
-  const search = values['find-maximum'];
-  const prefix = search && !values.target ? pinned(GENERATOR_CORE) : [];
+  const prefix = search && !options.target ? pinned(GENERATOR_CORE) : [];
   // What this process starts inherits its core: the whole cluster.
   if (prefix.length > 0) pin(process.pid, SERVER_CORE);
   await using stack = new AsyncDisposableStack();
-  const url = values.target ?? stack.use(await startTarget()).url;
+  const url = options.target ?? stack.use(await startTarget()).url;
   const folder = stack.use(temporaryFolder());
-  const accounts = values.accounts ?? join(folder.path, 'accounts.csv');
-  if (!values.accounts) {
+  const accounts = options.accounts ?? join(folder.path, 'accounts.csv');
+  if (!options.accounts) {
     console.log(`Registering ${amount.pairs} pairs with ${amount.messages} messages each ...`);
     await prepare({ url, ...amount, file: accounts });
   }
   const output = join(folder.path, 'run.json');
   const run = { url, accounts, output, prefix, asked: askedToEnd() };
-  const { rate } = values;
-  const options = [
-    ...(values.full ? [] : ['--environment', 'short']),
-    ...(rate === undefined ? [] : arrivals([{ duration: Number(values.seconds), arrivalRate: Number(rate) }])),
+  const words = [
+    ...(options.full ? [] : ['--environment', 'short']),
+    ...(rate === undefined ? [] : arrivals([{ duration: options.seconds ?? SECONDS, arrivalRate: rate }])),
   ];
   const code = search
-    ? await findMaximum({ ...run, first: Number(rate ?? FIRST_RATE) })
-    : await artillery({ ...run, scenario: name, options });
-  report(output, name);
+    ? await findMaximum({ ...run, first: rate ?? FIRST_RATE })
+    : await artillery({ ...run, scenario, options: words });
+  report(output, scenario);
   return code;
 }
 
 async function main(): Promise<number> {
-  if (values.help || !scenarios.includes(values.scenario) || (values.prepare && !values.target)) {
-    console.log(HELP);
-    return values.help ? 0 : 1;
-  }
-  if (values.from) report(values.from, basename(values.from, '.json'));
-  else if (values.prepare) await prepare({ url: values.target as string, ...amount, file: values.prepare });
-  else return load(values.scenario);
+  if (options.from) report(options.from, basename(options.from, '.json'));
+  else if (options.prepare) await prepare({ url: options.target as string, ...amount, file: options.prepare });
+  else return load();
   return 0;
 }
 

@@ -45,11 +45,17 @@ export function nextRate({ held, broke }: Bracket): number | undefined {
   return next > (held ?? 0) ? next : undefined;
 }
 
-function inWords(rate: number, code: number, result: LoadResult | undefined): string {
-  const { counters = {}, summaries = {} } = result?.aggregate ?? {};
+/** @returns whether all limits were kept @throws Error when nothing was measured */
+export function areKept(code: number, result: LoadResult | undefined): boolean {
+  // With 1 it also ends when it could not begin.
+  if (code > 1 || result === undefined) throw new Error(`Artillery has failed: it ended with ${code}`);
+  return code === 0;
+}
+
+function inWords(rate: number, held: boolean, { aggregate: { counters, summaries } }: LoadResult): string {
   const p99 = summaries['duet.ack_ms']?.p99.toFixed(1) ?? '-';
   const what = `${counters['duet.sent'] ?? 0} messages, acknowledged within ${p99} ms (p99)`;
-  return `  ${rate} people a second: ${what}; ${code === 0 ? 'all limits kept' : 'limits passed'}`;
+  return `  ${rate} people a second: ${what}; ${held ? 'all limits kept' : 'limits passed'}`;
 }
 
 export type Search = Omit<Run, 'scenario' | 'options' | 'withinMs'> & {
@@ -69,7 +75,7 @@ export async function findMaximum({ first, ...run }: Search): Promise<number> {
     const code = await artillery({ ...run, scenario: 'mixed', options, withinMs: STEP_MS });
     if (code > 128) return code;
     const result = existsSync(run.output) ? JSON.parse(readFileSync(run.output, 'utf8')) : undefined;
-    console.log(inWords(rate, code, result));
+    console.log(inWords(rate, areKept(code, result), result));
     return code;
   }
   const tried: Tried[] = [];

@@ -8,7 +8,7 @@ import { startServer, temporaryFolder } from '@duet/testkit';
 import { Server } from 'socket.io';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { bracketOf, nextRate, type Tried } from '../src/maximum.ts';
+import { areKept, bracketOf, nextRate, type Tried } from '../src/maximum.ts';
 import { FIELDS, prepare } from '../src/prepare.ts';
 import { counts, type LoadResult, latencies, page } from '../src/report.ts';
 import * as steps from '../src/virtual-user.ts';
@@ -147,6 +147,13 @@ describe('the search for the maximum', () => {
 });
 
 describe('the report of a run', () => {
+  test('O32 a step in which nothing was measured says nothing of limits', () => {
+    expect(areKept(0, result)).toBe(true);
+    expect(areKept(1, result)).toBe(false);
+    for (const code of [1, 7])
+      expect(() => areKept(code, code === 7 ? result : undefined)).toThrow('Artillery has failed');
+  });
+
   const distribution = { count: 66, min: 1.4, p50: 5, p75: 10.9, p90: 19.5, p95: 29.1, p99: 53, p999: 53, max: 63.9 };
   const summaries = { 'duet.ack_ms': distribution };
   const counters = { 'vusers.created': 42, 'duet.sent': 66, 'errors.<b>late</b>': 1 };

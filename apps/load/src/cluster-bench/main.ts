@@ -1,6 +1,6 @@
 // `npm run bench:cluster`: several nodes around one Redis. Prints tables, judges nothing.
-import { parseArgs } from 'node:util';
 import { lackOfRedis } from '@duet/testkit/cluster';
+import { flag, oneOf, readOptions } from '../options.ts';
 import { GENERATOR_CORE, pin, pinned } from '../subject.ts';
 import { print } from '../table.ts';
 import { cpu } from './cpu.ts';
@@ -11,16 +11,9 @@ import { storm } from './storm.ts';
 const parts = { routing, cpu, presence, storm };
 type Name = keyof typeof parts;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
+const names = Object.keys(parts) as Name[];
 
-const HELP = `npm run bench:cluster -- [--only ${Object.keys(parts).join('|')}] [--quick] [--json]
+const HELP = `npm run bench:cluster -- [--only ${names.join('|')}] [--quick] [--json]
 
   routing   what each node receives from Redis, counted, for 1, 2, 4 and 8 nodes
   cpu       what a message costs all nodes and Redis together, beside the bare relay
@@ -30,10 +23,7 @@ const HELP = `npm run bench:cluster -- [--only ${Object.keys(parts).join('|')}] 
 Nodes and Redis share one core, clients and database the other. --quick is short and rough;
 --json prints a line for each measurement as well.`;
 
-if (values.help || (values.only !== undefined && !(values.only in parts))) {
-  console.log(HELP);
-  process.exit(values.help ? 0 : 1);
-}
+const { only, quick, json } = readOptions(HELP, { only: oneOf(names, undefined), quick: flag, json: flag });
 const missing = lackOfRedis();
 if (missing !== undefined) {
   console.error(`A cluster needs what this machine has not: ${missing}`);
@@ -45,10 +35,10 @@ if (pinned(GENERATOR_CORE).length === 0)
   console.log('taskset is missing: servers and clients share the cores, figures are rough');
 
 const records: object[] = [];
-for (const name of values.only ? [values.only as Name] : (Object.keys(parts) as Name[])) {
-  const part = await parts[name]({ quick: values.quick, progress: (text) => console.error(`  ${name}: ${text}`) });
+for (const name of only ? [only] : names) {
+  const part = await parts[name]({ quick, progress: (text) => console.error(`  ${name}: ${text}`) });
   console.log(`\n${part.title}\n`);
   print(part.rows);
   records.push(...part.records);
 }
-if (values.json) for (const record of records) console.log(JSON.stringify(record));
+if (json) for (const record of records) console.log(JSON.stringify(record));
