@@ -1,7 +1,7 @@
 // `npm run cluster`: several nodes on one machine, with nginx, Redis and MongoDB, as processes and without Docker.
 import { fileURLToPath } from 'node:url';
-import { askedToEnd, lackOfMongo, lackOfNginx, lackOfRedis, startCluster } from '@duet/testkit/cluster';
-import { readOptions, whole } from './options.ts';
+import { askedToEnd, lackOfMongo, lackOfNginx, lackOfRedis, listens, startCluster } from '@duet/testkit/cluster';
+import { readOptions, refuse, whole } from './options.ts';
 
 const HELP = `npm run cluster -- [--nodes 3] [--port 8080]
 
@@ -14,6 +14,10 @@ const { nodes, port } = readOptions(HELP, {
   nodes: whole(3, { most: MOST_NODES }),
   port: whole(8_080, { most: 65_535 - MOST_NODES }),
 });
+
+const ports = Array.from({ length: nodes + 1 }, (_, i) => port + i);
+const taken = (await Promise.all(ports.map((each) => listens(each)))).indexOf(true);
+if (taken >= 0) refuse(`Port ${ports[taken]} is taken: name others with --port`);
 
 const missing = [lackOfMongo(), lackOfRedis(), lackOfNginx()].filter((lack) => lack !== undefined);
 if (missing.length > 0) {

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { eventually, freePort, hasMongo, hasNginx, hasRedis, listens } from '@duet/testkit';
+import { eventually, freePort, hasMongo, hasNginx, hasRedis, listens, startService } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
 
 const COMMAND = fileURLToPath(new URL('../src/cluster.ts', import.meta.url));
@@ -20,6 +21,19 @@ describe('npm run cluster', () => {
     expect((await exit)[0]).toBe(1);
     expect(output()).toMatch(/nginx is missing: install it/);
     expect(output()).not.toMatch(/MongoDB protocol is missing/);
+  });
+
+  test('T9 a port that somebody has is named, and nobody else is taken for what was to be started', async () => {
+    const port = (await freePort(2)) + 1;
+    const somebody = createServer().listen(port, '127.0.0.1');
+    await once(somebody, 'listening');
+    for (const first of [port, port - 1]) {
+      const { output, exit } = run(['--port', String(first)]);
+      expect((await exit)[0]).toBe(1);
+      expect(output()).toBe(`Port ${port} is taken: name others with --port\n`);
+    }
+    await expect(startService('sleep', () => ['60'], { port })).rejects.toThrow(`port ${port} is taken`);
+    somebody.close();
   });
 
   test.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('O13 nodes behind nginx, and all ends with it', async () => {

@@ -5,5 +5,5 @@ export * from './ending.ts';
 export * from './hosts.ts';
 export { lackOfNginx, startNginx } from './nginx.ts';
 export { type ServerProcess, startServer, temporaryFolder } from './server-process.ts';
-export type { ServiceProcess } from './service-process.ts';
+export { listens, type ServiceProcess } from './service-process.ts';
 export { findProgram, lackOf } from './services.ts';

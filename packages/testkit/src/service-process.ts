@@ -76,6 +76,8 @@ export async function startService(
   let child: ChildProcess;
 
   async function start(): Promise<void> {
+    // Whoever is there would be taken for it.
+    if (await listens(port, address)) throw new Error(`port ${port} is taken: ${program} cannot have it`);
     const [command, ...rest] = host.wrap([program, ...argumentsOf({ address, port, folder: folder.path })]);
     child = startGroup(command as string, rest, { stdio: 'ignore' });
     await eventually(() => {
