@@ -68,7 +68,7 @@ function tell(changes: Partial<Story> = {}): Line[] {
     const thread = { peer, rows: synced as Row[], lastSeq: synced?.at(-1)?.[1] ?? 0, unread, marks };
     history.invoke(proc, 'sync', { chain: 1, known: {}, final: true }).ok({ threads: [thread], complete: true });
     history.invoke(proc, 'page', { peer, after: 0, limit: 100, final: true }).ok({ rows: pages as Row[], marks });
-    history.invoke(proc, 'list', { final: true }).ok([{ peer, lastSeq: thread.lastSeq, unread, marks }]);
+    history.invoke(proc, 'list', { final: true }).ok([{ peer, last: (synced as Row[]).at(-1) as Row, unread, marks }]);
     history.invoke(proc, 'unread', { final: true }).ok(unread);
   }
   history.invoke('', 'presence', { node: 'node0' }).ok(story.online);
@@ -90,6 +90,12 @@ function probed(heardBy: string[], before: (history: History) => void = () => {}
       for (const proc of [BEN, BEN_TOO]) history.info(proc, 'disconnect', { reason: 'io client disconnect' });
     },
   });
+}
+
+/** Ben is told by sync of a conversation, and of none of its messages. */
+function syncOf(history: History, peer: number, lastSeq: number): void {
+  const thread = { peer, rows: [], lastSeq, unread: 3, marks: [0, 0, 0] as Marks };
+  history.invoke(BEN, 'sync', { chain: 9, known: { 0: 4 } }).ok({ threads: [thread], complete: false });
 }
 
 const EVERY_MS = 2_500;
@@ -266,6 +272,39 @@ const bad: BadHistory[] = [
     'I10',
     'a message of other people',
     () => tell({ meanwhile: (history) => history.info(BEN, 'live', { peer: -1, row: row(9, -1) }) }),
+  ],
+  [
+    'I10',
+    'a list with a conversation of a stranger',
+    () =>
+      tell({
+        meanwhile: (history) =>
+          history.invoke(BEN, 'list', {}).ok([
+            { peer: 0, last: row(4, 0), unread: 3, marks: [0, 0, 0] },
+            { peer: 2, last: row(4, 0), unread: 3, marks: [0, 0, 0] },
+          ]),
+      }),
+  ],
+  ['I10', 'a sync with a thread of a stranger', () => tell({ meanwhile: (history) => syncOf(history, 2, 7) })],
+  ['I6', 'a sync that knows of more than there is', () => tell({ meanwhile: (history) => syncOf(history, 0, 99) })],
+  [
+    'I2',
+    'a list that shows what nobody wrote',
+    () =>
+      tell({
+        meanwhile: (history) =>
+          history.invoke(BEN, 'list', {}).ok([{ peer: 0, last: row(99, 0), unread: 3, marks: [0, 0, 0] }]),
+      }),
+  ],
+  [
+    'I8',
+    'a message that was marked as read, with an answer that says otherwise',
+    () => tell({ meanwhile: (history) => history.invoke(BEN, 'read', { peer: 0, seq: 4 }).ok({ seq: 0 }) }),
+  ],
+  [
+    'I8',
+    'messages that were delivered, with an answer that says otherwise',
+    () => tell({ meanwhile: (history) => history.invoke(BEN, 'delivered', { marks: [[0, 4]] }).ok([[0, 0]]) }),
   ],
   [
     'I11',

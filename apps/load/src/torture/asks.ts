@@ -112,12 +112,11 @@ export function createAsks({ person, people, name, url, socket, history, random 
       return false;
     }
     const { conversations } = answer.data as { conversations: Conversation[] };
-    const val = conversations.map(({ peer, lastMessage, unreadCount, watermarks }) => ({
-      peer: people.indexOf(peer._id),
-      lastSeq: lastMessage.seq,
-      unread: unreadCount,
-      marks: marksOf(watermarks),
-    }));
+    const val = conversations.map(({ peer: { _id }, lastMessage, unreadCount, watermarks }) => {
+      const peer = people.indexOf(_id);
+      const last = rowOf(lastMessage, { viewer: person.index, peer, people });
+      return { peer, last, unread: unreadCount, marks: marksOf(watermarks) };
+    });
     pending.ok(val);
     return true;
   }

@@ -29,7 +29,7 @@ export interface Operations {
   /** A page of history; without `after` the newest one. */
   page: { args: { peer: number; after?: number; limit: number; final?: true }; val: { rows: Row[]; marks?: Marks } };
   /** The conversation list, whole. */
-  list: { args: { final?: true }; val: { peer: number; lastSeq: number; unread: number; marks: Marks }[] };
+  list: { args: { final?: true }; val: { peer: number; last: Row; unread: number; marks: Marks }[] };
   unread: { args: { final?: true }; val: number };
   read: { args: { peer: number; seq: number }; val: { seq: number } };
   delivered: { args: { marks: [peer: number, seq: number][] }; val: [peer: number, seq: number][] };

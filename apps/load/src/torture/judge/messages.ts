@@ -160,6 +160,8 @@ export function sessionOrder({ roster, finals, accuse }: MessageCheckDeps): Chec
 export function liveAndSyncAreTheStore({ roster, finals, accuse }: MessageCheckDeps): Check {
   const models: { proc: string; person: number; peer: number; ids: string[] }[] = [];
   const writers = new Map<string, Set<number>>();
+  /** The last place that anybody was told of, by conversation. */
+  const told = new Map<number, { seq: number; proc: string }>();
   return {
     see({ line, person, args }) {
       if (line.f === 'model')
@@ -172,6 +174,9 @@ export function liveAndSyncAreTheStore({ roster, finals, accuse }: MessageCheckD
       const { known } = args as Operations['sync']['args'];
       for (const { peer, rows, lastSeq } of line.val.threads) {
         const from = known[peer] ?? 0;
+        const conversation = roster.conversation(person, peer);
+        if (conversation !== undefined && lastSeq > (told.get(conversation)?.seq ?? 0))
+          told.set(conversation, { seq: lastSeq, proc: line.proc });
         const hole = rows.findIndex(([, seq], i) => seq !== from + i + 1);
         if (hole >= 0) accuse(`sync told ${line.proc} seq ${rows[hole]?.[1]} where ${from + hole + 1} was missing`);
         if (line.val.complete && from + rows.length < lastSeq)
@@ -188,6 +193,11 @@ export function liveAndSyncAreTheStore({ roster, finals, accuse }: MessageCheckD
         else if (ids.length > store.length) accuse(`${proc} shows ${ids[store.length]}, which the store has not`);
         writers.get(proc)?.delete(peer);
       }
+      for (const [conversation, { seq, proc }] of told) {
+        const { length } = finals.paged(conversation, (roster.conversations[conversation] as [number, number])[0]);
+        if (seq > length)
+          accuse(`sync told ${proc} of seq ${seq} in conversation ${conversation}, the store has ${length}`);
+      }
       for (const [proc, peers] of writers)
         for (const peer of peers) accuse(`nobody knows what ${proc} shows of its conversation with ${peer}`);
     },
@@ -202,6 +212,11 @@ export function ownConversationsOnly({ roster, accuse }: Pick<MessageCheckDeps, 
       for (const { conversation, peer, row } of shownBy(event, roster)) {
         if (conversation === undefined || (row[3] !== person && row[3] !== peer))
           accuse(`${line.proc} was shown ${row[0]} of a conversation that it is not in (${line.f})`);
+      }
+      const named = line.type !== 'ok' ? [] : line.f === 'list' ? line.val : line.f === 'sync' ? line.val.threads : [];
+      for (const { peer } of named) {
+        if (roster.conversation(person, peer) === undefined)
+          accuse(`${line.proc} was told of a conversation with ${peer} (${line.f}), and has none`);
       }
       if (line.f !== 'typing' && line.f !== 'read_receipt' && line.f !== 'delivered_receipt') return;
       if (roster.conversation(person, line.val.peer) === undefined)

@@ -123,6 +123,12 @@ export function marksOnlyRise({ roster, accuse }: ReceiptCheckDeps): Check {
     return floor;
   }
 
+  /** A mark that was set is where it was asked to be, or further. */
+  function answered(kind: Kind, who: [number, number], { seq, asked }: { seq: number; asked: number }): void {
+    if (seq < asked) accuse(`${who[0]} marked ${asked} of ${who[1]} as ${kind}, and was answered with ${seq}`);
+    show(kind, who, seq);
+  }
+
   /** A receipt in whichever form: never beyond what was marked. */
   function told(kind: Kind, who: [number, number], { seq, proc }: { seq: number; proc: string }): void {
     if (seq > mark(kind, ...who).tried)
@@ -149,8 +155,14 @@ export function marksOnlyRise({ roster, accuse }: ReceiptCheckDeps): Check {
       const floor = begun.get(line.i);
       begun.delete(line.i);
       if (line.type !== 'ok') return;
-      if (line.f === 'read') show('read', [person, (args as Operations['read']['args']).peer], line.val.seq);
-      if (line.f === 'delivered') for (const [peer, seq] of line.val) show('delivered', [person, peer], seq);
+      if (line.f === 'read') {
+        const { peer, seq } = args as Operations['read']['args'];
+        answered('read', [person, peer], { seq: line.val.seq, asked: seq });
+      }
+      if (line.f === 'delivered') {
+        const asked = new Map((args as Operations['delivered']['args']).marks);
+        for (const [peer, seq] of line.val) answered('delivered', [person, peer], { seq, asked: asked.get(peer) ?? 0 });
+      }
       for (const { peer, marks: claimed } of claims(event)) {
         if (!claimed) continue;
         for (const [kind, who, seq] of spread(person, peer, claimed)) {

@@ -64,6 +64,7 @@ export function* shownBy({ line, person, args }: Event, roster: Roster): Generat
     const { peer } = args as Operations['page']['args'];
     for (const row of line.val.rows) yield of(peer, row);
   }
+  if (line.f === 'list') for (const { peer, last } of line.val) yield of(peer, last);
   if (line.f === 'sync') {
     for (const { peer, rows } of line.val.threads as SyncedThread[]) for (const row of rows) yield of(peer, row);
   }

@@ -20,7 +20,7 @@ function* reached(event: Event, roster: Roster): Generator<[conversation: number
     for (const { peer, rows } of line.val.threads) ends.set(peer, rows.at(-1)?.[1] ?? known[peer] ?? 0);
     yield* endsOf(ends, person, roster);
   }
-  if (line.f === 'list') yield* endsOf(new Map(line.val.map(({ peer, lastSeq }) => [peer, lastSeq])), person, roster);
+  if (line.f === 'list') yield* endsOf(new Map(line.val.map(({ peer, last }) => [peer, last[1]])), person, roster);
 }
 
 /** Conversations that are not named have not begun. */
