@@ -97,7 +97,7 @@ export interface Plan extends Demand {
   nginx: number;
   /** Connections from one nginx to one node. */
   portsUsed: number;
-  /** The most pressed resources of a single node first. */
+  /** What it has, the most pressed first. */
   pressures: Pressure[];
 }
 
@@ -124,10 +124,11 @@ export function plan(demand: Demand, given: Assumptions = defaults): Plan {
   const { users, rate } = demand;
   const sockets = Math.ceil(users * given.online);
   const units = unitsOf(demand, sockets, given);
-  const pressures = (Object.keys(units) as Resource[])
-    .map((resource) => ({ resource, units: units[resource] }))
+  const aloneUnits = { sockets: units.sockets, cpu: (rate * given.aloneMicros) / MICROS / given.full };
+  const alone = aloneUnits.sockets <= 1 && aloneUnits.cpu <= 1;
+  const pressures = (Object.entries(alone ? aloneUnits : units) as [Resource, number][])
+    .map(([resource, each]) => ({ resource, units: each }))
     .toSorted((a, b) => b.units - a.units);
-  const alone = sockets <= given.nodeSockets && (rate * given.aloneMicros) / MICROS <= given.full;
   const year = yearOf(rate, given);
   const nodes = upTo(Math.max(units.sockets, units.cpu)) + 1;
   const nginx = upTo(units.nginx) + 1;

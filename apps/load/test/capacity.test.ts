@@ -59,6 +59,11 @@ describe('npm run capacity', () => {
     expect(planFor(1_000)).toMatchObject({ shape: 'one node, SQLite', nodes: 1, redis: 0 });
   });
 
+  test('O24 what breaks first is something that the plan has', () => {
+    expect(plan({ users: 1_000, rate: 5_000 }).pressures.map(({ resource }) => resource)).toEqual(['cpu', 'sockets']);
+    expect(planFor(1_000_000).pressures.map(({ resource }) => resource)).toContain('disk');
+  });
+
   test('O24 it prints a plan for people and for machines, and refuses what is no number', async () => {
     expect((await run('--users', '1000000', '--rate', '5000')).said).toMatch(/nodes +11/);
     const { said } = await run('--users', '1e6', '--rate', '5000', '--json');
