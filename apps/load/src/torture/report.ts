@@ -13,7 +13,7 @@ export function print(report: Report): void {
   const { figures, violations } = verdict;
   const lines = [
     `  ${figures.acknowledged} acknowledged in ${Math.round(seconds)} s; ${figures.unknown} tries without an outcome, ${figures.refused} refused, ${figures.repeated} repeats, ${figures.disconnects} connections lost`,
-    `  acknowledgement p50 ${ms(figures.sendP50)}, p99 ${ms(figures.sendP99)}, longest ${ms(figures.sendMax)}; known to the other side p99 ${ms(figures.lateP99)}, longest ${ms(figures.lateMax)} later`,
+    `  from the first try to the acknowledgement p50 ${ms(figures.sendP50)}, p99 ${ms(figures.sendP99)}, longest ${ms(figures.sendMax)}; known to the other side p99 ${ms(figures.lateP99)}, longest ${ms(figures.lateMax)} later`,
     `  after the faults: p99 below 2 s after ${ms(figures.recoveredAfterMs)}, presence right after ${ms(figures.presenceRightAfterMs)}`,
     ...traces.map((trace) => `  ${trace}`),
     ...failures.map((failure) => `  FAILED ${failure}`),

@@ -23,7 +23,7 @@ export interface Figures {
   repeated: number;
   disconnects: number;
   readings: number;
-  /** From the first try to the acknowledgement, in ms. */
+  /** From the first try to the acknowledgement, in ms; what waits for a connection has not been tried yet. */
   sendP50: number;
   sendP99: number;
   sendMax: number;
