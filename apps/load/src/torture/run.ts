@@ -99,6 +99,8 @@ async function recover(tally: Tally, history: History, short: boolean): Promise<
   }
   await pause(short ? 1_000 : 10_000);
   while (passed() < HEAL_WITHIN_MS && !(good() && (await stays()))) await pause(250);
+  // What begins now is still in time.
+  if (!good()) await stays();
 }
 
 /** Waits until everybody is connected and has all answers; whoever does not get there is for the judge. */
