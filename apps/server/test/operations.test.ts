@@ -217,7 +217,7 @@ describe('configuration', () => {
     await server.kill();
   });
 
-  test('O56 with several workers the schema is brought up to date once, before there are any', async () => {
+  test('O50 with several workers the schema is brought up to date once, before there are any', async () => {
     using folder = temporaryFolder();
     const environment = { ...BARE_ENVIRONMENT, DATA_DIR: folder.path, PORT: '0', WORKERS: '2' };
     const file = join(folder.path, 'duet.db');
