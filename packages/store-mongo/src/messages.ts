@@ -1,11 +1,12 @@
 import type { Appended, Draft, Entry, MessageStore, ReadOptions, Tail } from '@duet/core';
-import { MAX_GROUP, messageId, nextEntry } from '@duet/core';
+import { MAX_GROUP, nextEntry } from '@duet/core';
 import { BOUNDED, TIMEOUT_MS } from './bounds.ts';
 import { type Database, duplicates } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import { createPages } from './pages.ts';
 import { type MessageDocument, toDocument, toEntry } from './schemas.ts';
-import { createTails, readTail, visibleTo } from './tails.ts';
+import { createTails, readPlaces, readTail, type Taken, visibleTo } from './tails.ts';
+import { createTogether } from './together.ts';
 
 /** A draft and where its result goes. */
 interface Pending {
@@ -43,6 +44,7 @@ const nameOf = ({ sender, tempId }: Pick<Draft, 'sender' | 'tempId'>) => `${send
 export function createMessages(database: Database): MessageStore {
   const append = createAppend(database);
   const page = createPages(database);
+  const placesTogether = createTogether();
 
   return {
     append: (drafts) => database.answer(() => append(drafts)),
@@ -55,16 +57,12 @@ export function createMessages(database: Database): MessageStore {
       }),
     get: (places, { sure = false }: ReadOptions = {}) =>
       database.answer(async () => {
-        if (!sure) {
-          const ids = places.map(({ conversation, seq }) => ({ _id: messageId(conversation, seq), conversation }));
-          return (await database.all<MessageDocument>('messages', ids, database.read)).map(toEntry);
-        }
-        const found = await Promise.all(
-          places.map(({ conversation, seq }) =>
-            database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq }, sure })),
-          ),
-        );
-        return found.filter((document) => document !== undefined).map(toEntry);
+        const one = ({ conversation, seq }: Taken) =>
+          database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq }, sure }));
+        const each = async () => (await Promise.all(places.map(one))).filter((document) => document !== undefined);
+        const together = () => readPlaces<MessageDocument>(database, places);
+        const found = await (sure || places.length < 2 ? each() : placesTogether(together, each, database.read));
+        return found.map(toEntry);
       }),
   };
 }

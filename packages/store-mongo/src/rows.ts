@@ -12,7 +12,7 @@ import type { Database } from './database.ts';
 import { createMarks } from './marks.ts';
 import type { ReadLine } from './read-line.ts';
 import { type InboxDocument, rowId } from './schemas.ts';
-import { createBehind, lastOf, readTail, type TailDocument, visibleTo } from './tails.ts';
+import { createEnds, readTail, type TailDocument, visibleTo } from './tails.ts';
 
 /**
  * A watermark beside a tail that was read at the same time: what has been stored and read in between is in neither.
@@ -31,7 +31,7 @@ type Hinted = RowKey & Pick<InboxDocument, 'lastSeq'>;
  */
 export function createRows(database: Database, line: ReadLine) {
   const readMarks = createMarks(database, line);
-  const readBehind = createBehind(database);
+  const findEnds = createEnds(database);
   const tailOf = (conversation: string, where?: object) => line(() => readTail(database, conversation, where));
 
   const marksOf = (keys: RowKey[], kind: WatermarkKind) => readMarks(keys.map((key) => ({ kind, key })));
@@ -44,21 +44,19 @@ export function createRows(database: Database, line: ReadLine) {
 
   /**
    * The last entry that a user sees of a conversation.
-   * @param behind what stands at the end of its log, as far as that is known
+   * @param end the last one of all, if that is known
    */
-  async function tailFor({ user, conversation }: RowKey, behind: TailDocument[] = []) {
-    const last = lastOf(behind) ?? (await tailOf(conversation));
+  async function tailFor({ user, conversation }: RowKey, end?: TailDocument) {
+    const last = end ?? (await tailOf(conversation));
     const seq = lastShown(user, last);
     if (!last || seq === last.seq) return last;
-    if (seq === 0) return undefined;
-    const known = behind.find((entry) => entry.seq === seq);
-    return known ?? tailOf(conversation, seq === undefined ? visibleTo(user) : { seq });
+    return seq === 0 ? undefined : tailOf(conversation, seq === undefined ? visibleTo(user) : { seq });
   }
 
   async function tailsFor(rows: Hinted[]): Promise<(TailDocument | undefined)[]> {
     const hints = rows.flatMap(({ conversation, lastSeq: seq }) => (seq === undefined ? [] : [{ conversation, seq }]));
-    const behind = await readBehind(hints, line);
-    return Promise.all(rows.map((row) => tailFor(row, behind?.get(row.conversation))));
+    const ends = await findEnds(hints, line);
+    return Promise.all(rows.map((row) => tailFor(row, ends.get(row.conversation))));
   }
 
   async function complete(documents: InboxDocument[]): Promise<InboxRow[]> {

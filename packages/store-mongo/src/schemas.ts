@@ -15,8 +15,8 @@ type Keyed<T> = { _id: string } & T;
 export type UserDocument = Keyed<Omit<UserRecord, 'id'>>;
 export type MessageDocument = Keyed<Omit<Entry, 'id' | 'unreadable'>>;
 /**
- * A user's side of a conversation: that there is one, where it stands in the list, and from which place on its last entry
- * is to be looked for. Rows of old versions lack that; it may lie before the last entry, and after a restore beyond it.
+ * A user's side of a conversation: that there is one, where it stands in the list, and where its log ended when somebody
+ * last wrote: rows of old versions do not say, and by now, or after a restore, that may be another place.
  */
 export type InboxDocument = Keyed<{
   user: string;

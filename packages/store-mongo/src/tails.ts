@@ -1,4 +1,4 @@
-import type { Entry, Tail } from '@duet/core';
+import { type Entry, messageId, type Tail } from '@duet/core';
 import { TOGETHER_BOUNDED } from './bounds.ts';
 import type { Database } from './database.ts';
 import type { ReadLine } from './read-line.ts';
@@ -13,7 +13,7 @@ const TOGETHER = 12;
 /** Entries that other writers have put behind a place, in the mean, before it is cheaper to ask for each tail. */
 const FEW = 16;
 
-/** A place in a conversation that another entry holds. */
+/** A place in a conversation. */
 export type Taken = Pick<Entry, 'conversation' | 'seq'>;
 
 export type TailDocument = Omit<MessageDocument, '_id' | 'content' | 'messageType' | 'tempId'>;
@@ -31,40 +31,51 @@ export const readTail = (database: Database, conversation: string, where: object
 export const visibleTo = (viewer: string | undefined) =>
   viewer === undefined ? {} : { $nor: [{ hidden: true as const, receiver: viewer }] };
 
-/**
- * Asks for what stands at places and behind them, by one question for all.
- * @returns by conversation; undefined where too much stands there, or this is not worth while
- */
-export function createBehind(database: Database) {
-  const together = createTogether();
-
-  return async (places: Taken[], line?: ReadLine): Promise<Map<string, TailDocument[]> | undefined> => {
-    if (places.length < TOGETHER) return undefined;
-    const limit = places.length * FEW;
-    const entries = await together(
-      () =>
-        database
-          .collection<MessageDocument>('messages')
-          .find(
-            { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
-            TOGETHER_BOUNDED,
-          )
-          .project<TailDocument>(TAIL)
-          .limit(limit)
-          .batchSize(limit)
-          .toArray(),
-      // Each is asked for when its turn comes.
-      async () => undefined,
-      line,
-    );
-    if (!entries || entries.length === limit) return undefined;
-    return Map.groupBy(entries, ({ conversation }) => conversation);
-  };
+/** What stands at these places, by one question: an id names its place, and the conversations say which shards have them. */
+export function readPlaces<T extends object>(
+  database: Database,
+  places: Taken[],
+  projection: object = {},
+): Promise<T[]> {
+  const _id = { $in: places.map(({ conversation, seq }) => messageId(conversation, seq)) };
+  const conversation = { $in: [...new Set(places.map((place) => place.conversation))] };
+  return (
+    database
+      .collection<MessageDocument>('messages')
+      .find({ _id, conversation }, { ...TOGETHER_BOUNDED, hint: { _id: 1 } })
+      .project<T>(projection)
+      // One more than there can be, or the server would have to be asked whether that is all.
+      .batchSize(places.length + 1)
+      .toArray()
+  );
 }
 
-/** The last of some entries. */
-export const lastOf = <E extends Pick<Entry, 'seq'>>(entries: E[]): E | undefined =>
-  entries.reduce<E | undefined>((last, entry) => (last && last.seq > entry.seq ? last : entry), undefined);
+/**
+ * Finds the last entries of conversations by where they were a while ago, by one question for all: `seq` is dense, so an
+ * entry behind which nothing stands is the last.
+ * @returns those that were found; none where this is not worth while
+ */
+export function createEnds(database: Database) {
+  const together = createTogether();
+
+  return async (places: Taken[], line: ReadLine): Promise<Map<string, TailDocument>> => {
+    if (places.length < TOGETHER) return new Map();
+    const both = places.flatMap(({ conversation, seq }) => [0, 1].map((more) => ({ conversation, seq: seq + more })));
+    const found = await together<TailDocument[]>(
+      () => readPlaces(database, both, TAIL),
+      // Each is asked for when its turn comes.
+      async () => [],
+      line,
+    );
+    const entries = Map.groupBy(found, ({ conversation }) => conversation);
+    return new Map(
+      places.flatMap(({ conversation, seq }): [string, TailDocument][] => {
+        const [end, behind] = entries.get(conversation) ?? [];
+        return end?.seq === seq && !behind ? [[conversation, end]] : [];
+      }),
+    );
+  };
+}
 
 /**
  * The last entry of each conversation, remembered. It may be behind what other nodes have written, never ahead of the
@@ -72,7 +83,25 @@ export const lastOf = <E extends Pick<Entry, 'seq'>>(entries: E[]): E | undefine
  */
 export function createTails(database: Database) {
   const tails = new Map<string, Tail>();
-  const entriesBehind = createBehind(database);
+  const together = createTogether();
+
+  /** What stands at these places and behind them; undefined where that cannot be had in a moment. */
+  const entriesBehind = (places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> =>
+    together(
+      () =>
+        database
+          .collection<MessageDocument>('messages')
+          .find(
+            { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
+            TOGETHER_BOUNDED,
+          )
+          .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
+          .limit(limit)
+          .batchSize(limit)
+          .toArray(),
+      // Each is asked for when its turn comes.
+      async () => undefined,
+    );
 
   return {
     /**
@@ -81,11 +110,15 @@ export function createTails(database: Database) {
      */
     async readBehind(places: Taken[]): Promise<Map<string, Tail>> {
       const found = new Map<string, Tail>();
-      for (const [conversation, entries] of (await entriesBehind(places)) ?? []) {
-        const last = lastOf(entries);
-        // Of what is hidden more has to be known than is worth asking for each time.
-        if (last && !last.hidden) found.set(conversation, last);
+      if (places.length < TOGETHER) return found;
+      const limit = places.length * FEW;
+      const entries = await entriesBehind(places, limit);
+      if (!entries || entries.length === limit) return found;
+      for (const entry of entries) {
+        if (entry.seq > (found.get(entry.conversation)?.seq ?? 0)) found.set(entry.conversation, entry);
       }
+      // Of what is hidden more has to be known than is worth asking for each time.
+      for (const [conversation, { hidden }] of found) if (hidden) found.delete(conversation);
       return found;
     },
     /** undefined: the conversation has no entry. */
