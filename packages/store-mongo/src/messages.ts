@@ -5,7 +5,7 @@ import { type Database, duplicates } from './database.ts';
 import { bumpInbox } from './inbox.ts';
 import { createPages } from './pages.ts';
 import { type MessageDocument, toDocument, toEntry } from './schemas.ts';
-import { createTails, readPlaces, readTail, type Taken, visibleTo } from './tails.ts';
+import { createTails, type Place, readPlaces, readTail, visibleTo } from './tails.ts';
 import { createTogether } from './together.ts';
 
 /** A draft and where its result goes. */
@@ -57,7 +57,7 @@ export function createMessages(database: Database): MessageStore {
       }),
     get: (places, { sure = false }: ReadOptions = {}) =>
       database.answer(async () => {
-        const one = ({ conversation, seq }: Taken) =>
+        const one = ({ conversation, seq }: Place) =>
           database.read(() => database.first<MessageDocument>('messages', { filter: { conversation, seq }, sure }));
         const each = async () => (await Promise.all(places.map(one))).filter((document) => document !== undefined);
         const together = () => readPlaces<MessageDocument>(database, places);

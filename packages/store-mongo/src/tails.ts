@@ -14,7 +14,7 @@ const TOGETHER = 12;
 const FEW = 16;
 
 /** A place in a conversation. */
-export type Taken = Pick<Entry, 'conversation' | 'seq'>;
+export type Place = Pick<Entry, 'conversation' | 'seq'>;
 
 export type TailDocument = Omit<MessageDocument, '_id' | 'content' | 'messageType' | 'tempId'>;
 const TAIL = { _id: 0, content: 0, messageType: 0, tempId: 0 } as const;
@@ -34,7 +34,7 @@ export const visibleTo = (viewer: string | undefined) =>
 /** What stands at these places, by one question: an id names its place, and the conversations say which shards have them. */
 export function readPlaces<T extends object>(
   database: Database,
-  places: Taken[],
+  places: Place[],
   projection: object = {},
 ): Promise<T[]> {
   const _id = { $in: places.map(({ conversation, seq }) => messageId(conversation, seq)) };
@@ -58,7 +58,7 @@ export function readPlaces<T extends object>(
 export function createEnds(database: Database) {
   const together = createTogether();
 
-  return async (places: Taken[], line: ReadLine): Promise<Map<string, TailDocument>> => {
+  return async (places: Place[], line: ReadLine): Promise<Map<string, TailDocument>> => {
     if (places.length < TOGETHER) return new Map();
     const both = places.flatMap(({ conversation, seq }) => [0, 1].map((more) => ({ conversation, seq: seq + more })));
     const found = await together<TailDocument[]>(
@@ -86,7 +86,7 @@ export function createTails(database: Database) {
   const together = createTogether();
 
   /** What stands at these places and behind them; undefined where that cannot be had in a moment. */
-  const entriesBehind = (places: Taken[], limit: number): Promise<(Tail & Taken)[] | undefined> =>
+  const entriesBehind = (places: Place[], limit: number): Promise<(Tail & Place)[] | undefined> =>
     together(
       () =>
         database
@@ -95,7 +95,7 @@ export function createTails(database: Database) {
             { $or: places.map(({ conversation, seq }) => ({ conversation, seq: { $gte: seq } })) },
             TOGETHER_BOUNDED,
           )
-          .project<Tail & Taken>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
+          .project<Tail & Place>({ _id: 0, conversation: 1, seq: 1, sent: 1, hidden: 1 })
           .limit(limit)
           .batchSize(limit)
           .toArray(),
@@ -108,7 +108,7 @@ export function createTails(database: Database) {
      * The tails of conversations in which other writers were a little faster, by one question for all.
      * @returns those that were found; none where too much was written meanwhile, or this is not worth while
      */
-    async readBehind(places: Taken[]): Promise<Map<string, Tail>> {
+    async readBehind(places: Place[]): Promise<Map<string, Tail>> {
       const found = new Map<string, Tail>();
       if (places.length < TOGETHER) return found;
       const limit = places.length * FEW;
