@@ -73,7 +73,7 @@ export function createStore<S extends object>(initial: S) {
 }
 export type Store<S extends object> = ReturnType<typeof createStore<S>>;
 
-export function threadOf({ messages, outgoing, loaded, atStart, marks }: Log): Thread {
+function threadOf({ messages, outgoing, loaded, atStart, marks }: Log): Thread {
   return {
     messages: [...messages, ...outgoing],
     loading: !loaded && messages.length === 0 && outgoing.length === 0,
