@@ -1,4 +1,4 @@
-import { createSession } from '@duet/client';
+import { createSession, holderOf } from '@duet/client';
 import { keptIn } from './kept.ts';
 
 const KEY = 'duet.session';
@@ -38,11 +38,9 @@ export const isSignedIn = (): boolean => store.getItem(KEY) !== null;
  */
 export function signedInAs(): string | undefined {
   try {
-    const { token } = JSON.parse(store.getItem(KEY) ?? '') as { token: string };
-    const payload = token.split('.')[1] ?? '';
-    return (JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as { sub?: string }).sub;
+    return holderOf((JSON.parse(store.getItem(KEY) ?? '') as { token: string }).token)?.user;
   } catch {
-    return undefined; // Nobody, or not such a token.
+    return undefined; // Nobody.
   }
 }
 

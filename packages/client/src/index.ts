@@ -24,5 +24,5 @@ export {
   type Place,
 } from './storage.ts';
 export type { Tabs } from './tabs.ts';
-export type { GetToken } from './tokens.ts';
+export { type GetToken, type Holder, holderOf } from './tokens.ts';
 export type { Message, MessageType, Privacy, User } from './wire.ts';
