@@ -2,6 +2,7 @@ import type { Book } from './book.ts';
 import type { Connection } from './connection.ts';
 import { errorTable, toDuetError } from './errors.ts';
 import { backoff, type Runtime } from './runtime.ts';
+import type { ClientEvents } from './wire.ts';
 
 /** A live event that is missing is waited for: it may only have been overtaken. */
 const HOLE_MS = 1_000;
@@ -19,6 +20,12 @@ export interface SyncDeps {
   runtime: Runtime;
 }
 
+interface Pulled {
+  /** What was asked with. */
+  known: ReturnType<Book['known']>;
+  answer: ClientEvents['sync']['answer'];
+}
+
 /** Finds out what was missed: on every connect, on a hole, when the server says so, and at long intervals. */
 export function createSync({ connection, book, runtime }: SyncDeps) {
   let running = false;
@@ -30,18 +37,42 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
   let vain = 0;
   let cancelHole: (() => void) | undefined;
   let cancelNext = () => {};
+  let endPause = () => {};
+
+  const pause = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const cancel = runtime.after(ms, resolve);
+      endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+
+  /** A page behind others that is refused by a limit is waited for: to begin anew would ask for those again, for ever. */
+  async function page(cursor: string | undefined): Promise<Pulled> {
+    for (;;) {
+      const known = book.known();
+      const request = { conversations: known, unnamed: 'newest' as const, limit };
+      try {
+        const answer = await connection.emit(
+          'sync',
+          cursor === undefined ? request : { ...request, cursor },
+          PATIENCE_MS,
+        );
+        return { known, answer };
+      } catch (thrown) {
+        const { code, retryAfterMs = FIRST_RETRY_MS } = toDuetError(thrown);
+        if (code !== 'RATE_LIMITED' || cursor === undefined) throw thrown;
+        await pause(retryAfterMs);
+      }
+    }
+  }
 
   /** Asks until there is nothing more. @throws DuetError */
   async function pull(): Promise<void> {
     let cursor: string | undefined;
     for (;;) {
-      const known = book.known();
-      const request = { conversations: known, unnamed: 'newest' as const, limit };
-      const answer = await connection.emit(
-        'sync',
-        cursor === undefined ? request : { ...request, cursor },
-        PATIENCE_MS,
-      );
+      const { known, answer } = await page(cursor);
       limit = Math.min(limit * 2, MOST);
       book.stand(
         answer.conversations.map(({ userId, ...news }) => ({
@@ -109,6 +140,7 @@ export function createSync({ connection, book, runtime }: SyncDeps) {
       cancelHole?.();
       cancelHole = undefined;
       cancelNext();
+      endPause();
     },
   };
 }

@@ -1,7 +1,10 @@
 import { describe, expect, test, vi } from 'vitest';
+import { createBook } from '../src/book.ts';
 import { DuetError } from '../src/errors.ts';
 import { createReceipts, type ReceiptDeps } from '../src/receipts.ts';
 import { backoff, createIds } from '../src/runtime.ts';
+import { createStore, initialState } from '../src/state.ts';
+import { createSync, type SyncDeps } from '../src/sync.ts';
 import { createTyping } from '../src/typing.ts';
 import { createStillTime } from './people.ts';
 
@@ -165,6 +168,53 @@ describe('time in the SDK', () => {
     receipts.delivered('bad', 'bad1');
     time.advance(1_000);
     await vi.waitFor(() => expect(taken).toEqual(['a1', 'a2']));
+  });
+
+  test('U5 who missed more than a limit lets him ask for waits and goes on from there', async () => {
+    const time = createStillTime();
+    const store = createStore(initialState);
+    const book = createBook({ store, onMessage: () => {}, onDelivered: () => {} });
+    const asked: (string | undefined)[] = [];
+    /** Two answers are given, then one a minute. */
+    let given = 0;
+    const emit = async (_: string, { cursor }: { cursor?: string }) => {
+      asked.push(cursor);
+      if (given >= 2 + Math.floor((time.now() - 1_000_000) / 60_000)) throw limited;
+      given += 1;
+      return { conversations: [], complete: given === 4, ...(given === 4 ? {} : { nextCursor: `page ${given + 1}` }) };
+    };
+    const limited = new DuetError('RATE_LIMITED', { retryAfterMs: 60_000 });
+    const connection = { isOnline: () => true, emit } as unknown as SyncDeps['connection'];
+    createSync({ connection, book, runtime: time }).request();
+    for (const asks of [3, 5]) {
+      await vi.waitFor(() => expect(asked).toHaveLength(asks));
+      time.advance(60_000);
+    }
+    await vi.waitFor(() => expect(store.getState().synced).toBe(true));
+    expect(asked).toEqual([undefined, 'page 2', 'page 3', 'page 3', 'page 4', 'page 4']);
+  });
+
+  test('U5 who stops while he waits for a limit, and starts again, begins anew at once', async () => {
+    const time = createStillTime();
+    const book = createBook({ store: createStore(initialState), onMessage: () => {}, onDelivered: () => {} });
+    let isOnline = true;
+    const asked: (string | undefined)[] = [];
+    const emit = async (_: string, { cursor }: { cursor?: string }) => {
+      if (!isOnline) throw new DuetError('UNAVAILABLE');
+      asked.push(cursor);
+      if (cursor !== undefined) throw new DuetError('RATE_LIMITED', { retryAfterMs: 60_000 });
+      return { conversations: [], complete: false, nextCursor: 'page 2' };
+    };
+    const connection = { isOnline: () => isOnline, emit } as unknown as SyncDeps['connection'];
+    const sync = createSync({ connection, book, runtime: time });
+    sync.request();
+    await vi.waitFor(() => expect(asked).toEqual([undefined, 'page 2']));
+    sync.stop();
+    isOnline = false;
+    await new Promise(setImmediate);
+    isOnline = true;
+    sync.request();
+    await vi.waitFor(() => expect(asked).toEqual([undefined, 'page 2', undefined, 'page 2']));
   });
 
   test('U3 ids of messages are unique and rise, also within a millisecond and when the clock is set back', () => {
