@@ -9,6 +9,9 @@ const MAX_CONTENT = 4_000;
 /** While an input method composes, keys pick words. Safari ends that before the Enter that picks one, and marks it by its code. */
 const isComposing = ({ nativeEvent }: KeyboardEvent): boolean => nativeEvent.isComposing || nativeEvent.keyCode === 229;
 
+/** A keyboard on the screen has no Shift with Enter: there it begins a line, as in other apps, and the button sends. */
+const entersLines = (): boolean => matchMedia('(hover: none) and (pointer: coarse)').matches;
+
 interface ComposerProps {
   userId: string;
   peerId: string;
@@ -42,7 +45,7 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
   const onKeyDown = (event: KeyboardEvent) => {
     // Escape leaves the conversation, but not while something is being written.
     if (event.key === 'Escape' && (text !== '' || isComposing(event))) event.stopPropagation();
-    if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
+    if (event.key !== 'Enter' || event.shiftKey || isComposing(event) || entersLines()) return;
     event.preventDefault();
     send();
   };

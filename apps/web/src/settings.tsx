@@ -5,7 +5,7 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import { Account } from './account.tsx';
 import { useBlocks } from './blocks.tsx';
 import { Section } from './section.tsx';
-import { dayName } from './times.ts';
+import { dayName, timeOfDay } from './times.ts';
 
 const shown: { name: keyof Privacy; label: string; description: string }[] = [
   { name: 'lastSeen', label: 'Presence', description: 'That you are online, and when you were' },
@@ -131,14 +131,16 @@ function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof us
     });
   return (
     <Section title="Devices" heading={heading}>
-      {devices.map(({ _id, device, lastUsedAt, current }) => (
+      {devices.map(({ _id, device, createdAt, lastUsedAt, current }) => (
         <Group key={_id} justify="space-between" wrap="nowrap">
           <div className="breaks">
             <Text size="sm" lineClamp={2}>
               {device || 'Unknown device'}
             </Text>
-            <Text size="xs" c="dimmed">
-              {current ? 'This device' : `Last used: ${dayName(lastUsedAt)}`}
+            {/* Of two phones of one kind this alone tells which is which. */}
+            <Text id={`device-${_id}`} size="xs" c="dimmed">
+              {current ? 'This device' : `Last used: ${dayName(lastUsedAt)}`} · Signed in: {dayName(createdAt)},{' '}
+              {timeOfDay(createdAt)}
             </Text>
           </div>
           {!current && (
@@ -147,6 +149,7 @@ function Devices({ devices, refresh, load, change }: Line & ReturnType<typeof us
               variant="light"
               color="red"
               aria-label={`Sign out ${device || 'unknown device'}`}
+              aria-describedby={`device-${_id}`}
               onClick={() => signOut(_id)}
             >
               Sign out

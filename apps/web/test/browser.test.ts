@@ -194,9 +194,13 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     const gone = new Promise((resolve) => other.on('disconnect', resolve));
     await settings.getByText(/^Chrome on /).waitFor();
     await settings.getByText('This device').waitFor();
-    await settings.getByRole('button', { name: 'Sign out node' }).click();
+    const signOut = settings.getByRole('button', { name: 'Sign out node' });
+    expect(
+      await signOut.evaluate((node) => node.ariaDescribedByElements?.map((element) => element.textContent)),
+    ).toEqual([expect.stringMatching(/^Last used: Today · Signed in: Today, \d+:\d+/)]);
+    await signOut.click();
     await gone;
-    await settings.getByRole('button', { name: 'Sign out node' }).waitFor({ state: 'detached' });
+    await signOut.waitFor({ state: 'detached' });
     await context.close();
   });
 
@@ -446,6 +450,22 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     const texts = body.data.messages.map(({ content }: { content: string }) => content);
     expect(texts.filter((text: string) => text !== 'from the other tab')).toEqual(['one', 'two']);
     expect(texts).toHaveLength(3);
+    await context.close();
+  });
+
+  test('W41 on a phone Enter begins a new line, and the button sends', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    const { page, context } = await openPage({ viewport: { width: 360, height: 700 }, hasTouch: true, isMobile: true });
+    await signIn(page, anna);
+    await openChat(page, ben.user.username);
+    const input = page.getByRole('textbox', { name: 'Message' });
+    await input.pressSequentially('one');
+    await input.press('Enter');
+    await input.pressSequentially('two');
+    expect(await input.inputValue()).toBe('one\ntwo');
+    await page.getByRole('button', { name: 'Send' }).tap();
+    await bubble(page, 'one two').waitFor();
+    expect(await input.inputValue()).toBe('');
     await context.close();
   });
 

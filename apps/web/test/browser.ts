@@ -108,7 +108,8 @@ export async function openChat(page: Page, name: string): Promise<void> {
 
 export async function write(page: Page, text: string): Promise<void> {
   await page.getByRole('textbox', { name: 'Message' }).fill(text);
-  await page.keyboard.press('Enter');
+  // A phone has no key for it.
+  await page.getByRole('button', { name: 'Send', exact: true }).click();
 }
 
 export const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
