@@ -1,4 +1,4 @@
-import { type ChatMessage, type DuetError, errorTable, type Person } from '@duet/client';
+import { type ChatMessage, type Conversation, type DuetError, errorTable, type Person } from '@duet/client';
 import { useChat, useChatState, useConversations } from '@duet/client/react';
 import {
   ActionIcon,
@@ -12,7 +12,7 @@ import {
   VisuallyHidden,
 } from '@mantine/core';
 import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useState } from 'react';
+import { memo, type ReactNode, useCallback, useEffect, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText } from './person.tsx';
@@ -34,10 +34,13 @@ export function Sidebar({ selected, onSelect, onSignOut, onDeleted }: SidebarPro
   const [hasSettings, showSettings] = useState(false);
   const me = useChatState((state) => state.me);
   const isEmpty = useChatState(({ conversations }) => conversations?.length === 0);
-  const select = (peer: Person) => {
-    setSearch('');
-    onSelect(peer);
-  };
+  const select = useCallback(
+    (peer: Person) => {
+      setSearch('');
+      onSelect(peer);
+    },
+    [onSelect],
+  );
   const tab = search ? 'people' : (chosen ?? (isEmpty ? 'people' : 'chats'));
 
   return (
@@ -109,40 +112,52 @@ function Chats({ selected, onSelect }: ListProps) {
   if (conversations.length === 0) return <p className="empty">No chats yet. Find somebody under People.</p>;
   return (
     <ul className="list" aria-label="Chats">
-      {conversations.map((conversation) => {
-        const { peer, lastMessage } = conversation;
-        const unreadCount = unreadOf(conversation);
-        const isTyping = typing[peer.id] === true;
-        return (
-          <Row
-            key={peer.id}
-            person={peer}
-            selected={selected === peer.id}
-            onSelect={onSelect}
-            time={shortTime(lastMessage.createdAt)}
-          >
-            <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
-            <Text size="sm" c={isTyping ? 'var(--live)' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
-              {isTyping ? (
-                'typing…'
-              ) : (
-                <>
-                  {prefixOf(lastMessage)}
-                  <bdi>{textOf(lastMessage)}</bdi>
-                </>
-              )}
-            </Text>
-            {unreadCount > 0 && (
-              <Badge circle={unreadCount < 10} color="indigo" role="img" aria-label={`${unreadCount} unread`}>
-                {unreadCount}
-              </Badge>
-            )}
-          </Row>
-        );
-      })}
+      {conversations.map((conversation) => (
+        <ChatRow
+          key={conversation.peer.id}
+          conversation={conversation}
+          unreadCount={unreadOf(conversation)}
+          isTyping={typing[conversation.peer.id] === true}
+          selected={selected === conversation.peer.id}
+          onSelect={onSelect}
+          time={shortTime(conversation.lastMessage.createdAt)}
+        />
+      ))}
     </ul>
   );
 }
+
+interface ChatRowProps extends Omit<RowProps, 'person' | 'children'> {
+  conversation: Conversation;
+  /** Not that of the conversation where the peer is blocked. */
+  unreadCount: number;
+  isTyping: boolean;
+}
+
+/** Who has hundreds of chats gets a message in one of them: the others need not be made again. */
+const ChatRow = memo(function ChatRow({ conversation, unreadCount, isTyping, ...row }: ChatRowProps) {
+  const { peer, lastMessage } = conversation;
+  return (
+    <Row person={peer} {...row}>
+      <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
+      <Text size="sm" c={isTyping ? 'var(--live)' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
+        {isTyping ? (
+          'typing…'
+        ) : (
+          <>
+            {prefixOf(lastMessage)}
+            <bdi>{textOf(lastMessage)}</bdi>
+          </>
+        )}
+      </Text>
+      {unreadCount > 0 && (
+        <Badge circle={unreadCount < 10} color="indigo" role="img" aria-label={`${unreadCount} unread`}>
+          {unreadCount}
+        </Badge>
+      )}
+    </Row>
+  );
+});
 
 const SEARCH_PAUSE_MS = 200;
 const SEARCH_RETRY_MS = 3_000;
