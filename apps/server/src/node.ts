@@ -23,7 +23,7 @@ import { createOriginRule, type OriginRule } from './origins.ts';
 import { createBacklog } from './socket/backlog.ts';
 import { createEventBinder } from './socket/bind-events.ts';
 import { createDoor } from './socket/door.ts';
-import { createFanout, userOf } from './socket/fanout.ts';
+import { createFanout } from './socket/fanout.ts';
 import { createFloodGuard } from './socket/floods.ts';
 import { createFollowers } from './socket/follow.ts';
 import { guardSockets } from './socket/guard.ts';
@@ -200,9 +200,11 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     fanout.toLocal({ name: 'resync', payload: {} });
   });
   cluster.onLoss((rooms) => {
-    const users = rooms.map(userOf).filter((user) => user !== undefined);
-    log.warn({ users: users.length }, 'live events may not have reached other nodes: their users read again');
-    for (const user of users) fanout.toUser(user, { name: 'resync', payload: {} });
+    log.warn(
+      { rooms: rooms?.length ?? 'all' },
+      'live events may not have reached other nodes: their clients read again',
+    );
+    for (const room of rooms ?? [undefined]) fanout.toRoom(room, { name: 'resync', payload: {} });
   });
   const guard = guardSockets(io, core, clock);
   const followers = createFollowers(core.conversations, (err, user) =>

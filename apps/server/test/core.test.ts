@@ -37,6 +37,7 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
   const fanout: Fanout = {
     toUser: (user, { name, payload }) => void told.push({ user, name, payload }),
     toWatchers: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
+    toRoom: () => {},
     toLocal: () => {},
     localSockets: () => 10,
   };

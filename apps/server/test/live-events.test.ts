@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createConnection } from 'node:net';
 import { createRedisCluster } from '@duet/cluster-redis';
 import {
   type BackingService,
@@ -9,13 +9,18 @@ import {
   eventually,
   eventuallyWorks,
   hasRedis,
+  next,
+  open,
+  register,
   startRedis,
+  temporaryFolder,
 } from '@duet/testkit';
 import { io as connect } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDoor } from '../src/socket/door.ts';
 import { createFanout, roomOf, WATCHERS } from '../src/socket/fanout.ts';
 import { createSocketServer } from '../src/socket/server.ts';
+import { startNode as startWholeNode } from './in-process.ts';
 
 describe.skipIf(!hasRedis())('live events between nodes', () => {
   let redis: BackingService;
@@ -72,17 +77,45 @@ describe.skipIf(!hasRedis())('live events between nodes', () => {
     one.fanout.toUser('ann', typing('1'));
     one.fanout.toUser('ann', typing('2'), { except: here.id });
     one.fanout.toLocal(typing('3'));
+    one.fanout.toRoom(undefined, typing('4'));
     one.fanout.toWatchers(typing('end'));
     const all = [here, alsoHere, there, other];
     await eventually(() => all.every(({ heard }) => JSON.stringify(heard).includes('end')), 'the last has come');
     // What spares the nodes that need not hear it is asked for first, and comes a little later.
-    await eventually(() => there.heard.length === 3, 'so has what was for the others');
-    expect(here.heard).toEqual(['1', '3', 'end'].map(heardTyping));
-    expect(alsoHere.heard).toEqual(['1', '2', '3', 'end'].map(heardTyping));
-    expect(there.heard).toEqual(['1', 'end', '2'].map(heardTyping));
-    expect(other.heard).toEqual(['end'].map(heardTyping));
+    await eventually(() => there.heard.length === 4, 'so has what was for the others');
+    expect(here.heard).toEqual(['1', '3', '4', 'end'].map(heardTyping));
+    expect(alsoHere.heard).toEqual(['1', '2', '3', '4', 'end'].map(heardTyping));
+    expect(there.heard).toEqual(['1', '4', 'end', '2'].map(heardTyping));
+    expect(other.heard).toEqual(['4', 'end'].map(heardTyping));
     // Those who listen at a node to what goes out hear the same, whoever sent it.
-    expect(two.outgoing).toEqual(['1', 'end', 'end', '2'].map(heardTyping));
+    expect(two.outgoing).toEqual(['1', '4', '4', 'end', 'end', '2'].map(heardTyping));
+  });
+
+  test('B11 who cannot be told that somebody has come is told to look again as soon as anything can be told', async () => {
+    await using strict = await startRedis();
+    using folder = temporaryFolder();
+    const command = async (line: string) => {
+      const socket = createConnection(Number(new URL(strict.url).port), '127.0.0.1');
+      socket.write(`${line}\r\n`);
+      const [answer] = await once(socket, 'data');
+      socket.destroy();
+      return String(answer);
+    };
+    const environment = { NODE_ENV: 'test', DATA_DIR: folder.path, REDIS_URL: strict.url };
+    await using one = await startWholeNode(environment);
+    await using two = await startWholeNode(environment);
+    const [watches, comes, follows] = await Promise.all(['w', 'c', 'f'].map((name) => register(one.url, name)));
+    using watcher = open(two.url, watches?.token);
+    await next(watcher, 'user_status');
+    // What nodes know is as ever; what they tell each other is refused.
+    await command('ACL SETUSER default -spublish');
+    using here = open(one.url, comes?.token);
+    await next(here, 'user_status');
+    await eventually(async () => (await command('ACL LOG')).includes('spublish'), 'the other node cannot be told');
+    await command('ACL SETUSER default +spublish');
+    const told = next(watcher, 'resync');
+    using _ = open(one.url, follows?.token);
+    await told;
   });
 
   test('B9 while Redis is away, people on one node reach each other all the same', async () => {

@@ -15,9 +15,9 @@ export interface Channels {
   onMessage(listener: (channel: string, message: string) => void): void;
   /**
    * `listener` is called with channels on which something of this node may have reached nobody, as soon as something
-   * reaches Redis again.
+   * reaches Redis again; with undefined when they are more than are remembered.
    */
-  onLost(listener: (channels: string[]) => void): void;
+  onLost(listener: (channels: string[] | undefined) => void): void;
   /** Resolves when Redis knows every channel listened to so far. */
   fence(): Promise<void>;
 }
@@ -37,7 +37,7 @@ for i = 1, #ARGV, 2 do
 end
 return answer`;
 
-/** Channels with a loss that are remembered; whoever listens to others finds out when he asks the store. */
+/** Channels with a loss that are remembered. */
 const MAX_LOST = 5_000;
 
 type Send = (...args: string[]) => Promise<number[]>;
@@ -57,11 +57,11 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
   const changed = new Set<string>();
 
   const lost = new Set<string>();
-  let onLost: (channels: string[]) => void = () => {};
+  let onLost: (channels: string[] | undefined) => void = () => {};
 
   function tellLost(): void {
     if (lost.size === 0) return;
-    const channels = [...lost];
+    const channels = lost.size > MAX_LOST ? undefined : [...lost];
     lost.clear();
     onLost(channels);
   }
@@ -71,7 +71,7 @@ export function createChannels(pub: Redis, sub: Redis): Channels {
     const listening = await send(...words).catch(() => undefined);
     if (listening === undefined) {
       // A hint that is lost: the store has it. The listeners' own connections may be fine, so they are told.
-      for (const { channel } of batch) if (lost.size < MAX_LOST) lost.add(channel);
+      for (const { channel } of batch) if (lost.size <= MAX_LOST) lost.add(channel);
       return;
     }
     for (const i of listening) {

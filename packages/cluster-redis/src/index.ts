@@ -31,7 +31,7 @@ export function createRedisCluster({ url, prefix, clock, now, report = () => {} 
   const presence = createPresence(run, clock);
   const channels = createChannels(pub, sub);
   const gapListeners: (() => void)[] = [];
-  const lossListeners: ((rooms: string[]) => void)[] = [];
+  const lossListeners: ((rooms: string[] | undefined) => void)[] = [];
 
   /** What was published may have passed this node by. */
   let missed = false;

@@ -67,7 +67,7 @@ function hasAudience(adapter: Adapter, { rooms, except }: BroadcastOptions): boo
  */
 export function createSocketAdapter(
   channels: Channels,
-  { prefix, onLost }: { prefix: string; onLost: (rooms: string[]) => void },
+  { prefix, onLost }: { prefix: string; onLost: (rooms: string[] | undefined) => void },
 ): (namespace: Namespace) => Adapter {
   const self = randomBytes(NODE_ID_BYTES).toString('hex');
 
@@ -82,7 +82,10 @@ export function createSocketAdapter(
     });
     adapter.on('delete-room', (room) => channels.forget(everybody + room));
 
-    channels.onLost((lost) => onLost(lost.flatMap((channel) => [...roomsOf(channel)])));
+    channels.onLost((lost) => {
+      const isForAll = lost === undefined || lost.includes(everybody);
+      onLost(isForAll ? undefined : lost.flatMap((channel) => [...roomsOf(channel)]));
+    });
     const broadcastHere = bindBroadcast(adapter, namespace.server.encoder);
     channels.onMessage((channel, message) => {
       if (!channel.startsWith(everybody) || message.startsWith(self) || message[KIND_AT] !== IS_EVENT) return;

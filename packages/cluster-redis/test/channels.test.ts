@@ -61,7 +61,7 @@ describe.skipIf(!hasRedis())('channels', () => {
     two.listen(channel);
     await two.fence();
     const lost: string[] = [];
-    one.onLost((channels) => {
+    one.onLost((channels = []) => {
       lost.push(...channels);
       for (const each of channels) one.send(each, 'something is missing');
     });
@@ -70,6 +70,19 @@ describe.skipIf(!hasRedis())('channels', () => {
     await eventually(() => two.received.length > 0, 'they are told');
     expect(two.received).toEqual(['something is missing']);
     expect(lost).toEqual([channel]);
+  });
+
+  test('B11 when more was lost than is remembered, that is told of all', async () => {
+    using one = await node();
+    const lost: unknown[] = [];
+    one.onLost((channels) => lost.push(channels?.length));
+    for (const count of [5_000, 5_001]) {
+      one.pub.disconnect(true);
+      for (let i = 0; i < count; i++) one.send(`${i}`, 'lost');
+      const before = lost.length;
+      await eventually(() => lost.length > before, 'it is told');
+    }
+    expect(lost).toEqual([5_000, undefined]);
   });
 
   test('B11 what Redis had no time to answer does not come twice', async () => {

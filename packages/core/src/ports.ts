@@ -365,8 +365,8 @@ export interface Cluster {
   fence(): Promise<void>;
   /** `listener` is called when live events may have been missed by this node's sockets. */
   onGap(listener: () => void): void;
-  /** `listener` is called with rooms whose sockets at other nodes may have missed what this node sent, when that is over. */
-  onLoss(listener: (rooms: string[]) => void): void;
+  /** `listener` is called with rooms (undefined: any) whose sockets elsewhere may lack news, when that is over. */
+  onLoss(listener: (rooms: string[] | undefined) => void): void;
   ready(): Promise<void>;
   /** Clears this node's own presence, then lets go of connections. */
   close(): Promise<void>;
@@ -382,6 +382,8 @@ export interface Fanout {
   ): void;
   /** To every socket of the cluster whose user does not hide himself. Costs what it says: budget it. */
   toWatchers<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
+  /** To all sockets of a room, on any node; undefined: to every socket of the cluster. */
+  toRoom<N extends ServerEventName>(room: string | undefined, event: { name: N; payload: ServerEvent<N> }): void;
   /** To the sockets of this node. */
   toLocal<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
   /** How many sockets this node holds. */

@@ -4,9 +4,6 @@ import type { Server } from 'socket.io';
 const USER = 'user:';
 /** The room of a user's sockets. */
 export const roomOf = (user: string): string => USER + user;
-/** Whose room it is; undefined: it is not that of a user. */
-export const userOf = (room: string): string | undefined =>
-  room.startsWith(USER) ? room.slice(USER.length) : undefined;
 /** The room of those who hear of others that they come and go. */
 export const WATCHERS = 'watchers';
 
@@ -34,6 +31,9 @@ export function createFanout(io: Server, alone: boolean): Fanout {
     },
     toWatchers({ name, payload }) {
       io.to(WATCHERS).emit(name, payload);
+    },
+    toRoom(room, { name, payload }) {
+      io.to(room ?? []).emit(name, payload);
     },
     toLocal({ name, payload }) {
       io.local.emit(name, payload);
