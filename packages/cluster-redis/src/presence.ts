@@ -29,6 +29,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
   const sockets = new Map<string, string>();
   /** Sockets that went while Redis could not be told. */
   const untold = new Map<string, string>();
+  /** When users left, by the clock's `elapsed`: who is found to have gone is in here no longer. */
   const left = new Map<string, number>();
   /** Whether Redis may know less than this node, or something older. */
   let behind = false;
@@ -51,7 +52,11 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
   }
 
   async function register(connections: Connection[]): Promise<{ lost: boolean; came: string[] }> {
-    const answered = (await run('beat', node, LEASE_MS, ...flat(connections))) as [number, number, ...string[]];
+    const answered = (await run('beat', node, LEASE_MS, PRESENCE_GRACE_MS, ...flat(connections))) as [
+      number,
+      number,
+      ...string[],
+    ];
     const [lost, now, ...came] = answered;
     renewedAt = now;
     return { lost: lost === 1, came };
@@ -71,8 +76,14 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
       registering.catch(() => noteUnnamed([...came, ...present.map(({ user }) => user)]));
       came.push(...(await registering).came);
     }
-    for (const batch of batches([...left.keys()])) await run('remind', ...batch);
+    for (const batch of batches([...left.keys()])) await run('remind', ...batch.flatMap((user) => [user, ageOf(user)]));
     return came;
+  }
+
+  /** How long ago a user left. */
+  function ageOf(user: string): number {
+    const now = clock.elapsed();
+    return now - (left.get(user) ?? now);
   }
 
   function noteUnnamed(users: string[]): void {
@@ -87,9 +98,9 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
     return users;
   }
 
-  async function unregister(connections: Connection[]): Promise<void> {
-    for (const batch of batches(connections)) {
-      await run('drop', node, ...flat(batch));
+  async function unregister(gone: (Connection & { age: number })[]): Promise<void> {
+    for (const batch of batches(gone)) {
+      await run('drop', node, ...batch.flatMap(({ user, socket, age }) => [user, socket, age]));
       for (const { socket } of batch) untold.delete(socket);
     }
   }
@@ -110,7 +121,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
         behind = false;
         try {
           const { lost, came } = await register(connections);
-          await unregister([...untold].map(([socket, user]) => ({ user, socket })));
+          await unregister([...untold].map(([socket, user]) => ({ user, socket, age: ageOf(user) })));
           if (lost || wasBehind) came.push(...(await registerAll()), ...takeUnnamed());
           if (lost || heldSince === undefined) heldSince = clock.elapsed();
           return [...new Set(came)];
@@ -127,7 +138,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
         left.delete(user);
         left.set(user, clock.elapsed());
         try {
-          await drop({ user, socket });
+          await drop({ user, socket, age: 0 });
         } catch (error) {
           untold.set(socket, user);
           throw error;
@@ -136,7 +147,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
     async online(users, { sure = false } = {}) {
       const found = new Set<string>();
       for (const batch of batches(users)) {
-        const asked = answer(() => run('online', ...batch));
+        const asked = answer(() => run('online', PRESENCE_GRACE_MS, ...batch));
         const flags = (await (sure ? asked : asked.catch(() => []))) as number[];
         for (const [i, flag] of flags.entries()) if (flag === 1) found.add(batch[i] as string);
       }
@@ -153,6 +164,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
         unheard = true;
         const gone = (await run('reap', PRESENCE_GRACE_MS, BATCH, judgesUntil, node, again, ...told)) as string[];
         unheard = false;
+        for (let i = 0; i < gone.length; i += 2) left.delete(gone[i] as string);
         return Array.from({ length: gone.length / 2 }, (_, i) => ({
           user: gone[2 * i] as string,
           at: Math.floor(Number(gone[2 * i + 1])),

@@ -10,6 +10,7 @@ import type { Redis } from 'ioredis';
  *   node:<node>   set of "user socket"
  *   user:<user>   hash: socket -> node; there while the user has a socket
  *   leaving       sorted set: user -> when the last socket went; there while the grace runs
+ *   late          sorted set: user -> when the last socket went, for those in leaving of whom Redis has heard later than that
  *   handed:<node> sorted set: user -> when the last socket went; there until the node has told of it
  *   limit:<key>   when the bucket will be full again
  */
@@ -22,12 +23,27 @@ end
 local prefix = ARGV[2]
 `;
 
+/**
+ * Of whom Redis hears late, his grace runs from now on all the same: others whom it was out of reach of have that long to
+ * say that he is with them. What is said of him goes by when he went.
+ */
+const LATE = `
+local function came_late(user, age)
+  redis.call('ZADD', prefix .. 'late', now - age, user)
+end
+local function has_gone(user, grace)
+  local at = redis.call('ZSCORE', prefix .. 'late', user)
+  return at and tonumber(at) <= now - grace
+end
+`;
+
 /** The end of sockets: of one, and of what a node has left; with a user's last one the grace begins, at `at`. */
 const ENDS = `${NOW}
 local function end_socket(user, socket, at)
   if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
     and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
     redis.call('ZADD', prefix .. 'leaving', at, user)
+    return true
   end
 end
 local function take_apart(node, most, at)
@@ -41,51 +57,54 @@ end
 `;
 
 /**
- * ARGV: now, prefix, node, lease in ms, then user and socket by turns.
+ * ARGV: now, prefix, node, lease and grace in ms, then user and socket by turns.
  * @returns whether the lease was lost, the time, then users who were offline
  */
-const BEAT = `${NOW}
+const BEAT = `${NOW}${LATE}
 local node = ARGV[3]
 local lease = redis.call('ZSCORE', prefix .. 'nodes', node)
 local lost = (not lease or tonumber(lease) <= now) and 1 or 0
 redis.call('ZADD', prefix .. 'nodes', now + ARGV[4], node)
 local answer = { lost, now }
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   local user, socket = ARGV[i], ARGV[i + 1]
-  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 and redis.call('ZREM', prefix .. 'leaving', user) == 0 then
+  local is_leaving = redis.call('ZREM', prefix .. 'leaving', user) == 1 and not has_gone(user, ARGV[5])
+  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 and not is_leaving then
     answer[#answer + 1] = user
   end
-  redis.call('ZREM', prefix .. 'leaving', user)
+  redis.call('ZREM', prefix .. 'late', user)
   redis.call('HSET', prefix .. 'user:' .. user, socket, node)
   redis.call('SADD', prefix .. 'node:' .. node, user .. ' ' .. socket)
 end
 return answer`;
 
-/** ARGV: now, prefix, node, then user and socket by turns. */
-const DROP = `${ENDS}
-for i = 4, #ARGV, 2 do
-  redis.call('SREM', prefix .. 'node:' .. ARGV[3], ARGV[i] .. ' ' .. ARGV[i + 1])
-  end_socket(ARGV[i], ARGV[i + 1], now)
+/** ARGV: now, prefix, node, then user, socket and how long ago it went, in ms, by turns. */
+const DROP = `${ENDS}${LATE}
+for i = 4, #ARGV, 3 do
+  local user, socket, age = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  redis.call('SREM', prefix .. 'node:' .. ARGV[3], user .. ' ' .. socket)
+  if end_socket(user, socket, now) and age > 0 then came_late(user, age) end
 end`;
 
 /** Ends the sockets of a node, as many as it may. ARGV: now, prefix, node, the most to do at once. @returns how many */
 const SHED = `${ENDS}
 return take_apart(ARGV[3], ARGV[4], now)`;
 
-/** Begins the grace of users whose end Redis has forgotten. ARGV: now, prefix, users */
-const REMIND = `${NOW}
-for i = 3, #ARGV do
-  if redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 0 then
-    redis.call('ZADD', prefix .. 'leaving', 'NX', now, ARGV[i])
+/** Tells of users whose end Redis may have forgotten. ARGV: now, prefix, then user and how long ago he went, in ms, by turns */
+const REMIND = `${NOW}${LATE}
+for i = 3, #ARGV, 2 do
+  if redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 0
+    and redis.call('ZADD', prefix .. 'leaving', 'NX', now, ARGV[i]) == 1 then
+    came_late(ARGV[i], ARGV[i + 1])
   end
 end`;
 
-/** ARGV: now, prefix, users. @returns 1 for each who is online, else 0 */
-const ONLINE = `${NOW}
+/** ARGV: now, prefix, grace in ms, users. @returns 1 for each who is online, else 0 */
+const ONLINE = `${NOW}${LATE}
 local answer = {}
-for i = 3, #ARGV do
-  answer[i - 2] = (redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 1
-    or redis.call('ZSCORE', prefix .. 'leaving', ARGV[i])) and 1 or 0
+for i = 4, #ARGV do
+  answer[i - 3] = (redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 1
+    or redis.call('ZSCORE', prefix .. 'leaving', ARGV[i]) and not has_gone(ARGV[i], ARGV[3])) and 1 or 0
 end
 return answer`;
 
@@ -125,6 +144,8 @@ end
 local gone = redis.call('ZRANGEBYSCORE', prefix .. 'leaving', '-inf', now - ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 for i = 1, #gone, 2 do
   redis.call('ZREM', prefix .. 'leaving', gone[i])
+  gone[i + 1] = redis.call('ZSCORE', prefix .. 'late', gone[i]) or gone[i + 1]
+  redis.call('ZREM', prefix .. 'late', gone[i])
   redis.call('ZADD', handed, gone[i + 1], gone[i])
 end
 return gone`;

@@ -409,6 +409,74 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
+  test('B15 however late Redis hears that somebody left, he has gone since he left, and is not here meanwhile', async () => {
+    await using proxy = await startTcpProxy(server.url);
+    const { all, clock, close } = await nodesAt(throughProxy(proxy), server.url);
+    const [one, other] = all as [Cluster, Cluster];
+    await one.presence.beat([
+      { user: 'u', socket: 's1' },
+      { user: 'v', socket: 's2' },
+    ]);
+    await other.presence.beat([{ user: 'v', socket: 's3' }]);
+    proxy.lose(() => true);
+    proxy.cut();
+    const leftAt = clock.elapsed();
+    for (const [user, socket] of [
+      ['u', 's1'],
+      ['v', 's2'],
+    ] as const)
+      await expect(one.presence.drop(user, socket)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await clock.advance(LEASE_MS - 1);
+    await other.presence.beat([]);
+    proxy.lose(undefined);
+    await eventuallyWorks(() => one.presence.beat([]), 'Redis is back');
+    expect(await other.presence.online(['u', 'v'])).toEqual(new Set(['v']));
+    // Whoever cannot say yet that somebody is with him has as long as ever to say so.
+    expect(await other.presence.reap([])).toEqual([]);
+    await clock.advance(PRESENCE_GRACE_MS);
+    await beatAll(all);
+    expect(await other.presence.reap([])).toEqual([{ user: 'u', at: leftAt }]);
+    await close();
+  });
+
+  test('B15 who has been found to have gone is not here again because Redis is told all once more', async () => {
+    await using proxy = await startTcpProxy(server.url);
+    const { all, clock, close } = await nodesAt(throughProxy(proxy), server.url);
+    const [one, other] = all as [Cluster, Cluster];
+    const users = ['here', 'there', 'back'];
+    await one.presence.beat(users.map((user) => ({ user, socket: user })));
+    const reconnect = async () => {
+      proxy.cut();
+      await eventually(() => fails(one.ready()), 'the connection is lost');
+      await isReady(one);
+      await one.presence.beat([]);
+    };
+    const found: string[] = [];
+    for (const [user, finder] of [
+      ['here', one],
+      ['there', other],
+      ['back', other],
+    ] as const) {
+      await one.presence.drop(user, user);
+      const leftAt = clock.elapsed();
+      await clock.advance(PRESENCE_GRACE_MS);
+      await beatAll(all);
+      expect(await finder.presence.reap([])).toEqual([{ user, at: leftAt }]);
+      await reconnect();
+      expect(await other.presence.online([user])).toEqual(new Set());
+      if (user === 'back') expect(await other.presence.beat([{ user, socket: 'again' }])).toEqual([user]);
+      await clock.advance(PRESENCE_GRACE_MS);
+      await beatAll(all);
+      for (const again of await other.presence.reap([])) {
+        expect(again).toEqual({ user, at: leftAt });
+        found.push(user);
+      }
+    }
+    // Another node's find is not known here, and is found once more.
+    expect(found).toEqual(['there']);
+    await close();
+  });
+
   test('B4 a fence without an answer is a gap, told by the next one that has one', async () => {
     await using silent = await startRedis();
     const { all, close } = await nodes(1, silent.url);
