@@ -480,6 +480,32 @@ describe('presence', () => {
     expect(setup.told.map(({ payload }) => (payload as ServerEvent<'user_status'>).userId)).toEqual([a]);
   });
 
+  test('P1 who has come back at another node while his contacts are looked for is not said to be gone', async () => {
+    await setup.store.close();
+    setup.core.presence.close();
+    setup = setUp(0);
+    const { core, cluster, store, clock, person } = setup;
+    const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
+    for (const receiverId of [b, c])
+      await core.messages.send({ user: a }, { receiverId, content: 'hi', messageType: 'text' });
+    await core.presence.connected(a, 's1');
+    await core.presence.connected(b, 's2');
+    await core.presence.connected(c, 's3');
+    await settled();
+    await core.presence.disconnected(b, 's2');
+    await core.presence.disconnected(c, 's3');
+    setup.told.length = 0;
+    const { peers } = store.conversations;
+    store.conversations.peers = async (user, limit) => {
+      if (user === b) await cluster.presence.beat([{ user: b, socket: 's4' }]);
+      return peers(user, limit);
+    };
+    await clock.advance(PRESENCE_GRACE_MS + 2_000);
+    await settled();
+    expect(statuses()).toEqual([[a, false]]);
+    expect(setup.told.map(({ payload }) => (payload as ServerEvent<'user_status'>).userId)).toEqual([c]);
+  });
+
   test('A14 what somebody has hidden at another node a moment ago holds when he connects', async () => {
     const { core, store, person } = setup;
     const a = await person('a1');

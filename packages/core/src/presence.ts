@@ -56,9 +56,11 @@ export function createPresenceRules(deps: PresenceDeps) {
     const { userId, isOnline } = payload;
     const kept = (await deps.sights.of([userId]))(userId);
     if (kept.hides.has('lastSeen')) return;
-    // Once more for each: many are told one after the other, and he may have come back since the round began.
+    const send = await reached(userId, kept);
+    // Once more for each, and last of all: he may have come back at another node, which has told that, since the round
+    // began or while the store was looking for his contacts.
     if (!isOnline && (await online([userId])).has(userId)) return;
-    (await reached(userId, kept))(payload);
+    send(payload);
   }
 
   /** Tells everyone who does not hide himself while the budget lasts, else contacts. */
