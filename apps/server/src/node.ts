@@ -168,7 +168,8 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
   const hostTokens = config.host && createHostTokens({ host: config.host, clock, failed });
   const core = createCore({
     store,
-    cluster: { presence: measuredPresence(cluster.presence, metrics), limiter },
+    cluster: { presence: measuredPresence(cluster.presence, metrics), limiter: cluster.limiter },
+    limiter,
     fanout,
     clock,
     passwords,

@@ -26,12 +26,15 @@ interface Told {
   payload: ServerEvent<ServerEventName>;
 }
 
-/** The rules on the embedded adapters, with a clock that is moved by hand and sockets that only take notes. */
-function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {}) {
+function ofItsOwn() {
   const clock = createManualClock();
+  return { clock, cluster: createLocalCluster({ clock }) };
+}
+
+/** The rules on the embedded adapters, with a clock that is moved by hand and sockets that only take notes. */
+function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {}, { clock, cluster } = ofItsOwn()) {
   const store: Store = createSqliteStore({ file: ':memory:' });
   prepare(store);
-  const cluster = createLocalCluster({ clock });
   const told: Told[] = [];
   const failures: unknown[] = [];
   const fanout: Fanout = {
@@ -45,6 +48,7 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
   const core = createCore({
     store,
     cluster,
+    limiter: cluster.limiter,
     fanout,
     clock,
     presenceBudget,
@@ -333,6 +337,29 @@ describe('presence', () => {
       [b, true],
       ['everyone', true],
     ]);
+  });
+
+  test('P11 all nodes share one budget, however many they are', async () => {
+    const shared = ofItsOwn();
+    const { clock } = shared;
+    const nodes = Array.from({ length: 5 }, () => setUp(20, undefined, shared));
+    const countTold = () => nodes.flatMap(({ told }) => told).filter(({ user }) => user === 'everyone').length;
+    let came = 0;
+    const comeEverywhere = async () => {
+      for (const { core } of nodes) await core.presence.connected(`${came++}`.padStart(24, 'f'), `s${came}`);
+      await settled();
+      await settled();
+    };
+    for (let second = 1; second <= 3; second++) {
+      await comeEverywhere();
+      // Each node has ten sockets.
+      expect(countTold()).toBe(2 * second);
+      await clock.advance(1_000);
+    }
+    for (const { core, store } of nodes) {
+      core.presence.close();
+      await store.close();
+    }
   });
 
   test('A14 nobody is told of who hides himself, when he comes or goes; contacts are told of the change', async () => {

@@ -5,7 +5,7 @@ import { createConversations } from './conversations.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createMessages } from './messages.ts';
 import { createPeople } from './people.ts';
-import type { Clock, Cluster, Fanout, Store } from './ports.ts';
+import type { Clock, Cluster, Fanout, Limiter, Store } from './ports.ts';
 import { createPresenceRules } from './presence.ts';
 import { createPrivacy, createSights } from './privacy.ts';
 import { createReceipts } from './receipts.ts';
@@ -39,6 +39,8 @@ export { takeLate } from './waiting.ts';
 interface CoreDeps {
   store: Store;
   cluster: Pick<Cluster, 'presence' | 'limiter'>;
+  /** Limits what people do. */
+  limiter: Limiter;
   fanout: Fanout;
   clock: Clock;
   passwords: Passwords;
@@ -100,6 +102,7 @@ export function createCore(deps: CoreDeps) {
     sights,
     fanout,
     clock,
+    limiter: cluster.limiter,
     budget: deps.presenceBudget,
     changed: deps.observe.presenceChanged,
     failed: deps.observe.failed,
@@ -113,7 +116,6 @@ export function createCore(deps: CoreDeps) {
       people,
       sights,
       sessions,
-      limiter: cluster.limiter,
       appears: presence.appears,
     }),
     sessions,

@@ -1,6 +1,6 @@
 import type { ServerEvent } from '@duet/contract';
 import type { People } from './people.ts';
-import type { Clock, ConversationStore, Fanout, Presence, UserStore } from './ports.ts';
+import type { Clock, ConversationStore, Fanout, Limiter, Presence, UserStore } from './ports.ts';
 import type { Kept, Sights } from './privacy.ts';
 import { perTurn } from './turn.ts';
 import { iso } from './views.ts';
@@ -22,7 +22,8 @@ export interface PresenceDeps {
   sights: Sights;
   fanout: Fanout;
   clock: Clock;
-  /** Deliveries a second that this node may spend on telling everyone, contacts or not. */
+  limiter: Limiter;
+  /** Deliveries a second at each node that all of them together may spend on telling everyone, contacts or not. */
   budget: number;
   changed: (isOnline: boolean) => void;
   failed: (error: unknown) => void;
@@ -32,18 +33,14 @@ type Connection = { user: string; socket: string };
 
 /** Who is online, and who is told when that changes. Renews the node's lease, and finds who has gone, until `close`. */
 export function createPresenceRules(deps: PresenceDeps) {
-  let allowance = deps.budget;
-  let refilledAt = deps.clock.elapsed();
-
-  /** A token bucket of one second: may this change be told to every socket? */
-  function mayTellAll(): boolean {
-    const now = deps.clock.elapsed();
-    allowance = Math.min(deps.budget, allowance + ((now - refilledAt) / 1000) * deps.budget);
-    refilledAt = now;
-    const cost = deps.fanout.localSockets();
-    if (cost > allowance) return false;
-    allowance -= cost;
-    return true;
+  /**
+   * May this change be told to every socket? What one node tells all deliver, so they share a bucket. Sockets are spread
+   * over the nodes: each has about as many as this one.
+   */
+  async function mayTellAll(): Promise<boolean> {
+    const cost = Math.max(1, deps.fanout.localSockets());
+    if (cost > deps.budget) return false;
+    return (await deps.limiter.take('user_status', { limit: deps.budget, windowMs: 1_000 }, cost)).ok;
   }
 
   /** Changes that are yet to be told: the newest of each user, kept until the store could name its contacts. */
@@ -66,7 +63,7 @@ export function createPresenceRules(deps: PresenceDeps) {
   /** Tells everyone who does not hide himself while the budget lasts, else contacts. */
   async function reached(user: string, { blocked }: Kept): Promise<(payload: ServerEvent<'user_status'>) => void> {
     // Everybody would be those as well who are blocked.
-    if (blocked.size === 0 && mayTellAll())
+    if (blocked.size === 0 && (await mayTellAll()))
       return (payload) => deps.fanout.toWatchers({ name: 'user_status', payload });
     const contacts = await deps.conversations.peers(user, MAX_CONTACTS);
     const kept = await deps.sights.of(contacts);
