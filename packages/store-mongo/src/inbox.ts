@@ -5,26 +5,28 @@ import { type InboxDocument, rowId } from './schemas.ts';
 /** What of an entry its rows show. */
 export type Listed = Pick<Entry, 'conversation' | 'seq' | 'sender' | 'receiver' | 'createdAt' | 'hidden'>;
 
+const isHiddenFrom = (user: string, { hidden, receiver }: Listed): boolean => hidden === true && user === receiver;
+
 /**
  * One user's row, made if need be and moved up its list. Time and place only rise, so the order in which nodes do this
  * does not matter, and doing it twice changes nothing. What is hidden from him makes no row and moves none: of that it
  * notes the place alone, so that whoever looks for the log's end begins there.
  */
 function bumpOf(user: string, entry: Listed) {
-  const { conversation, sender, receiver, createdAt: lastAt, seq: lastSeq, hidden } = entry;
+  const { conversation, sender, receiver, createdAt: lastAt, seq: lastSeq } = entry;
   const filter = { _id: rowId(user, conversation), user };
-  if (hidden && user === receiver) return { updateOne: { filter, update: { $max: { lastSeq } } } };
+  if (isHiddenFrom(user, entry)) return { updateOne: { filter, update: { $max: { lastSeq } } } };
   const peer = user === sender ? receiver : sender;
   const update = { $max: { lastAt, lastSeq }, $setOnInsert: { conversation, peer } };
   return { updateOne: { filter, update, upsert: true } };
 }
 
-/** Updates of the rows that these entries concern, by the newest entry for each, and the newest that is hidden. */
+/** Updates of the rows that these entries concern, by the newest entry for each, and the newest that is hidden from him. */
 function bumpsOf(appended: Iterable<{ entry: Listed }>) {
   const newest = new Map<string, [user: string, entry: Listed]>();
   for (const { entry } of appended) {
     for (const user of [entry.sender, entry.receiver]) {
-      const key = `${rowId(user, entry.conversation)}:${entry.hidden ?? false}`;
+      const key = `${rowId(user, entry.conversation)}:${isHiddenFrom(user, entry)}`;
       if (entry.seq > (newest.get(key)?.[1].seq ?? 0)) newest.set(key, [user, entry]);
     }
   }

@@ -153,4 +153,15 @@ export function privacyTests(under: () => StoreUnderTest): void {
       { conversation: id, lastSeq: 2, peerSent: 1 },
     ]);
   });
+
+  it('[S22] where two who have blocked each other write at once, each has a conversation with what he wrote', async () => {
+    const { messages, conversations } = under().store;
+    const { low, high, draft } = pair();
+    const hidden = (sender: string): Draft => ({ ...draft(sender), hidden: true });
+    const appended = await messages.append([hidden(low), hidden(high), hidden(low)]);
+    const [, second, third] = appended.map(({ entry }) => entry);
+    const list = (user: string) => conversations.list({ user, limit: 10 });
+    expect(await list(high)).toMatchObject([{ peer: low, lastSeq: 2, lastAt: second?.createdAt }]);
+    expect(await list(low)).toMatchObject([{ peer: high, lastSeq: 3, lastAt: third?.createdAt }]);
+  });
 }
