@@ -52,6 +52,8 @@ export interface Database extends Finds {
   read: ReadLine;
   /** The same for receipts: a group of them stands or falls together, so none of its reads is turned away early. */
   readForReceipts: ReadLine;
+  /** What the clock of the server says that writes go to, in milliseconds since 1970. */
+  now(): Promise<number>;
   /** The result of `work`; whatever the driver throws becomes UNAVAILABLE. `close` waits for it. */
   answer<T>(work: () => Promise<T>): Promise<T>;
   /** Connects if need be, makes missing indexes once, and asks the server. @throws DuetError UNAVAILABLE */
@@ -167,6 +169,7 @@ export function createDatabase(uri: string, extra: ConnectOptions = {}): Databas
       givenUpMs: SILENCE_MS,
     }),
     collection: <T extends mongo.Document>(name: keyof Models) => connected().collection<T>(name),
+    now: async () => ((await connected().command({ hello: 1 })).localTime as Date).getTime(),
     ready: () =>
       answer(async () => {
         opening ??= open().catch(async (error) => {

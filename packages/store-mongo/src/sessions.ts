@@ -3,8 +3,11 @@ import { BOUNDED } from './bounds.ts';
 import { type Database, upserted } from './database.ts';
 import { type SessionDocument, type SessionEndDocument, sessionId } from './schemas.ts';
 
-/** How late an end may become visible: its time is given before it has reached a majority. */
-const LATE_MS = 60_000;
+/**
+ * How late an end may become visible, by the time that it bears: that is given before it has reached a majority, and by
+ * the clock of one shard, or of one primary.
+ */
+const LATE_MS = 120_000;
 
 const toRecord = ({ _id, session, ...fields }: SessionDocument): SessionRecord => ({ id: session, ...fields });
 const toEnded = ({ user, session }: SessionEndDocument): EndedSession => ({ user, id: session });
@@ -45,15 +48,15 @@ export function createSessions(database: Database): SessionStore {
       }),
     ended: (cursor) =>
       database.answer(async () => {
-        // The cursor is the latest time that the server has given, so no other clock is needed.
-        const [newest] = await ends().find({}, BOUNDED).sort({ at: -1 }).limit(1).toArray();
-        const latest = String(newest?.at.getTime() ?? 0);
-        if (cursor === undefined) return { sessions: [], cursor: latest };
-        const since = new Date(Number(cursor) - LATE_MS);
+        // The server's time, so no other clock is needed; not that of the newest end, which a clock may have given that was
+        // wrong. One that was set back since the cursor was given has dated what ended since then earlier than that.
+        const now = await database.now();
+        if (cursor === undefined) return { sessions: [], cursor: String(now) };
+        const since = new Date(Math.min(Number(cursor), now) - LATE_MS);
         const found = await ends()
           .find({ at: { $gt: since } }, BOUNDED)
           .toArray();
-        return { sessions: found.map(toEnded), cursor: latest };
+        return { sessions: found.map(toEnded), cursor: String(now) };
       }),
     purge: ({ expired, ended }) =>
       database.answer(async () => {

@@ -618,6 +618,26 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await Promise.all(databases.map((database) => database.close()));
   });
 
+  test('I2 what ends is told also after a clock of MongoDB was wrong', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    const sessions = createSessions(database);
+    const HOUR_MS = 3_600_000;
+    const ahead = { _id: 'x', user: LOW, session: '0', at: new Date((await database.now()) + HOUR_MS) };
+    await database.collection<typeof ahead>('sessionEnds').insertOne(ahead);
+    const { cursor } = await sessions.ended();
+    // As a primary gave it whose clock was set back since.
+    const cursorAhead = `${Number(cursor) + HOUR_MS}`;
+    const ended = { user: LOW, id: 'e'.repeat(24) };
+    await sessions.end([ended]);
+    for (const given of [cursor, cursorAhead]) {
+      const first = await sessions.ended(given);
+      expect(first.sessions).toContainEqual(ended);
+      expect((await sessions.ended(first.cursor)).sessions).toContainEqual(ended);
+    }
+    await database.close();
+  });
+
   test('N12 a conversation whose rows were never made gets them with its first receipt', async () => {
     const database = createDatabase(newUri());
     await database.ready();
