@@ -175,6 +175,69 @@ describe('a leader that was replaced', () => {
   });
 });
 
+describe('a store that makes a rotation and cannot say so', () => {
+  /** As MongoDB while no majority answers its primary. */
+  async function stall() {
+    let isAway = false;
+    const answered = async <T>(work: Promise<T>): Promise<T> => {
+      const result = await work;
+      if (isAway) throw new DuetError('UNAVAILABLE');
+      return result;
+    };
+    const setup = setUp(0, ({ sessions }) => {
+      const { get, replace } = sessions;
+      sessions.get = (keys, options) => (options?.sure ? answered(get(keys, options)) : get(keys));
+      sessions.replace = (session, expected) => answered(replace(session, expected));
+    });
+    const user = await setup.person('a1');
+    return {
+      ...setup,
+      begin: () => setup.core.sessions.begin(user, 'phone'),
+      async away(ms: number, token: { refreshToken: string }) {
+        isAway = true;
+        await expect(setup.core.sessions.refresh(token)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        await setup.clock.advance(ms);
+        await expect(setup.core.sessions.refresh(token)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        isAway = false;
+      },
+      async [Symbol.asyncDispose]() {
+        setup.core.presence.close();
+        setup.core.sessions.close();
+        await setup.store.close();
+      },
+    };
+  }
+
+  test('I31 who comes back with the token that was replaced meanwhile gets its successor', async () => {
+    await using setup = await stall();
+    const { core, clock } = setup;
+    const [first, late] = [await setup.begin(), await setup.begin()];
+    await setup.away(1_000, late);
+    await setup.away(50_000, first);
+    await clock.advance(60_000);
+    const second = await core.sessions.refresh(first);
+    expect(await core.sessions.refresh(first)).toMatchObject({ refreshToken: second.refreshToken });
+    expect(await core.sessions.refresh(second)).toMatchObject({ token: expect.any(String) });
+    await clock.advance(1);
+    await expect(core.sessions.refresh(late)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+  });
+
+  test('I31 what was replaced at another time comes back from a thief, as ever', async () => {
+    await using setup = await stall();
+    const { core, clock } = setup;
+    const [before, inIt, after] = [await setup.begin(), await setup.begin(), await setup.begin()];
+    await core.sessions.refresh(before);
+    await clock.advance(60_001);
+    await setup.away(20_000, inIt);
+    await clock.advance(1);
+    await core.sessions.refresh(after);
+    await clock.advance(10_001);
+    for (const stolen of [before, after])
+      await expect(core.sessions.refresh(stolen)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+    expect(await core.sessions.refresh(inIt)).toMatchObject({ token: expect.any(String) });
+  });
+});
+
 test('Y2 a sync looks at no more conversations than it may answer messages, also where there is nothing to tell', async () => {
   const { core, person } = setUp();
   const me = await person('me');

@@ -9,6 +9,11 @@ import { sessionView } from './views.ts';
 
 /** Whoever asks twice (a lost answer, two tabs) within this time gets the same successor twice. */
 const GRACE_MS = 10_000;
+/**
+ * An outage of the store may have begun so long before this node saw it; so long after it everybody whose rotation was
+ * made in it, and never answered, has come back.
+ */
+const OUTAGE_MARGIN_MS = 60_000;
 /** How often the store is asked what has ended, in case a signal got lost. */
 const POLL_MS = 10_000;
 /** A use is noted this often at most, and several times within the life of a session. */
@@ -77,8 +82,23 @@ export function createSessions(deps: SessionDeps) {
     for (const each of ended) heard(each);
   }
 
+  /** When the store did not answer, the last time. */
+  let outage = { from: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY };
+
+  /** The answer of the store, or a note that there is none. */
+  async function noting<T>(asked: Promise<T>): Promise<T> {
+    const begun = clock.now();
+    try {
+      return await asked;
+    } catch (error) {
+      const isSame = begun - outage.until <= OUTAGE_MARGIN_MS;
+      outage = { from: isSame ? outage.from : begun, until: clock.now() };
+      throw error;
+    }
+  }
+
   const load = perTurn(async (asked: EndedSession[]) => {
-    const found = await store.get(asked);
+    const found = await noting(store.get(asked));
     return new Map(found.map((session) => [keyOf(session), session]));
   });
 
@@ -87,7 +107,7 @@ export function createSessions(deps: SessionDeps) {
 
   /** As it is now, also where another node has changed it a moment ago. @throws DuetError SESSION_REVOKED */
   async function surely(user: string, id: string): Promise<SessionRecord> {
-    const [session] = await store.get([{ user, id }], { sure: true });
+    const [session] = await noting(store.get([{ user, id }], { sure: true }));
     if (!isLiving(session)) throw new DuetError('SESSION_REVOKED');
     return session;
   }
@@ -105,13 +125,24 @@ export function createSessions(deps: SessionDeps) {
     const [next] = tokens.successors(secret) as [string];
     const { refreshHash: previousHash } = session;
     const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt: clock.now() };
-    return (await store.replace(rotated, previousHash)) ? answer(session, next) : undefined;
+    return (await noting(store.replace(rotated, previousHash))) ? answer(session, next) : undefined;
+  }
+
+  /**
+   * Whether somebody may still ask with the predecessor: the answer got lost a moment ago; or the store made the rotation
+   * without being able to say so, and did not answer until a moment ago.
+   */
+  function mayAskAgain({ rotatedAt }: SessionRecord): boolean {
+    const now = clock.now();
+    const { from, until } = outage;
+    const isInOutage = rotatedAt >= from - OUTAGE_MARGIN_MS && rotatedAt <= until;
+    return now - rotatedAt <= GRACE_MS || (isInOutage && now - until <= OUTAGE_MARGIN_MS);
   }
 
   /** For the immediate predecessor of the token that is good now. Anything else ends the session. */
   async function again(session: SessionRecord, secret: string): Promise<SignedIn> {
     const isPredecessor = digest(secret) === session.previousHash;
-    if (!isPredecessor || clock.now() - session.rotatedAt > GRACE_MS) {
+    if (!isPredecessor || !mayAskAgain(session)) {
       await endAll(session.user, [session.id]);
       throw new DuetError('SESSION_REVOKED');
     }
@@ -123,7 +154,7 @@ export function createSessions(deps: SessionDeps) {
 
   let cursor: string | undefined;
   async function look(): Promise<void> {
-    const news = await store.ended(cursor);
+    const news = await noting(store.ended(cursor));
     cursor = news.cursor;
     for (const ended of news.sessions) heard(ended);
   }
