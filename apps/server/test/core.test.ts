@@ -175,6 +175,31 @@ describe('a leader that was replaced', () => {
   });
 });
 
+test('I4 by the clock of the store a predecessor is good for 10 s, whatever the nodes have for clocks', async () => {
+  const shared = ofItsOwn();
+  const { clock } = shared;
+  const { core, store, person } = setUp(
+    0,
+    ({ sessions }) => {
+      sessions.now = async () => clock.elapsed();
+    },
+    shared,
+  );
+  const user = await person('a1');
+  const [good, late] = [await core.sessions.begin(user, 'phone'), await core.sessions.begin(user, 'tablet')];
+  clock.jump(3_600_000);
+  const second = await core.sessions.refresh(good);
+  await core.sessions.refresh(late);
+  clock.jump(-7_200_000);
+  await clock.advance(10_000);
+  expect(await core.sessions.refresh(good)).toMatchObject({ refreshToken: second.refreshToken });
+  await clock.advance(1);
+  await expect(core.sessions.refresh(late)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+  core.presence.close();
+  core.sessions.close();
+  await store.close();
+});
+
 describe('a store that makes a rotation and cannot say so', () => {
   /** As MongoDB while no majority answers its primary. */
   async function stall() {

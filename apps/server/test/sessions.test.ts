@@ -5,13 +5,16 @@ import {
   collect,
   connect,
   createManualClock,
+  databaseOf,
   eventually,
+  hasMongo,
   hasRedis,
   type ManualClock,
   next,
   open,
   register,
   rest,
+  startMongo,
   startRedis,
   temporaryFolder,
 } from '@duet/testkit';
@@ -203,6 +206,17 @@ describe('sessions, by the clock', () => {
     failure(await me(after, signedIn.token), 401, 'UNAUTHORIZED');
     const renewed = success('refresh', await refresh(after, signedIn.refreshToken));
     success('me', await me(after, renewed.token));
+  });
+
+  test.skipIf(!hasMongo())('I4 nodes whose clocks differ take the immediate predecessor all the same', async () => {
+    await using mongo = await startMongo();
+    const MONGODB_URI = databaseOf(mongo.url, `i4-${Date.now()}`);
+    const { one, two, ...both } = await startTwo(data(), { MONGODB_URI });
+    await using _ = both;
+    two.clock.jump(3_600_000);
+    const { refreshToken } = await signIn(one, 'skewed');
+    const second = success('refresh', await refresh(one, refreshToken));
+    expect(success('refresh', await refresh(two, refreshToken)).refreshToken).toBe(second.refreshToken);
   });
 
   describe.skipIf(!hasRedis())('with Redis', () => {

@@ -255,6 +255,8 @@ export interface EndedSession {
 }
 
 export interface SessionStore {
+  /** The store's clock, where nodes do not share that of a machine. @throws DuetError UNAVAILABLE */
+  now?(): Promise<number>;
   create(session: SessionRecord): Promise<void>;
   /** The sessions that exist among these, in any order. */
   get(keys: { user: string; id: string }[], options?: ReadOptions): Promise<SessionRecord[]>;
@@ -267,10 +269,7 @@ export interface SessionStore {
   replace(session: SessionRecord, expected: string): Promise<boolean>;
   /** Removes sessions and notes for `ended` that they are over, whether they were there or not. Safe to repeat. */
   end(sessions: EndedSession[]): Promise<void>;
-  /**
-   * What has ended since `cursor` was given: all of it, some perhaps once more. Without a cursor: at least the cursor.
-   * It needs no clock of the caller's.
-   */
+  /** All that has ended since `cursor` was given, by no clock of the caller's, some perhaps again. Without it: a cursor. */
   ended(cursor?: string): Promise<{ sessions: EndedSession[]; cursor: string }>;
   /** Forgets sessions that expired before the one time, and notes of `end` from before the other. */
   purge(before: { expired: number; ended: number }): Promise<void>;

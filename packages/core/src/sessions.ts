@@ -119,12 +119,16 @@ export function createSessions(deps: SessionDeps) {
     return { ...session, lastUsedAt: now, expiresAt: now + deps.idleMs };
   };
 
+  /** How much the clock is ahead of this node's by which all nodes note and judge when a token was replaced, in ms. */
+  const ahead = async (): Promise<number> => (store.now === undefined ? 0 : (await store.now()) - clock.now());
+
   /** @returns undefined when the token is not the one that is good now, or somebody else was faster */
   async function rotate(session: SessionRecord, secret: string): Promise<SignedIn | undefined> {
     if (digest(secret) !== session.refreshHash) return undefined;
     const [next] = tokens.successors(secret) as [string];
     const { refreshHash: previousHash } = session;
-    const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt: clock.now() };
+    const rotatedAt = clock.now() + (await ahead());
+    const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt };
     return (await noting(store.replace(rotated, previousHash))) ? answer(session, next) : undefined;
   }
 
@@ -132,7 +136,8 @@ export function createSessions(deps: SessionDeps) {
    * Whether somebody may still ask with the predecessor: the answer got lost a moment ago; or the store made the rotation
    * without being able to say so, and did not answer until a moment ago.
    */
-  function mayAskAgain({ rotatedAt }: SessionRecord): boolean {
+  async function mayAskAgain(session: SessionRecord): Promise<boolean> {
+    const rotatedAt = session.rotatedAt - (await ahead());
     const now = clock.now();
     const { from, until } = outage;
     const isInOutage = rotatedAt >= from - OUTAGE_MARGIN_MS && rotatedAt <= until;
@@ -142,7 +147,7 @@ export function createSessions(deps: SessionDeps) {
   /** For the immediate predecessor of the token that is good now. Anything else ends the session. */
   async function again(session: SessionRecord, secret: string): Promise<SignedIn> {
     const isPredecessor = digest(secret) === session.previousHash;
-    if (!isPredecessor || !mayAskAgain(session)) {
+    if (!isPredecessor || !(await mayAskAgain(session))) {
       await endAll(session.user, [session.id]);
       throw new DuetError('SESSION_REVOKED');
     }

@@ -25,6 +25,7 @@ export function createSessions(database: Database): SessionStore {
   }
 
   return {
+    now: () => database.answer(database.now),
     create: ({ id, user, ...fields }) =>
       database.answer(async () => {
         await sessions().insertOne({ _id: sessionId(user, id), session: id, user, ...fields });
