@@ -45,6 +45,7 @@ export function createChat(options: ChatOptions): Chat {
   let endLifecycle = () => {};
   let endRetry = () => {};
   let endLook = () => {};
+  let endRenewal = () => {};
 
   const tokens = createTokens(async (ask) => {
     const token = (await options.getToken(ask)) ?? undefined;
@@ -97,6 +98,7 @@ export function createChat(options: ChatOptions): Chat {
     store.update({ connection: state, ...(state === 'online' ? {} : { synced: false }) });
     sending.flush();
     endRetry();
+    endRenewal();
     // What other tabs leave is for one that can send it.
     if (state === 'refused') sending.end();
     if (state !== 'online') return;
@@ -178,10 +180,17 @@ export function createChat(options: ChatOptions): Chat {
     sending.begin(owner);
   }
 
-  /** A new token for the connection that there is. If that fails it is closed, and made anew as ever. */
-  async function renew(): Promise<void> {
-    const token = await tokens.refresh();
-    if (token !== undefined) await connection.emit('renew', { token });
+  /** A new token for the connection that there is, until it is taken. In the end the server closes the connection. */
+  function renew(ask = tokens.refresh, failures = 0): void {
+    let next = ask;
+    const renewal = ask().then((token) => {
+      next = tokens.get;
+      return token === undefined ? undefined : connection.emit('renew', { token });
+    });
+    renewal.catch(() => {
+      if (!connection.isOnline()) return;
+      endRenewal = runtime.after(backoff(failures, FIRST_RETRY_MS, runtime.random), () => renew(next, failures + 1));
+    });
   }
 
   function arrived(message: Message): void {
@@ -205,7 +214,8 @@ export function createChat(options: ChatOptions): Chat {
     else book.hidePresence();
   });
   connection.on('token_expiring', () => {
-    renew().catch(untilConnected);
+    endRenewal();
+    renew();
   });
   connection.on('user_typing', ({ userId, isTyping }) => typing.heard(userId, isTyping));
   connection.on('user_status', ({ userId, isOnline, lastSeen }) => {

@@ -1,6 +1,6 @@
 import { createApi, type SignedIn } from './api.ts';
 import { errorTable, toDuetError } from './errors.ts';
-import { elapsed, type Runtime, systemRuntime } from './runtime.ts';
+import { backoff, elapsed, type Runtime, systemRuntime } from './runtime.ts';
 import { type GetToken, holderOf } from './tokens.ts';
 
 /** Where a device keeps who is signed in: localStorage, or React Native's AsyncStorage or secure store. */
@@ -33,9 +33,9 @@ export interface Session {
   end(): Promise<void>;
 }
 
-/** How often a refresh is asked for, how long after one another at most, and how long after the first one at all. */
-const TRIES = 3;
+/** A refresh is asked for once more after this time at the latest, after a failure sooner, and in all for so long. */
 const ASK_AGAIN_MS = 3_000;
+const FIRST_RETRY_MS = 1_000;
 const ASK_WITHIN_MS = 8_000;
 
 /**
@@ -82,40 +82,52 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
    * An answer that got lost, or is late, is asked for again soon: the server answers a repeat alike for 10 s only, and
    * takes a later one for a theft, which ends the session; a device that was suspended meanwhile waits for what is under
    * way. The first answer counts, whichever it is of: on a slow network it is that of the first one. (Hedged requests:
-   * Dean and Barroso, "The Tail at Scale", 2013.)
+   * Dean and Barroso, "The Tail at Scale", 2013.) What fails at once is asked again with pauses: a network that changes
+   * is back in seconds.
    * @param isVain whether it need not be asked for any more
    * @returns undefined when that is so
    */
   function askNext(used: { refreshToken: string }, isVain: () => Promise<boolean>): Promise<SignedIn | undefined> {
     const began = runtime.now();
     return new Promise((resolve, reject) => {
-      let left = TRIES;
+      let isOver = false;
+      let failures = 0;
       let underWay = 0;
       let problem: unknown;
       let cancel = () => {};
+      function end(tell: () => void): void {
+        isOver = true;
+        cancel();
+        tell();
+      }
+      function later(ms: number): void {
+        cancel();
+        cancel = runtime.after(ms, again);
+      }
       function once(): void {
-        left -= 1;
         underWay += 1;
-        if (left > 0) cancel = runtime.after(ASK_AGAIN_MS, again);
+        later(ASK_AGAIN_MS);
         ask(used).then(
-          (given) => {
-            cancel();
-            left = 0;
-            resolve(given);
-          },
+          (given) => end(() => resolve(given)),
           (thrown: unknown) => {
             underWay -= 1;
             problem = thrown;
-            if (toDuetError(thrown).code !== 'UNAVAILABLE') left = underWay = 0;
-            void again();
+            const pauseMs = Math.min(backoff(failures, FIRST_RETRY_MS, runtime.random), ASK_AGAIN_MS);
+            failures += 1;
+            if (isOver) return;
+            if (errorTable[toDuetError(thrown).code].retry !== 'same') end(() => reject(thrown));
+            else if (elapsed(runtime, began) + pauseMs < ASK_WITHIN_MS) later(pauseMs);
+            else giveUp();
           },
         );
       }
+      function giveUp(): void {
+        if (underWay === 0) end(() => reject(problem));
+      }
       async function again(): Promise<void> {
-        cancel();
-        if (left > 0 && (await isVain().catch(() => false))) return resolve(undefined);
-        if (left > 0 && elapsed(runtime, began) < ASK_WITHIN_MS) return once();
-        if (underWay === 0) reject(problem);
+        if (await isVain().catch(() => false)) end(() => resolve(undefined));
+        else if (elapsed(runtime, began) >= ASK_WITHIN_MS) giveUp();
+        else if (!isOver) once();
       }
       once();
     });

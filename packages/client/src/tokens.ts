@@ -5,20 +5,31 @@
 export type GetToken = (ask: { refresh: boolean }) => Token | Promise<Token>;
 type Token = string | undefined | null;
 
-/** The token as connection and REST calls share it: one refresh at a time, whoever asks. */
+/**
+ * The token as connection and REST calls share it: one refresh at a time, whoever asks. One that has failed may have been
+ * done all the same, and its answer can be had for seconds only: it comes before the old token is used again.
+ */
 export function createTokens(getToken: GetToken) {
   let refreshing: Promise<string | undefined> | undefined;
+  let isDue = false;
   const ask = async (refresh: boolean) => (await getToken({ refresh })) ?? undefined;
-  return {
-    /** @throws what `getToken` throws */
-    get: (): Promise<string | undefined> => refreshing ?? ask(false),
-    /** @throws what `getToken` throws */
-    refresh(): Promise<string | undefined> {
-      refreshing ??= ask(true).finally(() => {
+  /** @throws what `getToken` throws */
+  function refresh(): Promise<string | undefined> {
+    isDue = true;
+    refreshing ??= ask(true)
+      .then((token) => {
+        isDue = false;
+        return token;
+      })
+      .finally(() => {
         refreshing = undefined;
       });
-      return refreshing;
-    },
+    return refreshing;
+  }
+  return {
+    refresh,
+    /** @throws what `getToken` throws */
+    get: (): Promise<string | undefined> => (isDue ? refresh() : ask(false)),
   };
 }
 export type Tokens = ReturnType<typeof createTokens>;

@@ -588,19 +588,21 @@ describe('the SDK when things fail', () => {
     };
     using chat = start(server.url, anna, { getToken, runtime: hurried(20) });
     await synced(chat);
+  });
 
-    let token = tokenOf(anna, -3600);
-    let refreshes = 0;
-    const refreshLate = async ({ refresh }: { refresh: boolean }) => {
-      if (!refresh) return token;
-      refreshes += 1;
-      if (refreshes < 3) throw new Error('no network');
-      token = anna.token;
-      return token;
+  test('U43 after a refresh that has failed it is asked for again, and the old token is used no more', async () => {
+    const anna = await register(server.url, 'anna');
+    const old = tokenOf(anna, -3600);
+    const asked: boolean[] = [];
+    const getToken = async ({ refresh }: { refresh: boolean }) => {
+      const refreshes = asked.filter(Boolean).length;
+      if (refreshes < 3) asked.push(refresh);
+      if (refresh && refreshes < 2) throw new Error('no network');
+      return refresh || refreshes > 2 ? anna.token : old;
     };
-    using expired = start(server.url, anna, { getToken: refreshLate, runtime: hurried(20) });
-    await synced(expired);
-    expect(refreshes).toBe(3);
+    using chat = start(server.url, anna, { getToken, runtime: hurried(20) });
+    await synced(chat);
+    expect(asked.slice(asked.indexOf(true))).toEqual([true, true, true]);
   });
 
   test('U8 a connection that only looks open is noticed when the app is looked at, and made anew', async () => {

@@ -10,7 +10,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi, createSession, type Runtime, type SignedIn } from '../src/index.ts';
-import { createStillTime, MAIN, start, synced } from './people.ts';
+import { createStillTime, hurried, MAIN, start, synced } from './people.ts';
 
 describe('a session of the SDK', () => {
   let folder: ReturnType<typeof temporaryFolder>;
@@ -45,6 +45,14 @@ describe('a session of the SDK', () => {
     return { user, items, store, session, tab };
   }
   const kept = (items: Map<string, string>): SignedIn => JSON.parse([...items.values()][0] as string);
+  /** Little by little, so that what is asked meanwhile is answered. */
+  function passes(time: ReturnType<typeof createStillTime>, ms: number): Promise<void> {
+    const end = time.now() + ms;
+    return eventually(() => {
+      time.advance(100);
+      return time.now() >= end;
+    }, 'time passes');
+  }
   const get = { refresh: false };
   const refresh = { refresh: true };
 
@@ -88,12 +96,16 @@ describe('a session of the SDK', () => {
   test('U17 a session that was ended elsewhere is forgotten; one that cannot be asked about is not', async () => {
     const { session, items, tab } = await signIn();
     const kept = [...items.values()];
+    const time = createStillTime();
     const away = createSession({
       url: 'http://127.0.0.1:1',
+      runtime: time,
       store: { getItem: () => kept[0] ?? null, setItem: () => {}, removeItem: () => kept.pop() },
     });
     expect(await away.getToken(get)).toEqual(expect.any(String));
-    await expect(away.getToken(refresh)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const asked = expect(away.getToken(refresh)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await passes(time, 8_000);
+    await asked;
     expect(kept).toHaveLength(1);
 
     const other = tab();
@@ -126,6 +138,60 @@ describe('a session of the SDK', () => {
       expect([...items.values()].map((text) => JSON.parse(text).token)).toEqual([token]);
       expect(await session.getToken(refresh)).toEqual(expect.any(String));
     }
+  });
+
+  test('U43 a refresh whose answer gets lost with the network is repeated, in some tries, until that is back', async () => {
+    const { items, tab } = await signIn();
+    await using proxy = await startTcpProxy(server.url);
+    const time = createStillTime();
+    const session = tab(proxy.url, time);
+    await session.getToken(get);
+    let isLost = false;
+    proxy.lose((text) => {
+      if (isLost || !text.includes('refreshToken')) return false;
+      isLost = true;
+      proxy.lead('http://127.0.0.1:9');
+      proxy.cut();
+      return true;
+    });
+    const asked = Promise.resolve(session.getToken(refresh));
+    let isSettled = false;
+    const settle = () => {
+      isSettled = true;
+    };
+    asked.then(settle, settle);
+    await eventually(() => isLost, 'the answer is lost');
+    await passes(time, 5_000);
+    expect(isSettled).toBe(false);
+    expect(proxy.connections()).toBeLessThan(6);
+    proxy.lead(server.url);
+    await passes(time, 3_000);
+    const token = (await asked) as string;
+    expect(kept(items).token).toBe(token);
+    expect((await rest(server.url, '/auth/me', { token })).status).toBe(200);
+  });
+
+  test('U43 a new token that cannot be had when the old one expires soon is asked for until it can', async () => {
+    const { user, session } = await signIn();
+    const tokens = new Set<string | null | undefined>();
+    let failures = 0;
+    const getToken: typeof session.getToken = async (ask) => {
+      if (ask.refresh && failures < 2) {
+        failures += 1;
+        throw new Error('no network');
+      }
+      const token = await session.getToken(ask);
+      tokens.add(token);
+      return token;
+    };
+    using chat = start(server.url, user, { getToken, runtime: hurried(20) });
+    await synced(chat);
+    const states = new Set<string>();
+    chat.subscribe(() => states.add(chat.getState().connection));
+    await eventually(() => tokens.size === 3, 'two new tokens');
+    await chat.api.me();
+    states.delete('online');
+    expect([failures, [...states]]).toEqual([2, []]);
   });
 
   test('U30 where each answer takes longer than a refresh is waited for before it is repeated, the first one counts', async () => {
