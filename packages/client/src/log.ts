@@ -246,5 +246,6 @@ export function addOutgoing(log: Log, message: ChatMessage): Log {
 
 /** Nothing of that key is on its way any more: it was given up, or is known to be stored. */
 export function dropOutgoing(log: Log, key: string): Log {
-  return { ...log, outgoing: log.outgoing.filter((message) => message.key !== key) };
+  const outgoing = log.outgoing.filter((message) => message.key !== key);
+  return outgoing.length === log.outgoing.length ? log : { ...log, outgoing };
 }

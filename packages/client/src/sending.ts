@@ -54,10 +54,10 @@ export function createSending(deps: SendingDeps) {
   const failedMessage = (peerId: string, key: string) =>
     book.logOf(peerId).outgoing.find((message) => message.key === key && message.state === 'failed');
 
-  function dropFailed({ peerId, tempId }: Place): boolean {
-    const isThere = failedMessage(peerId, tempId) !== undefined;
-    if (isThere) book.dropped(peerId, tempId);
-    return isThere;
+  /** Whatever has become of it here: in a tab that has been offline it still waits to be sent. */
+  function drop(place: Place): void {
+    outbox?.forget(place);
+    book.dropped(place.peerId, place.tempId);
   }
 
   return {
@@ -90,7 +90,7 @@ export function createSending(deps: SendingDeps) {
         void restore();
       };
       if (storage.turn) endTurn = storage.turn(user, take);
-      tabs = storage.givenUp?.(user, dropFailed);
+      tabs = storage.givenUp?.(user, drop);
     },
     /** Another tab may have been closed before it could send everything. */
     lookAgain(): void {
@@ -120,9 +120,9 @@ export function createSending(deps: SendingDeps) {
       write({ tempId: key, peerId, content, messageType, createdAt });
     },
     discard(peerId: string, key: string): void {
+      if (!failedMessage(peerId, key)) return;
       const place = { peerId, tempId: key };
-      if (!dropFailed(place)) return;
-      outbox?.forget(place);
+      drop(place);
       tabs?.tell(place);
     },
   };

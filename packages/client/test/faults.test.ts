@@ -245,6 +245,32 @@ describe('the SDK when things fail', () => {
     expect(textsWith(unkept.getState(), ben.id)).toEqual(['y'.repeat(4_001)]);
   });
 
+  test('U15 what one tab gives up no other one sends, though it has been offline since before it was refused', async () => {
+    const [anna, ben] = await two();
+    const storage = sharedStorage();
+    const text = 'x'.repeat(4_001);
+    await using proxy = await startTcpProxy('http://127.0.0.1:9');
+    using first = start(server.url, anna, { storage });
+    await synced(first);
+    first.background();
+    first.send(ben.id, text);
+    await eventually(async () => (await storage.list(anna.id)).length === 1, 'kept on the device');
+    using other = start(proxy.url, anna, { storage });
+    await until(other, (state) => messagesWith(state, ben.id)[0]?.state === 'sending', 'waits in the other tab');
+    const failed = new Promise<string>((resolve) => first.on('failed', ({ message }) => resolve(message.key)));
+    first.foreground();
+    first.discard(ben.id, await failed);
+    await until(other, (state) => messagesWith(state, ben.id).length === 0, 'gone from the other tab');
+    const told: string[] = [];
+    other.on('failed', ({ message }) => told.push(message.content));
+    other.send(ben.id, 'after');
+    proxy.lead(server.url);
+    other.foreground();
+    await Promise.all([first, other].map((tab) => shows(tab, ben.id, ['after'])));
+    expect(told).toEqual([]);
+    await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
   test('U42 a refused message that the browser removes from the device stays until the user has decided', async () => {
     const [anna, ben] = await two();
     const storage = sharedStorage();

@@ -216,6 +216,18 @@ describe('a book', () => {
     expect(presence()).toEqual([false, undefined]);
   });
 
+  test('U41 what another tab gives up and this one does not have is no change', () => {
+    const store = createStore(initialState);
+    const book = createBook({ store, onMessage: () => {}, onDelivered: () => {} });
+    book.outgoing(PEER, sending('a'));
+    const { threads } = store.getState();
+    book.dropped(PEER, 'b');
+    book.dropped(ME, 'b');
+    expect(store.getState().threads).toBe(threads);
+    book.dropped(PEER, 'a');
+    expect(store.getState().threads[PEER]?.messages).toEqual([]);
+  });
+
   test('U41 what does not change stays the same object: when somebody comes, and when a list or a page says what is known', () => {
     const store = createStore(initialState);
     const book = createBook({ store, onMessage: () => {}, onDelivered: () => {} });
