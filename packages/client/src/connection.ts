@@ -1,6 +1,6 @@
 import { io } from 'socket.io-client';
 import { codeOf } from './api.ts';
-import { DuetError, type ErrorBody, errorTable } from './errors.ts';
+import { DuetError, type ErrorBody, type ErrorCode, errorTable } from './errors.ts';
 import { backoff, elapsed, type Runtime } from './runtime.ts';
 import type { Tokens } from './tokens.ts';
 import type { ClientEvents, ServerEvents } from './wire.ts';
@@ -19,8 +19,13 @@ const CONNECT_MS = 20_000;
 const FIRST_RETRY_MS = 2_000;
 /** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
 const STEADY_MS = 10_000;
-/** Who refuses a token sooner than this after it was got does not accept its user; later it may have expired. */
+/** A token that was got longer ago than this may have expired when it is refused. */
 const FRESH_MS = 60_000;
+/**
+ * New tokens that are tried one after the other where they are said to be nobody's: not every node may know the key, and
+ * a proxy may lead a device to the same one until that is started anew. With their pauses it takes about a minute.
+ */
+const MAX_RENEWALS = 7;
 
 export interface ConnectionDeps {
   url: string;
@@ -46,6 +51,8 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   let failures = 0;
   /** When a token was last got in place of one that was refused; never, once a connection has lasted. */
   let renewedAt = Number.NEGATIVE_INFINITY;
+  /** How often that was so, each time soon after the last one. */
+  let renewals = 0;
   let onlineSince = 0;
   /** Packets of any kind from the server: a connection on which none comes is not one. */
   let heard = 0;
@@ -100,7 +107,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   /** The library tries the other transport after an error alone, and a websocket that is swallowed on the way is none. */
   function giveUp(): void {
     if (socket.io.engine.readyState === 'open') {
-      cancel = runtime.after(CONNECT_MS, retry);
+      cancel = runtime.after(CONNECT_MS, () => retry());
       return;
     }
     const [first, ...others] = socket.io.opts.transports as typeof transports;
@@ -108,12 +115,12 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     retry();
   }
 
-  function retry(atLeastMs = 0): void {
+  function retry(atLeastMs = 0, refresh = false): void {
     settle();
     cut();
     become('offline');
     if (!wanted) return;
-    cancel = runtime.after(atLeastMs + backoff(failures, FIRST_RETRY_MS, runtime.random), () => void open());
+    cancel = runtime.after(atLeastMs + backoff(failures, FIRST_RETRY_MS, runtime.random), () => void open(refresh));
     failures += 1;
   }
 
@@ -123,17 +130,22 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     become('refused');
   }
 
-  /** The token was refused: a new one is got once, until a connection has lasted, or that one may have grown old. */
-  function renew(): void {
+  /**
+   * The token was refused: a new one is got once. If a node says of that one that nobody it knows has signed it, others
+   * are got, with pauses: so it is while the key is changed on one node after the other.
+   */
+  function renew(code?: ErrorCode): void {
     settle();
-    if (elapsed(runtime, renewedAt) < FRESH_MS) {
-      refuse();
-      return;
+    if (elapsed(runtime, renewedAt) >= FRESH_MS) renewals = 0;
+    renewals += 1;
+    if (renewals > (code === 'UNAUTHORIZED' ? MAX_RENEWALS : 1)) refuse();
+    else if (renewals > 1) retry(0, true);
+    else {
+      void open(true);
+      // What has gone is not online: the next connection is told, and has to last before `settle` counts it. Told only
+      // now, so that whoever stops the chat when told so ends this try as well.
+      if (state === 'online') become('connecting');
     }
-    void open(true);
-    // What has gone is not online: the next connection is told, and has to last before `settle` counts it. Told only
-    // now, so that whoever stops the chat when told so ends this try as well.
-    if (state === 'online') become('connecting');
   }
 
   socket.on('connect', () => {
@@ -150,7 +162,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   socket.on('connect_error', (error: Error & { data?: Partial<ErrorBody> }) => {
     const { code, retryAfterMs } = error.data ?? {};
     const retryClass = code === undefined ? 'same' : errorTable[codeOf(code)].retry;
-    if (retryClass === 'reauth') renew();
+    if (retryClass === 'reauth') renew(code);
     else if (retryClass === 'never') refuse();
     else retry(retryAfterMs);
   });
@@ -174,7 +186,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     wake(): void {
       if (wanted && state !== 'online') void open();
     },
-    renew,
+    renew: (): void => renew(),
     isOnline: (): boolean => socket.connected,
     on<N extends keyof ServerEvents>(name: N, listener: (payload: ServerEvents[N]) => void): void {
       socket.on(name as string, listener);

@@ -14,7 +14,7 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConnection } from '../src/connection.ts';
-import { keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from '../src/index.ts';
+import { createSession, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from '../src/index.ts';
 import { joinTabs } from '../src/tabs.ts';
 import { createTokens } from '../src/tokens.ts';
 import { takeTurn } from '../src/turn.ts';
@@ -528,6 +528,62 @@ describe('the SDK when things fail', () => {
     }
     expect(states.slice(0, 6)).toEqual(['connecting', 'online', 'connecting', 'online', 'connecting', 'refused']);
     expect(refreshes).toBe(2);
+  });
+
+  test('U44 while the key is changed node by node, what one node refuses is tried at others, also with other tokens', async () => {
+    const anna = await register(server.url, 'anna');
+    const next = { JWT_SECRET: 'another secret of the tests, long enough', JWT_SECRET_PREVIOUS: SECRET };
+    const changed = await startServer(MAIN, { ...environment, ...next });
+    try {
+      const { body } = await rest(changed.url, '/auth/login', { method: 'POST', body: anna });
+      const { token, refreshToken } = body.data;
+      const items = new Map<string, string>();
+      const session = createSession({
+        url: changed.url,
+        store: {
+          getItem: (key) => items.get(key) ?? null,
+          setItem: (key, value) => items.set(key, value),
+          removeItem: (key) => items.delete(key),
+        },
+      });
+      await session.begin({ token, refreshToken });
+      // It leads to a node that has the old key alone, until three new tokens have been got.
+      await using proxy = await startTcpProxy(server.url);
+      let refreshes = 0;
+      const getToken: typeof session.getToken = async (ask) => {
+        if (ask.refresh) refreshes += 1;
+        const given = await session.getToken(ask);
+        if (refreshes === 3) proxy.lead(changed.url);
+        return given;
+      };
+      using chat = start(proxy.url, anna, { getToken, runtime: hurried(20) });
+      const states: string[] = [];
+      chat.subscribe(() => states.push(chat.getState().connection));
+      await synced(chat);
+      expect(states).not.toContain('refused');
+      expect(refreshes).toBe(3);
+      // Whose session is over hears it at once.
+      await rest(changed.url, '/auth/logout', {
+        method: 'POST',
+        token: (await session.getToken({ refresh: false })) ?? '',
+      });
+      await until(chat, ({ connection }) => connection === 'refused', 'refused');
+      expect(refreshes).toBe(3);
+    } finally {
+      await changed.kill();
+    }
+  });
+
+  test("U44 a token of which every node says that it is nobody's is given up after a few new ones", async () => {
+    const anna = await register(server.url, 'anna');
+    let refreshes = 0;
+    const getToken = ({ refresh }: { refresh: boolean }) => {
+      if (refresh) refreshes += 1;
+      return `${anna.token}x`;
+    };
+    using chat = start(server.url, anna, { getToken, runtime: hurried(20) });
+    await until(chat, ({ connection }) => connection === 'refused', 'refused');
+    expect(refreshes).toBe(7);
   });
 
   /** A token that was got in place of an expired one expires itself while no connection lasts. */
