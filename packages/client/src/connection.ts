@@ -14,7 +14,7 @@ export type ConnectionState = 'connecting' | 'online' | 'offline' | 'refused';
 
 /** No acknowledgement after this time: none will come. */
 const ACK_MS = 10_000;
-/** For a way to the server, and then for the server to let the user in. */
+/** For a token, then for a way to the server, and then for the server to let the user in. */
 const CONNECT_MS = 20_000;
 const FIRST_RETRY_MS = 2_000;
 /** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
@@ -53,6 +53,8 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   let renewedAt = Number.NEGATIVE_INFINITY;
   /** How often that was so, each time soon after the last one. */
   let renewals = 0;
+  /** Nothing is under way, and no reason to wait but a network that may be back. */
+  let mayWake = false;
   let onlineSince = 0;
   /** Packets of any kind from the server: a connection on which none comes is not one. */
   let heard = 0;
@@ -79,6 +81,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   /** Ends whatever is going on; the library's buffer must not send later what has been given up. */
   function cut(): void {
     attempt += 1;
+    mayWake = false;
     cancel();
     socket.disconnect();
     socket.sendBuffer = [];
@@ -93,6 +96,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   async function open(refresh = false): Promise<void> {
     cut();
     const mine = attempt;
+    cancel = runtime.after(CONNECT_MS, () => retry());
     const given = await (refresh ? tokens.refresh() : tokens.get()).catch(() => 'failed' as const);
     if (mine !== attempt) return;
     if (given === undefined) return refuse();
@@ -100,6 +104,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     if (given === 'failed') return retry();
     if (refresh) renewedAt = runtime.now();
     token = given;
+    cancel();
     cancel = runtime.after(CONNECT_MS, giveUp);
     socket.connect();
   }
@@ -122,6 +127,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     if (!wanted) return;
     cancel = runtime.after(atLeastMs + backoff(failures, FIRST_RETRY_MS, runtime.random), () => void open(refresh));
     failures += 1;
+    mayWake = !refresh;
   }
 
   function refuse(): void {
@@ -182,9 +188,9 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
       cut();
       become('offline');
     },
-    /** The network may be back: tries now instead of when the pause ends. */
+    /** The network may be back: tries now instead of when the pause ends. What is under way goes on. */
     wake(): void {
-      if (wanted && state !== 'online') void open();
+      if (mayWake) void open();
     },
     renew: (): void => renew(),
     isOnline: (): boolean => socket.connected,

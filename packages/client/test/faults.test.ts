@@ -687,6 +687,59 @@ describe('the SDK when things fail', () => {
     expect(asked.slice(asked.indexOf(true))).toEqual([true, true, true]);
   });
 
+  test('U45 looking at the app ends a pause, and cuts no try that is under way', async () => {
+    const anna = await register(server.url, 'anna');
+    const states: string[] = [];
+    await using proxy = await startTcpProxy(server.url);
+    const connection = createConnection({
+      ...{
+        url: proxy.url,
+        tokens: createTokens(() => anna.token),
+        onState: (state: string) => void states.push(state),
+      },
+      ...{ deviceId: 'phone', transports: ['websocket'], runtime: createStillTime() },
+    });
+    try {
+      proxy.delay(200);
+      connection.start();
+      for (const tries of [1, 2]) {
+        await eventually(() => proxy.connections() === tries, 'it is tried');
+        await eventually(() => {
+          connection.wake();
+          return connection.isOnline();
+        }, 'online');
+        expect(proxy.connections()).toBe(tries);
+        proxy.cut();
+        await eventually(() => states.at(-1) === 'offline', 'cut off');
+        connection.wake();
+      }
+    } finally {
+      connection.stop();
+    }
+  });
+
+  test('U9 a token that never comes is asked for again', async () => {
+    const anna = await register(server.url, 'anna');
+    const time = createStillTime();
+    let asked = 0;
+    const tokens = createTokens(() => {
+      asked += 1;
+      return asked === 1 ? new Promise<never>(() => {}) : anna.token;
+    });
+    const connection = createConnection({
+      ...{ url: server.url, tokens, onState: () => {}, runtime: time },
+      ...{ deviceId: 'phone', transports: ['websocket'] },
+    });
+    try {
+      connection.start();
+      time.advance(22_000);
+      await eventually(() => connection.isOnline(), 'online');
+    } finally {
+      connection.stop();
+    }
+    expect(asked).toBe(2);
+  });
+
   test('U8 a connection that only looks open is noticed when the app is looked at, and made anew', async () => {
     const [anna, ben] = await two();
     await using proxy = await startTcpProxy(server.url);
