@@ -36,20 +36,17 @@ export function createReceipts({ connection, runtime }: ReceiptDeps) {
   }
 
   /**
-   * Takes what waits, sends it, and puts it back under what has come meanwhile if it must be sent again. The server takes
-   * all of a batch or nothing: one receipt that it will never take must not cost the others.
+   * Sends what waits, and takes it away when that is done with, unless more has come meanwhile. The server takes all of a
+   * batch or nothing: one receipt that it will never take must not cost the others.
    */
   async function send(from: Map<string, string>, receipts: Receipt[], how: How): Promise<void> {
+    try {
+      await how(receipts);
+    } catch (thrown) {
+      if (errorTable[toDuetError(thrown).code].retry !== 'never') throw thrown;
+      if (receipts.length > 1) for (const receipt of receipts) await send(from, [receipt], how);
+    }
     for (const [peerId, messageId] of receipts) if (from.get(peerId) === messageId) from.delete(peerId);
-    await how(receipts).catch(async (thrown: unknown) => {
-      const error = toDuetError(thrown);
-      if (errorTable[error.code].retry === 'never') {
-        if (receipts.length > 1) for (const receipt of receipts) await send(from, [receipt], how);
-        return;
-      }
-      for (const [peerId, messageId] of receipts) if (!from.has(peerId)) from.set(peerId, messageId);
-      throw error;
-    });
   }
 
   const tellRead: How = async (receipts) => {

@@ -138,6 +138,26 @@ describe('time in the SDK', () => {
     await vi.waitFor(() => expect(taken).toEqual(['a', 'c']));
   });
 
+  test('U11 what is left of a batch that is sent one by one waits for a limit as well', async () => {
+    const time = createStillTime();
+    const taken: string[] = [];
+    let isLimited = true;
+    const emit = async (_: string, { receipts }: { receipts: { senderId: string }[] }) => {
+      if (receipts.some(({ senderId }) => senderId === 'bad')) throw new DuetError('NOT_FOUND');
+      if (isLimited && taken.length === 1) throw new DuetError('RATE_LIMITED', { retryAfterMs: 60_000 });
+      taken.push(...receipts.map(({ senderId }) => senderId));
+    };
+    const connection = { isOnline: () => true, emit } as unknown as ReceiptDeps['connection'];
+    const receipts = createReceipts({ connection, runtime: time });
+    for (const peer of ['bad', 'a', 'b', 'c']) receipts.delivered(peer, peer);
+    time.advance(1_000);
+    await vi.waitFor(() => expect(taken).toEqual(['a']));
+    await new Promise(setImmediate);
+    isLimited = false;
+    time.advance(70_000);
+    await vi.waitFor(() => expect(taken).toEqual(['a', 'b', 'c']));
+  });
+
   test('U11 what is read while another receipt is on its way is told, and not what it was before', async () => {
     const time = createStillTime();
     const told: string[] = [];
