@@ -55,7 +55,7 @@ export function createChat(options: ChatOptions): Chat {
     if (holder) become(holder);
     return token;
   });
-  const api = apiWith(url, tokens);
+  const api = apiWith(url, tokens, runtime);
 
   const book = createBook({
     store,

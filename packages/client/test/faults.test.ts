@@ -14,7 +14,14 @@ import {
 } from '@duet/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createConnection } from '../src/connection.ts';
-import { createSession, keyValueStorage, memoryStorage, type OutboxStorage, type Outgoing } from '../src/index.ts';
+import {
+  createChat,
+  createSession,
+  keyValueStorage,
+  memoryStorage,
+  type OutboxStorage,
+  type Outgoing,
+} from '../src/index.ts';
 import { joinTabs } from '../src/tabs.ts';
 import { createTokens } from '../src/tokens.ts';
 import { takeTurn } from '../src/turn.ts';
@@ -752,6 +759,18 @@ describe('the SDK when things fail', () => {
     hers.foreground();
     await until(hers, (state) => String(textsWith(state, ben.id)) === 'not heard', 'it is there');
     expect(proxy.connections()).toBeGreaterThan(1);
+  });
+
+  test('U8 a request of a chat is given up in the time of its chat', { timeout: 10_000 }, async () => {
+    const anna = await register(server.url, 'anna');
+    await using proxy = await startTcpProxy(server.url);
+    proxy.lose(() => true);
+    const time = createStillTime();
+    const { api } = createChat({ url: proxy.url, getToken: () => anna.token, runtime: time });
+    const asked = expect(api.unreadCount()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventually(() => proxy.connections() === 1, 'it is asked');
+    time.advance(15_000);
+    await asked;
   });
 
   test('U11 a receipt that got lost is told again', async () => {
