@@ -10,11 +10,19 @@ export interface Tabs<T> {
   end(): void;
 }
 
+function open(name: string): Channel | undefined {
+  const { BroadcastChannel } = globalThis as unknown as { BroadcastChannel: new (name: string) => Channel };
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return undefined; // There is none, or, as in Firefox where cookies are blocked, it is not allowed.
+  }
+}
+
 /** Calls `onTold` with what other tabs tell under this name. Without BroadcastChannel nobody hears anything. */
 export function joinTabs<T>(name: string, onTold: (what: T) => void): Tabs<T> {
-  const { BroadcastChannel: Channel } = globalThis as unknown as { BroadcastChannel?: new (name: string) => Channel };
-  if (!Channel) return { tell() {}, end() {} };
-  const channel = new Channel(name);
+  const channel = open(name);
+  if (!channel) return { tell() {}, end() {} };
   channel.onmessage = ({ data }) => onTold(data as T);
   return { tell: (what) => channel.postMessage(what), end: () => channel.close() };
 }

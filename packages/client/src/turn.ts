@@ -25,7 +25,10 @@ export function takeTurn(name: string, onTurn: () => void): () => void {
     onTurn();
     return held;
   };
-  locks.request(name, { signal: controller.signal }, turn).catch(() => {}); // given up before it came
+  locks.request(name, { signal: controller.signal }, turn).catch(() => {
+    // Given up before it came, or not allowed, as in Firefox where cookies are blocked.
+    if (!controller.signal.aborted) onTurn();
+  });
   return () => {
     controller.abort();
     end();

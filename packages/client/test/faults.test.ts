@@ -12,7 +12,7 @@ import {
   type TestUser,
   temporaryFolder,
 } from '@duet/testkit';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createConnection } from '../src/connection.ts';
 import {
   createChat,
@@ -276,6 +276,35 @@ describe('the SDK when things fail', () => {
     await Promise.all([first, other].map((tab) => shows(tab, ben.id, ['after'])));
     expect(told).toEqual([]);
     await eventually(async () => (await storage.list(anna.id)).length === 0, 'nothing is left on the device');
+  });
+
+  test('U46 where a browser lets tabs share nothing, each works alone', async () => {
+    const refuse = () => {
+      throw new DOMException('The operation is insecure.', 'SecurityError');
+    };
+    vi.stubGlobal('BroadcastChannel', refuse);
+    vi.stubGlobal('navigator', { locks: { request: async () => refuse() } });
+    try {
+      const [anna, ben] = await two();
+      const storage = sharedStorage();
+      using hers = start(server.url, anna, { storage });
+      await synced(hers);
+      hers.send(ben.id, 'one');
+      await shows(hers, ben.id, ['one']);
+      // It has the turn: what is left is found when it is looked at.
+      await leave(ben.id, 'two', { anna, storage });
+      hers.foreground();
+      await shows(hers, ben.id, ['one', 'two']);
+      const failed = new Promise<string>((resolve) => hers.on('failed', ({ message }) => resolve(message.key)));
+      hers.send(ben.id, 'x'.repeat(4_001));
+      hers.discard(ben.id, await failed);
+      expect(textsWith(hers.getState(), ben.id)).toEqual(['one', 'two']);
+      hers.stop();
+      hers.start();
+      await synced(hers);
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   test('U42 a refused message that the browser removes from the device stays until the user has decided', async () => {
