@@ -23,7 +23,7 @@ export interface SessionOptions {
  * signs in in another tab, that is not his to use or to end.
  */
 export interface Session {
-  /** Keeps what `register` or `login` has answered. */
+  /** Keeps what `register` or `login` has answered, on the device or, while that does not take it, in memory. */
   begin(given: SignedIn): Promise<void>;
   /** For `createChat` and `createApi`; refreshes the token, and gives nothing once that is refused. */
   getToken: GetToken;
@@ -47,13 +47,20 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
   let last: string | undefined;
   /** Whom it is for. */
   let owner: string | undefined;
-  /** The next pair, until the device has taken it: it stands for the one of this refresh token that is kept there. */
-  let next: { pair: SignedIn; insteadOf: string } | undefined;
+  /** The next pair, until the device has taken it: it stands for the one of this refresh token, or none, that is there. */
+  let next: { pair: SignedIn; insteadOf: string | undefined } | undefined;
 
   const keep = async ({ token, refreshToken }: SignedIn) => store.setItem(key, JSON.stringify({ token, refreshToken }));
-  async function kept(): Promise<SignedIn | undefined> {
+  async function onDevice(): Promise<SignedIn | undefined> {
     const text = await store.getItem(key);
-    const here = text === null ? undefined : (JSON.parse(text) as SignedIn);
+    return text === null ? undefined : (JSON.parse(text) as SignedIn);
+  }
+  async function forget(): Promise<void> {
+    next = undefined;
+    await store.removeItem(key);
+  }
+  async function kept(): Promise<SignedIn | undefined> {
+    const here = await onDevice();
     const mine = next;
     if (!mine) return here;
     // While it was asked for, another tab may have got the next pair, or somebody may have signed out or in: that stands.
@@ -75,7 +82,9 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
   async function begin(given: SignedIn): Promise<void> {
     owner = holderOf(given.token)?.owner;
     next = undefined;
-    await keep(given);
+    await keep(given).catch(async () => {
+      next = { pair: given, insteadOf: (await onDevice())?.refreshToken };
+    });
   }
 
   /**
@@ -137,10 +146,12 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
     const isVain = async () => (await kept())?.refreshToken !== refreshToken;
     try {
       const pair = await askNext({ refreshToken }, isVain);
-      if (pair) next = { pair, insteadOf: next?.insteadOf ?? refreshToken };
+      // Somebody else may have signed in meanwhile.
+      if (pair && holderOf(pair.token)?.owner === owner)
+        next = { pair, insteadOf: next ? next.insteadOf : refreshToken };
     } catch (thrown) {
       if (errorTable[toDuetError(thrown).code].retry !== 'reauth') throw thrown;
-      if (!(await isVain())) await store.removeItem(key);
+      if (!(await isVain())) await forget();
     }
     return (await mine())?.token;
   }
@@ -168,7 +179,7 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
       const here = await mine();
       owner = undefined;
       if (!here) return;
-      await store.removeItem(key);
+      await forget();
       // A token that has expired ends nothing: its refresh token would stay good, for whoever has a copy of it.
       const getToken: GetToken = async ({ refresh }) =>
         refresh ? (await askNext(here, async () => false))?.token : here.token;

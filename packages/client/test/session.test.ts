@@ -267,6 +267,61 @@ describe('a session of the SDK', () => {
     expect(await tab().getToken(get)).toBe(token);
   });
 
+  test('U37 who signs in where the device takes nothing is signed in while the app runs', async () => {
+    const { user, items, store, tab } = await signIn();
+    const ben = await register(server.url, 'ben');
+    let isFull = true;
+    const setItem = (key: string, value: string) => {
+      if (isFull) throw new Error('The quota has been exceeded');
+      items.set(key, value);
+    };
+    const session = createSession({ url: server.url, store: { ...store, setItem } });
+    const status = async (token: unknown) => (await rest(server.url, '/auth/me', { token: token as string })).status;
+    for (const isEmpty of [false, true]) {
+      if (isEmpty) items.clear();
+      const before = [...items.values()];
+      const his = await login(ben);
+      await session.begin(his);
+      expect(await session.getToken(get)).toBe(his.token);
+      for (const ask of [refresh, refresh]) expect(await status(await session.getToken(ask))).toBe(200);
+      expect([await session.isOver(), [...items.values()]]).toEqual([false, before]);
+    }
+    // Signing out ends it for good.
+    const token = await session.getToken(get);
+    await session.end();
+    expect([await session.getToken(get), await status(token)]).toEqual([undefined, 401]);
+    // What is ended elsewhere is over here as well.
+    const again = await login(user);
+    await session.begin(again);
+    await session.getToken(get);
+    await rest(server.url, '/auth/logout', { method: 'POST', token: again.token });
+    expect([await session.getToken(refresh), await session.isOver()]).toEqual([undefined, true]);
+
+    const last = await login(user);
+    await session.begin(last);
+    isFull = false;
+    expect(await session.getToken(get)).toBe(last.token);
+    expect(await tab().getToken(get)).toBe(last.token);
+  });
+
+  test('U37 a refresh that is answered late takes nothing from who has signed in where the device takes nothing', async () => {
+    const { store, session: other } = await signIn();
+    const setItem = () => {
+      throw new Error('The quota has been exceeded');
+    };
+    await using proxy = await startTcpProxy(server.url);
+    const session = createSession({ url: proxy.url, store: { ...store, setItem } });
+    const his = await login(await register(server.url, 'ben'));
+    await session.getToken(get);
+    proxy.delay(300);
+    const asked = session.getToken(refresh);
+    await eventually(() => proxy.connections() === 1, 'it is asked for');
+    await session.begin(his);
+    await asked;
+    expect(await session.getToken(get)).toBe(his.token);
+    expect(await other.isOver()).toBe(false);
+  });
+
   test('U17 signing out forgets the session here and ends it there', async () => {
     const { session, items } = await signIn();
     const token = (await session.getToken(get)) as string;
