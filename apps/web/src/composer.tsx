@@ -18,9 +18,10 @@ interface ComposerProps {
   /** Its text box. */
   input: RefObject<HTMLTextAreaElement | null>;
   autoFocus: boolean;
+  onSent: (key: string) => void;
 }
 
-export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
+export function Composer({ userId, peerId, input, autoFocus, onSent }: ComposerProps) {
   const chat = useChat();
   const [text, setText] = useState(() => draftOf(userId, peerId));
   const tooLong = [...text].length - MAX_CONTENT;
@@ -37,7 +38,7 @@ export function Composer({ userId, peerId, input, autoFocus }: ComposerProps) {
   const send = () => {
     setTried(true);
     if (!maySend) return;
-    chat.send(peerId, text);
+    onSent(chat.send(peerId, text));
     change('');
     input.current?.focus();
   };

@@ -27,6 +27,7 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
   const isBlocked = blocks.isBlocked(peer.id);
   const [problem, setProblem] = useState('');
   const [isNotKept, setNotKept] = useState(false);
+  const [written, setWritten] = useState<string>();
   const chat = useChat();
   useEffect(() => chat.on('notKept', () => setNotKept(true)), [chat]);
   const input = useRef<HTMLTextAreaElement>(null);
@@ -61,7 +62,7 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
           This browser keeps no messages: what has not been sent when this page is closed is lost.
         </Alert>
       )}
-      <Messages peer={peer} onAnswered={goOn} />
+      <Messages peer={peer} written={written} onAnswered={goOn} />
       {isBlocked ? (
         <div className="composer" role="status">
           <Text size="sm" c="dimmed" className="breaks">
@@ -72,7 +73,7 @@ export function Conversation({ userId, peer: opened, onBack }: ConversationProps
           </Button>
         </div>
       ) : (
-        <Composer userId={userId} peerId={peer.id} input={input} autoFocus={takesFocus} />
+        <Composer userId={userId} peerId={peer.id} input={input} autoFocus={takesFocus} onSent={setWritten} />
       )}
     </main>
   );

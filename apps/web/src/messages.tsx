@@ -10,28 +10,36 @@ import { dayKey, dayName } from './times.ts';
 
 interface MessagesProps {
   peer: Person;
+  /** The last message that the user has written here. */
+  written: string | undefined;
   /** The user has said what becomes of a message that failed; the buttons for that are gone. */
   onAnswered: () => void;
 }
 
-/** Which messages were unread when all that is newest was there first. @returns the first of them that is loaded */
-function useFirstUnread({ messages, hasNewest, readSeq }: Pick<Thread, 'messages' | 'hasNewest' | 'readSeq'>) {
-  const [unread, setUnread] = useState<{ after: number; upTo: number }>();
-  if (hasNewest && !unread) setUnread({ after: readSeq, upTo: messages.findLast(isPlaced)?.seq ?? 0 });
-  return unread && messages.find(({ mine, seq = 0 }) => !mine && seq > unread.after && seq <= unread.upTo)?.key;
+/** Which messages the divider announces: those that were unread when all that is newest was there first, or at `renew`. */
+function useNews({ messages, hasNewest, readSeq }: Pick<Thread, 'messages' | 'hasNewest' | 'readSeq'>) {
+  const [news, setNews] = useState<{ after: number; upTo: number }>();
+  const renew = () => setNews({ after: readSeq, upTo: messages.findLast(isPlaced)?.seq ?? 0 });
+  if (hasNewest && !news) renew();
+  const isNew = ({ mine, seq = 0 }: ChatMessage) => news && !mine && seq > news.after && seq <= news.upTo;
+  /** The first of them that is loaded. */
+  return { firstNew: messages.find(isNew)?.key, renew };
 }
 const isPlaced = ({ seq }: ChatMessage) => seq !== undefined;
 
-export function Messages({ peer, onAnswered }: MessagesProps) {
+export function Messages({ peer, written, onAnswered }: MessagesProps) {
   const thread = useThread(peer.id);
-  const { messages, hasNewest, hasOlder, loadOlder, markRead, retry, discard } = thread;
-  const firstUnread = useFirstUnread(thread);
+  const { messages, hasNewest, hasOlder, loadOlder, readSeq, markRead, retry, discard } = thread;
+  const { firstNew, renew } = useNews(thread);
   const divider = useRef<HTMLDivElement>(null);
-  const { box, isAtEnd, isAtEndNow, startInView, onScroll, goToEnd } = usePlace({
+  const { box, isAtEnd, isAtEndNow, startInView, onScroll, goToNews } = usePlace({
     messages,
     isComplete: hasNewest,
-    firstUnread,
+    firstNew,
     divider,
+    firstUnread: messages.findIndex(({ mine, seq = 0 }) => !mine && seq > readSeq),
+    onMoreThanFits: renew,
+    written,
   });
   /** The last message that was in view. */
   const [seen, setSeen] = useState(0);
@@ -51,8 +59,8 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
     return () => document.removeEventListener('visibilitychange', read);
   }, [markRead, hasNewest, isAtEnd, isAtEndNow, lastOfPeer]);
 
-  const goToNews = () => {
-    goToEnd();
+  const onNews = () => {
+    goToNews();
     // The button goes away.
     box.current?.focus({ preventScroll: true });
   };
@@ -97,7 +105,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
         {messages.map((message, i) => (
           <Fragment key={message.key}>
             <DayHeading message={message} before={messages[i - 1]} />
-            {message.key === firstUnread && <Divider ref={divider} label="New messages" mb="xs" />}
+            {message.key === firstNew && <Divider ref={divider} label="New messages" mb="xs" />}
             <MessageBubble
               message={message}
               author={message.mine ? 'You' : peer.username}
@@ -110,7 +118,7 @@ export function Messages({ peer, onAnswered }: MessagesProps) {
         ))}
       </div>
       {!isAtEnd && lastOfPeer > seen && (
-        <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={goToNews}>
+        <Button className="to-news" size="xs" radius="xl" leftSection={<IconArrowDown size={16} />} onClick={onNews}>
           New messages
         </Button>
       )}

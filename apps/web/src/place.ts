@@ -11,10 +11,16 @@ interface PlaceDeps {
   messages: readonly ChatMessage[];
   /** The newest page is there. */
   isComplete: boolean;
-  /** The first that is loaded of those that were unread then; older ones may come. */
-  firstUnread: string | undefined;
+  /** The first that is loaded of those that the divider announces; older ones may come. */
+  firstNew: string | undefined;
   /** What stands above it. */
   divider: RefObject<HTMLElement | null>;
+  /** The place in `messages` of the first that is unread; -1 where none is. */
+  firstUnread: number;
+  /** There is more that is unread than fits: the divider has to stand above it. */
+  onMoreThanFits: () => void;
+  /** What the user has written here last. */
+  written: string | undefined;
 }
 
 const topIn = (list: Element, part: Element): number =>
@@ -35,11 +41,12 @@ function firstInView(list: Element): Element | undefined {
 
 /**
  * Where the reader of a list of messages is: it opens where the unread ones begin, and nothing but the reader moves it
- * away from what he reads. Whoever reads the end stays there.
+ * away from what he reads. Whoever reads the end stays there as long as all that is new is in view.
  */
-export function usePlace({ messages, isComplete, firstUnread, divider }: PlaceDeps) {
+export function usePlace(deps: PlaceDeps) {
+  const { messages, isComplete, firstNew, divider, firstUnread, onMoreThanFits, written } = deps;
   const box = useRef<HTMLDivElement>(null);
-  /** The first unread message at which it was opened. */
+  /** The first new message at which it was opened. */
   const opened = useRef<string>(undefined);
   const hasMoved = useRef(false);
   const shown = useRef({ first: '', last: '', count: 0 });
@@ -60,6 +67,17 @@ export function usePlace({ messages, isComplete, firstUnread, divider }: PlaceDe
 
   const toEnd = (list: HTMLElement) => {
     list.scrollTop = list.scrollHeight;
+  };
+  const firstUnreadIn = (list: Element): Element | undefined => list.getElementsByClassName('bubble')[firstUnread];
+  /** To the end, but no further than to where the unread ones begin: what was never in view is not read there. */
+  const follow = (list: HTMLElement) => {
+    toEnd(list);
+    const unread = firstUnreadIn(list);
+    if (!isComplete || !unread || topIn(list, unread) >= 0) return;
+    list.scrollTop += topIn(list, unread);
+    opened.current = undefined;
+    hasMoved.current = false;
+    onMoreThanFits();
   };
   /** Whatever measures first after a change has to see to it, since what was in view may be out of it by then. */
   const hold = (list: HTMLElement) => {
@@ -92,15 +110,17 @@ export function usePlace({ messages, isComplete, firstUnread, divider }: PlaceDe
     const before = shown.current;
     const from = messages.findIndex(({ key }) => key === before.first);
     const hasMore = from < 0 || messages.length - from > before.count;
-    const hasWritten = hasMore && last !== before.last && messages.at(-1)?.state === 'sending';
+    const hasWritten = hasMore && last !== before.last && last === written;
     shown.current = { first, last, count: messages.length };
     hold(list);
     hasMoved.current ||= hasWritten;
-    if (hasWritten || (view.current.atEnd && (hasMore || last !== before.last))) toEnd(list);
+    if (hasWritten) toEnd(list);
+    else if (view.current.atEnd && (hasMore || last !== before.last)) follow(list);
     // There it stays while older ones come, until the reader goes elsewhere.
-    const opens = isComplete && !hasMoved.current && messages.length <= MAX_OPENED;
-    if (opens && firstUnread !== opened.current && divider.current) {
-      opened.current = firstUnread;
+    const count = messages.length - messages.findIndex(({ key }) => key === firstNew);
+    const opens = isComplete && !hasMoved.current && count <= MAX_OPENED;
+    if (opens && firstNew !== opened.current && divider.current) {
+      opened.current = firstNew;
       list.scrollTop += topIn(list, divider.current);
     }
     note(list);
@@ -128,6 +148,13 @@ export function usePlace({ messages, isComplete, firstUnread, divider }: PlaceDe
     /** An effect may run before `isAtEnd` says it. */
     isAtEndNow: useCallback(() => view.current.atEnd, []),
     onScroll,
-    goToEnd: () => box.current && toEnd(box.current),
+    /** To where the unread ones begin; whoever is there, to the end. */
+    goToNews() {
+      const list = box.current;
+      if (!list) return;
+      const unread = firstUnreadIn(list);
+      if (unread && topIn(list, unread) >= list.clientHeight) follow(list);
+      else toEnd(list);
+    },
   };
 }

@@ -1,15 +1,21 @@
-import { connect, next, register, rest, startTcpProxy } from '@duet/testkit';
+import { connect, next, register, rest, startTcpProxy, type TcpProxy } from '@duet/testkit';
 import type { Locator, Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
+
+type ClientSocket = Awaited<ReturnType<typeof connect>>;
 
 describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
   const { url, openPage } = serverAndBrowser();
 
   const people = () => Promise.all([register(url(), 'anna'), register(url(), 'ben'), register(url(), 'carl')]);
   /** Somebody writes so many lines to somebody else. */
-  async function writeLines(socket: Awaited<ReturnType<typeof connect>>, receiverId: string, count: number) {
+  async function writeLines(socket: ClientSocket, receiverId: string, count: number) {
     for (let i = 1; i <= count; i++) await socket.emitWithAck('send_message', { receiverId, content: `line ${i}` });
+  }
+  /** More than fits. */
+  async function writeThirty(socket: ClientSocket, receiverId: string, what: string) {
+    for (let i = 1; i <= 30; i++) await socket.emitWithAck('send_message', { receiverId, content: `${what} ${i}` });
   }
   /** The page has noticed it when this resolves. */
   const scroll = (page: Page, to: 'start' | 'end') =>
@@ -21,6 +27,31 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
         }),
       to,
     );
+  /** Where something is, from the top of the list of messages as it is seen. */
+  const inList = (target: Locator) =>
+    target.evaluate((element) => {
+      const list = element.closest('.messages') as HTMLElement;
+      return element.getBoundingClientRect().top - list.getBoundingClientRect().top;
+    });
+  const dividerIn = (page: Page) => page.getByRole('separator').filter({ hasText: 'New messages' });
+  /** The list begins with the divider, and this line below it. */
+  async function expectBegins(page: Page, line: string) {
+    const [above, below] = [await inList(dividerIn(page)), await inList(bubble(page, line))];
+    expect(above).toBeGreaterThan(-1);
+    expect(below).toBeGreaterThan(above);
+    expect(below).toBeLessThan(100);
+  }
+  /** Where nothing listens. */
+  const NOWHERE = 'http://127.0.0.1:9';
+  async function loseConnection(page: Page, proxy: TcpProxy) {
+    proxy.lead(NOWHERE);
+    proxy.cut();
+    await page.locator('.banner[data-state=offline]').waitFor();
+  }
+  async function findConnection(page: Page, proxy: TcpProxy) {
+    proxy.lead(url());
+    await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  }
   const textBox = (page: Page) => page.getByRole('textbox', { name: 'Message' });
 
   test('W15 what was written stays while one looks at another conversation, after a reload, and not for the next user', async () => {
@@ -263,6 +294,14 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
       await unread.waitFor({ state: 'detached' });
       await button.waitFor({ state: 'detached' });
     }
+    await scroll(page, 'start');
+    await writeThirty(his, anna.id, 'more');
+    await page.getByLabel('30 unread').waitFor();
+    await button.click();
+    await expectBegins(page, 'more 1');
+    expect(await page.getByLabel('30 unread').count()).toBe(1);
+    await button.click();
+    await page.getByLabel('30 unread').waitFor({ state: 'detached' });
     await context.close();
   });
 
@@ -294,13 +333,8 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await page.getByRole('button', { name: 'Try again' }).click();
     await page.getByLabel('Loading messages').waitFor();
     release();
-    const divider = page.getByRole('separator').filter({ hasText: 'New messages' });
+    const divider = dividerIn(page);
     await bubble(page, 'line 1').waitFor();
-    const inList = (target: typeof divider) =>
-      target.evaluate((element) => {
-        const list = element.closest('.messages') as HTMLElement;
-        return element.getBoundingClientRect().top - list.getBoundingClientRect().top;
-      });
     const [above, below] = [await inList(divider), await inList(bubble(page, 'line 1'))];
     expect(above).toBeGreaterThanOrEqual(0);
     expect(below).toBeGreaterThan(above);
@@ -316,6 +350,107 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'live').waitFor();
     expect(await divider.count()).toBe(1);
     expect(await inList(divider)).toBeLessThan(0);
+    await context.close();
+  });
+
+  test('W33 neither what was read before nor what waits to be sent keeps a conversation from opening at the unread', async () => {
+    const [anna, ben, carl] = await people();
+    using his = await connect(url(), ben.token);
+    await using proxy = await startTcpProxy(url());
+    const { page, context } = await openPage({ viewport: { width: 1000, height: 600 } });
+    await signInAt(page, proxy.url, anna);
+    await openChat(page, ben.user.username);
+    await writeLines(his, anna.id, 420);
+    await bubble(page, 'line 420').waitFor();
+    await openChat(page, carl.user.username);
+    await writeThirty(his, anna.id, 'later');
+    await page.getByText('Chats', { exact: true }).click();
+    await page.getByLabel('30 unread').waitFor();
+    const row = page.getByRole('list', { name: 'Chats' }).getByRole('button', { name: ben.user.username });
+    await row.click();
+    await bubble(page, 'later 30').waitFor();
+    await expectBegins(page, 'later 1');
+    await page.getByLabel('30 unread').waitFor();
+
+    const read = next(his, 'message_read_receipt', ({ seq }) => seq === 450);
+    await scroll(page, 'end');
+    await read;
+    await loseConnection(page, proxy);
+    await write(page, 'it waits');
+    await page.goto('about:blank');
+    await writeThirty(his, anna.id, 'last');
+    proxy.lead(url());
+    await page.goBack();
+    await bubble(page, 'last 30').waitFor();
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await expectBegins(page, 'last 1');
+    await page.getByLabel('30 unread').waitFor();
+    await context.close();
+  });
+
+  test('W42 who reads the end stays where the new begins when more has come than fits, as while he was away', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    using hers = await connect(url(), anna.token);
+    await writeLines(hers, ben.id, 20);
+    await using proxy = await startTcpProxy(url());
+    const { page, context } = await openPage({ viewport: { width: 1000, height: 600 } });
+    await signInAt(page, proxy.url, anna);
+    await openChat(page, ben.user.username);
+    await page.getByText('Chats', { exact: true }).click();
+    await bubble(page, 'line 20').waitFor();
+    const unread = page.getByLabel('30 unread');
+    const live = async (text: string) => {
+      const { data } = await his.emitWithAck('send_message', { receiverId: anna.id, content: text });
+      await next(his, 'message_read_receipt', ({ messageId }) => messageId === data.message._id);
+      expect(await inList(bubble(page, text))).toBeLessThan(600);
+    };
+    await live('seen as it comes');
+    expect(await dividerIn(page).count()).toBe(0);
+
+    await loseConnection(page, proxy);
+    await writeThirty(his, anna.id, 'asleep');
+    await findConnection(page, proxy);
+    await bubble(page, 'asleep 30').waitFor();
+    await expectBegins(page, 'asleep 1');
+    expect(await unread.count()).toBe(1);
+    await scroll(page, 'end');
+    await unread.waitFor({ state: 'detached' });
+    await live('at the end again');
+
+    const see = (state: 'hidden' | 'visible') =>
+      page.evaluate((state) => {
+        Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, state);
+    await see('hidden');
+    await writeThirty(his, anna.id, 'hidden');
+    await bubble(page, 'hidden 30').waitFor();
+    await see('visible');
+    await expectBegins(page, 'hidden 1');
+    expect(await unread.count()).toBe(1);
+    await context.close();
+  });
+
+  test('W34 whoever reads older messages stays there when he writes in another tab', async () => {
+    const [anna, ben] = await people();
+    using his = await connect(url(), ben.token);
+    await writeLines(his, anna.id, 35);
+    await using proxy = await startTcpProxy(url());
+    const { page, context } = await openPage();
+    await signInAt(page, proxy.url, anna);
+    await openChat(page, ben.user.username);
+    await bubble(page, 'line 35').waitFor();
+    const other = await context.newPage();
+    await other.goto(proxy.url);
+    await openChat(other, ben.user.username);
+    await loseConnection(page, proxy);
+    const before = await inList(bubble(page, 'line 1'));
+    await write(other, 'it waits');
+    await other.getByRole('img', { name: 'Sending' }).waitFor();
+    await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+    await bubble(page, 'it waits').waitFor();
+    expect(await inList(bubble(page, 'line 1'))).toBe(before);
     await context.close();
   });
 
