@@ -5,6 +5,15 @@ import { createContext, type ReactNode, useCallback, useContext, useEffect, useM
 /** Tells the other tabs of this browser that it has changed. */
 const CHANNEL = 'duet.blocks';
 
+/** Undefined where the browser is told that tabs share nothing, as Firefox is by whoever blocks all cookies. */
+function openChannel(): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(CHANNEL);
+  } catch {
+    return undefined;
+  }
+}
+
 type Blocked = Pick<Person, 'id' | 'username'>;
 
 /** Whom this user has blocked. All reject when the server does not answer, and then nothing has changed here. */
@@ -47,14 +56,14 @@ export function BlocksProvider({ children }: { children: ReactNode }) {
     const look = () => {
       if (document.visibilityState === 'visible') refresh().catch(() => {});
     };
-    const others = new BroadcastChannel(CHANNEL);
-    others.onmessage = () => refresh().catch(() => {});
+    const others = openChannel();
+    others?.addEventListener('message', () => refresh().catch(() => {}));
     channel.current = others;
     document.addEventListener('visibilitychange', look);
     window.addEventListener('focus', look);
     const end = chat.on('failed', look);
     return () => {
-      others.close();
+      others?.close();
       document.removeEventListener('visibilitychange', look);
       window.removeEventListener('focus', look);
       end();

@@ -10,12 +10,7 @@ export const draftOf = (userId: string, peerId: string): string => kept.getItem(
 export function keepDraft(userId: string, peerId: string, text: string): void {
   const key = keyOf(userId, peerId);
   kept.removeItem(key);
-  if (text === '') return;
-  try {
-    kept.setItem(key, text);
-  } catch {
-    // Too long for the browser's storage, and by far for a message: it stays in the text box alone.
-  }
+  if (text !== '') kept.setItem(key, text);
 }
 
 /** Whoever signs out leaves nothing for the next one. */

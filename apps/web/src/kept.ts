@@ -6,23 +6,39 @@ export interface Kept {
   keys(): string[];
 }
 
-/** What the browser keeps; where it is told to keep nothing, as by whoever blocks all cookies, as long as this page lives. */
-export function keptIn(name: 'localStorage' | 'sessionStorage'): Kept {
+/** Undefined where the browser is told to keep nothing, as by whoever blocks all cookies, or by the app that shows the page. */
+function storageOf(name: 'localStorage' | 'sessionStorage'): Storage | undefined {
   try {
-    const storage = window[name];
-    return {
-      getItem: (key) => storage.getItem(key),
-      setItem: (key, value) => storage.setItem(key, value),
-      removeItem: (key) => storage.removeItem(key),
-      keys: () => Object.keys(storage),
-    };
+    return (window[name] as Storage | null) ?? undefined;
   } catch {
-    const texts = new Map<string, string>();
-    return {
-      getItem: (key) => texts.get(key) ?? null,
-      setItem: (key, value) => void texts.set(key, value),
-      removeItem: (key) => void texts.delete(key),
-      keys: () => [...texts.keys()],
-    };
+    return undefined;
   }
+}
+
+/** What the browser keeps; what it does not take, as when it is full, is kept as long as this page lives. */
+export function keptIn(name: 'localStorage' | 'sessionStorage'): Kept {
+  const storage = storageOf(name);
+  const texts = new Map<string, string>();
+  function takes(key: string, value: string): boolean {
+    try {
+      storage?.setItem(key, value);
+      return storage !== undefined;
+    } catch (error) {
+      // Other tabs would go on with what is there.
+      if (storage?.getItem(key) != null) throw error;
+      return false;
+    }
+  }
+  return {
+    getItem: (key) => storage?.getItem(key) ?? texts.get(key) ?? null,
+    setItem(key, value) {
+      if (takes(key, value)) texts.delete(key);
+      else texts.set(key, value);
+    },
+    removeItem(key) {
+      texts.delete(key);
+      storage?.removeItem(key);
+    },
+    keys: () => [...Object.keys(storage ?? {}), ...texts.keys()],
+  };
 }

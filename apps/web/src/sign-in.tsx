@@ -18,7 +18,8 @@ interface SignInProps {
   api: Api;
   /** What has just happened; may be empty. */
   notice: string;
-  onSignedIn: (given: SignedIn) => void;
+  /** Rejects where the browser does not keep it. */
+  onSignedIn: (given: SignedIn) => Promise<void>;
 }
 
 /** One form for both: create an account, or sign in to it. */
@@ -39,7 +40,7 @@ export function SignIn({ api, notice, onSignedIn }: SignInProps) {
       const given = await (isNew
         ? api.register({ username, email, password, device })
         : api.login({ email, password, device }));
-      onSignedIn(given);
+      await onSignedIn(given);
     } catch (error) {
       const { code, message, details } = error as Problem;
       for (const { field, message: text } of details ?? [])

@@ -566,6 +566,55 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByLabel('Email').waitFor();
   });
 
+  test('W38 where there is no storage, tabs share nothing or the storage is full, one is signed in all the same', async () => {
+    const anna = await register(server.url, 'anna');
+    const lacks = {
+      // As in Firefox when all cookies are blocked.
+      refused: () => {
+        function refuse(): never {
+          throw new DOMException('The operation is insecure.', 'SecurityError');
+        }
+        Object.defineProperty(window, 'BroadcastChannel', { value: refuse });
+        for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, { get: refuse });
+      },
+      // As in a web view of Android whose app did not ask for it.
+      none: () => {
+        for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, { value: null });
+      },
+      full: () => {
+        Storage.prototype.setItem = () => {
+          throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
+        };
+      },
+    };
+    for (const lack of Object.values(lacks)) {
+      const { page, context } = await openPage();
+      await context.addInitScript(lack);
+      await signIn(page, anna);
+      await page.getByText('Pick somebody').waitFor();
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByLabel('Email').waitFor();
+      await context.close();
+    }
+  });
+
+  test('W38 where the browser keeps who was signed in before and takes nobody else, the form says so', async () => {
+    const anna = await register(server.url, 'anna');
+    const { page, context } = await openPage();
+    await page.goto(server.url);
+    await page.evaluate(() => {
+      localStorage.setItem('duet.session', 'somebody');
+      Storage.prototype.setItem = () => {
+        throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
+      };
+    });
+    await page.getByLabel('Email').fill(anna.email);
+    await page.getByLabel('Password', { exact: true }).fill(anna.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('The quota has been exceeded.').waitFor();
+    await context.close();
+  });
+
   test('W7 two text clients chat, one from a file and one from the server, and log everything', async () => {
     const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     const one = await openPage();
