@@ -29,6 +29,8 @@ export interface ChatEvents {
   failed: { peerId: string; message: ChatMessage };
   /** The device does not keep messages; they are sent nevertheless, while the app runs. */
   notKept: { error: unknown };
+  /** The list has said anew who is online: of others it is not known any more, until `findPeople` is asked again. */
+  presence: undefined;
 }
 
 /** One user's chat. What it does shows in its state; `subscribe` and `getState` fit React's useSyncExternalStore. */

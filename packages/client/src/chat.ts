@@ -154,6 +154,7 @@ export function createChat(options: ChatOptions): Chat {
     }
     book.answered(asked);
     isListed = true;
+    events.emit('presence', undefined);
   }
 
   /** Who came or went in a gap was told then, and is in no sync. All clients of a node hear of a gap at once. */

@@ -377,10 +377,15 @@ describe('two people with the SDK', () => {
       expect([isOnline(ben), isOnline(stranger)]).toEqual([false, true]);
       hers.background();
     }
-    using _ = await connect(server.url, ben.token);
+    using _his = await connect(server.url, ben.token);
+    using _theirs = await connect(server.url, stranger.token);
+    const told = new Promise<void>((resolve) => hers.on('presence', resolve));
     hers.foreground();
     await until(hers, () => isOnline(ben), 'he is seen');
+    await told;
     expect(isOnline(stranger)).toBe(false);
+    await hers.findPeople({ q: stranger.user.username });
+    expect(isOnline(stranger)).toBe(true);
   });
 
   test('U40 what was read on another device is no news on this one', async () => {
