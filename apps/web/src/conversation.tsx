@@ -1,12 +1,12 @@
 import type { Person } from '@duet/client';
-import { useChat, usePerson, useTyping } from '@duet/client/react';
+import { useChat, useChatState, usePerson, useTyping } from '@duet/client/react';
 import { ActionIcon, Alert, Button, Menu, Text } from '@mantine/core';
 import { IconArrowLeft, IconBan, IconDotsVertical } from '@tabler/icons-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { Composer } from './composer.tsx';
 import { Messages } from './messages.tsx';
-import { PersonAvatar } from './person.tsx';
+import { PersonAvatar, usePresenceCount } from './person.tsx';
 import { lastSeenText } from './times.ts';
 
 interface ConversationProps {
@@ -87,7 +87,15 @@ interface PeerBarProps extends Omit<ConversationProps, 'userId'> {
 
 function PeerBar({ peer, onBack, isBlocked, onTurn }: PeerBarProps) {
   const typing = useTyping(peer.id);
-  const { isOnline, lastSeen } = peer;
+  const { username, isOnline, lastSeen } = peer;
+  const chat = useChat();
+  const isConnected = useChatState(({ connection }) => connection === 'online');
+  const presenceCount = usePresenceCount();
+  const isUnknown = !isOnline && lastSeen === undefined;
+  useEffect(() => {
+    // No list says it of somebody to whom nothing has been written yet. His whole name comes first.
+    if (isConnected && isUnknown && username) chat.findPeople({ q: username, limit: 1 }).catch(() => {});
+  }, [chat, username, isConnected, isUnknown, presenceCount]);
   const status = typing ? 'typing…' : isOnline ? 'online' : lastSeenText(lastSeen);
   return (
     <header className="bar">

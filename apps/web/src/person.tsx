@@ -1,4 +1,7 @@
+import type { Person } from '@duet/client';
+import { useChat } from '@duet/client/react';
 import { Avatar, Indicator } from '@mantine/core';
+import { useEffect, useState } from 'react';
 
 const COLORS = ['indigo', 'teal', 'grape', 'orange', 'cyan', 'pink', 'lime', 'violet', 'blue', 'red'];
 
@@ -30,5 +33,14 @@ export function PersonAvatar({ id, name, isOnline, size = 44 }: PersonAvatarProp
   );
 }
 
-/** For people who cannot see the dot. */
-export const presenceText = (isOnline: boolean): string => (isOnline ? 'online' : 'offline');
+/** For people who cannot see the dot. Nothing where it is not known, or hidden. */
+export const presenceText = ({ isOnline, lastSeen }: Person): string =>
+  isOnline ? 'online' : lastSeen === undefined ? '' : 'offline';
+
+/** Counts how often it may have become unknown who is online: whoever shows people asks for them again. */
+export function usePresenceCount(): number {
+  const chat = useChat();
+  const [count, setCount] = useState(0);
+  useEffect(() => chat.on('presence', () => setCount((known) => known + 1)), [chat]);
+  return count;
+}

@@ -15,7 +15,7 @@ import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
 import { memo, type ReactNode, useCallback, useEffect, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { textOf } from './message-bubble.tsx';
-import { PersonAvatar, presenceText } from './person.tsx';
+import { PersonAvatar, presenceText, usePresenceCount } from './person.tsx';
 import { Settings } from './settings.tsx';
 import { lastSeenText, shortTime } from './times.ts';
 
@@ -139,7 +139,7 @@ const ChatRow = memo(function ChatRow({ conversation, unreadCount, isTyping, ...
   const { peer, lastMessage } = conversation;
   return (
     <Row person={peer} {...row}>
-      <VisuallyHidden>{presenceText(peer.isOnline)}</VisuallyHidden>
+      <VisuallyHidden>{presenceText(peer)}</VisuallyHidden>
       <Text size="sm" c={isTyping ? 'var(--live)' : 'dimmed'} truncate flex={1} fw={unreadCount > 0 ? 600 : 400}>
         {isTyping ? (
           'typing…'
@@ -169,6 +169,7 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   const online = useChatState((state) => state.connection === 'online');
   const me = useChatState((state) => state.me?._id);
   const people = useChatState((state) => state.people);
+  const presenceCount = usePresenceCount();
 
   // Somebody came online whose name nobody has said: new here, so ask again.
   const newcomer = Object.values(people).find(({ id, username }) => id !== me && username === '')?.id;
@@ -195,7 +196,7 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
       current = false;
       clearTimeout(timer);
     };
-  }, [chat, search, online, newcomer]);
+  }, [chat, search, online, newcomer, presenceCount]);
 
   // What was found before says something while the next answer is about to come, and if it names anybody.
   const isStale = found?.search !== search && (found?.users.length === 0 || problem !== '' || !online);

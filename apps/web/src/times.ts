@@ -29,8 +29,9 @@ export function shortTime(iso: string): string {
   return ago < 7 ? weekday.format(new Date(iso)) : shortDate.format(new Date(iso));
 }
 
+/** Nothing where it is not known, or hidden. */
 export function lastSeenText(iso: string | undefined): string {
-  if (iso === undefined) return 'offline';
+  if (iso === undefined) return '';
   const ago = daysAgo(new Date(iso));
   return ago === 0 ? `last seen at ${timeOfDay(iso)}` : `last seen ${shortTime(iso).toLowerCase()}`;
 }

@@ -249,6 +249,40 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W43 who is online is seen to be so after a reload, and when one shows again that one is, in list and conversation', async () => {
+    const [anna, ben, carl] = await people();
+    using _his = await connect(url(), ben.token);
+    using hers = await connect(url(), anna.token);
+    await writeLines(hers, carl.id, 1);
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await page.getByText('People', { exact: true }).click();
+    const row = page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username });
+    const says = (target: Locator, text: string) => expect.poll(() => target.textContent()).toBe(text);
+    await says(row.locator('.row-line').last(), 'online');
+    async function hideAndShow(target: Locator) {
+      await page.getByRole('button', { name: 'Settings' }).click();
+      const presence = page.getByRole('switch', { name: 'Presence' });
+      await presence.and(page.locator(':checked')).waitFor({ state: 'attached' });
+      await presence.click();
+      await says(target, '');
+      await presence.click();
+      await says(target, 'online');
+      await page.keyboard.press('Escape');
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+    await hideAndShow(row.locator('.row-line').last());
+
+    await row.click();
+    await page.getByText('Chats', { exact: true }).click();
+    await row.waitFor({ state: 'detached' });
+    const status = page.locator('.peer-status');
+    await hideAndShow(status);
+    await page.reload();
+    await says(status, 'online');
+    await context.close();
+  });
+
   test('W32 what was said today was said yesterday when the day has ended, in the list and in the conversation', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
