@@ -1,7 +1,7 @@
 import type { Privacy, SignedInDevice } from '@duet/client';
 import { useChat, useChatState } from '@duet/client/react';
 import { Alert, Button, Group, Modal, Stack, Switch, Text } from '@mantine/core';
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { Account } from './account.tsx';
 import { useBlocks } from './blocks.tsx';
 import { Section } from './section.tsx';
@@ -37,26 +37,39 @@ export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
   );
 }
 
-/** Does one thing after the other, and says what went wrong. */
+/** Does one thing after the other, and says what went wrong. Each connection, and each outage, has a line of its own. */
 function useLine() {
   const [problem, setProblem] = useState('');
-  const line = useRef(Promise.resolve());
+  const line = useRef({ end: Promise.resolve() });
   const isOnline = useChatState(({ connection }) => connection === 'online');
-  useEffect(() => setProblem(''), [isOnline]);
-  const add = useCallback((work: () => Promise<unknown>) => {
-    line.current = line.current.then(work).then(
-      () => {},
-      (error: Error) => setProblem(error.message),
-    );
+  // Before anything is loaded in it.
+  useLayoutEffect(() => {
+    line.current = { end: Promise.resolve() };
+    setProblem('');
+  }, [isOnline]);
+  const add = useCallback((work: () => Promise<unknown>, isWanted: () => boolean) => {
+    const mine = line.current;
+    mine.end = mine.end.then(async () => {
+      if (!isWanted()) return;
+      await work().catch((error: Error) => isWanted() && setProblem(error.message));
+    });
   }, []);
-  const change = useCallback(
+  /** The next line loads it again. */
+  const load = useCallback(
     (work: () => Promise<unknown>) => {
-      setProblem('');
-      add(work);
+      const mine = line.current;
+      add(work, () => line.current === mine);
     },
     [add],
   );
-  return { problem, load: add, change };
+  const change = useCallback(
+    (work: () => Promise<unknown>) => {
+      setProblem('');
+      add(work, () => true);
+    },
+    [add],
+  );
+  return { problem, load, change };
 }
 /** Does it in that line, and again with each new connection: what is asked for during an outage does not come. */
 function useLoaded(load: Line['load'], work: () => Promise<unknown>) {

@@ -1,5 +1,5 @@
 import { connect, next, register, rest, startTcpProxy, type TcpProxy } from '@duet/testkit';
-import type { Locator, Page } from 'playwright-core';
+import type { Locator, Page, Route } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
 
@@ -98,6 +98,32 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await bubble(page, 'half a word').waitFor();
     await page.keyboard.press('Escape');
     await page.getByText('Pick somebody').waitFor();
+    await context.close();
+  });
+
+  test('W44 settings wait for nothing that was asked for in an outage, and say nothing of what became of it', async () => {
+    const anna = await register(url(), 'anna');
+    await using proxy = await startTcpProxy(url());
+    const { page, context } = await openPage();
+    await signInAt(page, proxy.url, anna);
+    await page.getByRole('button', { name: 'Settings' }).click();
+    const receipts = page.getByRole('switch', { name: 'Read receipts' });
+    await receipts.and(page.locator(':checked')).waitFor({ state: 'attached' });
+    const swallowed = Promise.withResolvers<Route>();
+    let isOver = false;
+    await page.route('**/api/**', async (route) => (isOver ? route.continue() : swallowed.resolve(route)));
+    await loseConnection(page, proxy);
+    const lost = await swallowed.promise;
+    isOver = true;
+    await findConnection(page, proxy);
+    await page.locator('.banner[data-state=online]').waitFor({ state: 'attached' });
+    await receipts.click();
+    await receipts.and(page.locator(':not(:checked)')).waitFor({ state: 'attached' });
+    const failed = page.waitForEvent('requestfailed');
+    await lost.abort();
+    await failed;
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    expect(await page.getByRole('alert').count()).toBe(0);
     await context.close();
   });
 
