@@ -171,8 +171,9 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   const people = useChatState((state) => state.people);
   const presenceCount = usePresenceCount();
 
-  // Somebody came online whose name nobody has said: new here, so ask again.
-  const newcomer = Object.values(people).find(({ id, username }) => id !== me && username === '')?.id;
+  // Somebody came online whose name nobody has said: new here, so ask again. The last one: those before him may be in no
+  // answer, as when they are not searched for.
+  const newcomer = Object.values(people).findLast(({ id, username }) => id !== me && username === '')?.id;
 
   useEffect(() => {
     if (!online) return;

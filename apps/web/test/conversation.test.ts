@@ -309,6 +309,22 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await context.close();
   });
 
+  test('W45 who has just come is in the list of people, also after somebody who is not in it', async () => {
+    const anna = await register(url(), 'anna');
+    const { page, context } = await openPage();
+    await signInAt(page, url(), anna);
+    await page.getByLabel('Search people').fill('newcomer');
+    await page.getByText('Nobody of that name').waitFor();
+    const asked = page.waitForResponse(/users\?q=newcomer/);
+    const stranger = await register(url(), 'stranger');
+    using _theirs = await connect(url(), stranger.token);
+    await asked;
+    const newcomer = await register(url(), 'newcomer');
+    using _his = await connect(url(), newcomer.token);
+    await page.getByRole('list', { name: 'People' }).getByRole('button', { name: newcomer.user.username }).waitFor();
+    await context.close();
+  });
+
   test('W32 what was said today was said yesterday when the day has ended, in the list and in the conversation', async () => {
     const [anna, ben] = await people();
     using his = await connect(url(), ben.token);
