@@ -20,6 +20,9 @@ const cssVariablesResolver: CSSVariablesResolver = () => ({
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
     '--mantine-color-placeholder': 'var(--mantine-color-gray-7)',
     '--mantine-color-error': 'var(--mantine-color-red-9)',
+    // Lighter under the mouse: the library's darker ones are too dark for their text.
+    '--mantine-color-indigo-light-hover': 'var(--mantine-color-indigo-0)',
+    '--mantine-color-red-light-hover': 'var(--mantine-color-red-0)',
   },
   dark: {
     '--mantine-color-dimmed': 'var(--mantine-color-dark-1)',

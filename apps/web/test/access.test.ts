@@ -172,6 +172,12 @@ describe.skipIf(!hasBrowser)('what everybody can use, in a real browser', () => 
         expect(await faint(page)).toEqual([]);
       }
       await page.getByRole('button', { name: 'Settings' }).click();
+      const buttons = page.getByRole('dialog').getByRole('button');
+      await buttons.filter({ hasText: 'Unblock' }).waitFor();
+      for (const button of await buttons.filter({ visible: true }).all()) {
+        await button.hover();
+        expect(await faint(page)).toEqual([]);
+      }
       for (const form of ['Change password', 'Delete account']) {
         await page.getByRole('button', { name: form }).click();
         await page.getByRole('form', { name: form }).locator('input').last().press('Enter');
