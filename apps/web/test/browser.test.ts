@@ -566,8 +566,8 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await page.getByLabel('Email').waitFor();
   });
 
-  test('W38 where there is no storage, tabs share nothing or the storage is full, one is signed in all the same', async () => {
-    const anna = await register(server.url, 'anna');
+  test('W38 where there is no storage, tabs share nothing or the storage is full, one chats all the same', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     const lacks = {
       // As in Firefox when all cookies are blocked.
       refused: () => {
@@ -591,27 +591,32 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       const { page, context } = await openPage();
       await context.addInitScript(lack);
       await signIn(page, anna);
-      await page.getByText('Pick somebody').waitFor();
+      await openChat(page, ben.user.username);
+      await write(page, 'sent');
+      await page.getByRole('img', { name: 'Sent' }).first().waitFor();
       await page.getByRole('button', { name: 'Sign out' }).click();
       await page.getByLabel('Email').waitFor();
       await context.close();
     }
   });
 
-  test('W38 where the browser keeps who was signed in before and takes nobody else, the form says so', async () => {
-    const anna = await register(server.url, 'anna');
+  test('W38 where the browser keeps who was signed in before and takes nobody else, one is signed in as oneself', async () => {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
     const { page, context } = await openPage();
     await page.goto(server.url);
-    await page.evaluate(() => {
-      localStorage.setItem('duet.session', 'somebody');
+    await page.evaluate((token) => {
+      localStorage.setItem('duet.session', JSON.stringify({ token, refreshToken: 'his' }));
       Storage.prototype.setItem = () => {
         throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
       };
-    });
+    }, ben.token);
     await page.getByLabel('Email').fill(anna.email);
     await page.getByLabel('Password', { exact: true }).fill(anna.password);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('The quota has been exceeded.').waitFor();
+    await page.getByRole('navigation').getByText(anna.user.username).waitFor();
+    await openChat(page, ben.user.username);
+    await write(page, 'from Anna');
+    await page.getByRole('img', { name: 'Sent' }).waitFor();
     await context.close();
   });
 
