@@ -157,8 +157,16 @@ describe.skipIf(!(hasMongo() && hasRedis() && hasNginx()))('faults of a cluster'
     await service('redis').start();
     await told;
     await traffic.flows();
+    const write = (content: string) => a.emitWithAck('send_message', { receiverId: bob.id, content });
+    const live = new Set<string>();
+    b.on('receive_message', ({ message }) => live.add(message.content));
+    // The connection on which one node hears may be back before that on which the other one tells.
+    await eventually(async () => {
+      await write('is it back?');
+      return live.size > 0;
+    }, 'live delivery is back');
     const got = next(b, 'receive_message', ({ message }) => message.content === 'after');
-    await a.emitWithAck('send_message', { receiverId: bob.id, content: 'after' });
+    await write('after');
     await got;
     await eventually(
       async () => (await online(on.url, alice, traffic.users)).length === traffic.users.length,
