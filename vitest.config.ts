@@ -12,8 +12,8 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },
-    // Files start servers and wait for them: three keep two cores busy. Many more make each of them slow.
-    maxWorkers: 3,
+    // Each file may start several processes: more files at once than cores only makes them slow.
+    maxWorkers: 2,
     retry: 0,
   },
 });
