@@ -74,7 +74,14 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
   const person = async (username: string) =>
     (await core.accounts.register({ username, email: `${username}@example.org`, password: 'password123' }, 'test')).user
       ._id;
-  return { clock, store, cluster, core, told, failures, person };
+  return {
+    ...{ clock, store, cluster, core, told, failures, person },
+    async [Symbol.asyncDispose]() {
+      core.presence.close();
+      core.sessions.close();
+      await store.close();
+    },
+  };
 }
 
 const newAccounts = { newId: randomUUID, newPassword: randomUUID, hash: async (password: string) => password };
@@ -178,13 +185,14 @@ describe('a leader that was replaced', () => {
 test('I4 by the clock of the store a predecessor is good for 10 s, whatever the nodes have for clocks', async () => {
   const shared = ofItsOwn();
   const { clock } = shared;
-  const { core, store, person } = setUp(
+  await using setup = setUp(
     0,
     ({ sessions }) => {
       sessions.now = async () => clock.elapsed();
     },
     shared,
   );
+  const { core, person } = setup;
   const user = await person('a1');
   const [good, late] = [await core.sessions.begin(user, 'phone'), await core.sessions.begin(user, 'tablet')];
   clock.jump(3_600_000);
@@ -195,9 +203,6 @@ test('I4 by the clock of the store a predecessor is good for 10 s, whatever the 
   expect(await core.sessions.refresh(good)).toMatchObject({ refreshToken: second.refreshToken });
   await clock.advance(1);
   await expect(core.sessions.refresh(late)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
-  core.presence.close();
-  core.sessions.close();
-  await store.close();
 });
 
 describe('a store that makes a rotation and cannot say so', () => {
@@ -224,11 +229,6 @@ describe('a store that makes a rotation and cannot say so', () => {
         await setup.clock.advance(ms);
         await expect(setup.core.sessions.refresh(token)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
         isAway = false;
-      },
-      async [Symbol.asyncDispose]() {
-        setup.core.presence.close();
-        setup.core.sessions.close();
-        await setup.store.close();
       },
     };
   }
@@ -359,8 +359,7 @@ describe('presence', () => {
     setup = setUp();
   });
   afterEach(async () => {
-    setup.core.presence.close();
-    await setup.store.close();
+    await setup[Symbol.asyncDispose]();
   });
 
   const statuses = () =>
@@ -405,8 +404,7 @@ describe('presence', () => {
   });
 
   test('P4 when the budget is spent only contacts who are online are told', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(10);
     const { core, person } = setup;
     const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
@@ -444,15 +442,11 @@ describe('presence', () => {
       expect(countTold()).toBe(2 * second);
       await clock.advance(1_000);
     }
-    for (const { core, store } of nodes) {
-      core.presence.close();
-      await store.close();
-    }
+    for (const node of nodes) await node[Symbol.asyncDispose]();
   });
 
   test('A14 nobody is told of who hides himself, when he comes or goes; contacts are told of the change', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(10);
     const { core, clock, person } = setup;
     const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
@@ -596,8 +590,7 @@ describe('presence', () => {
   });
 
   test('P1 who has come back at another node while his contacts are looked for is not said to be gone', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(0);
     const { core, cluster, store, clock, person } = setup;
     const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
@@ -633,8 +626,7 @@ describe('presence', () => {
   });
 
   test('P5 a store that does not answer delays the news and loses none', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(0);
     const { core, person, store, clock, failures } = setup;
     const [a, b] = [await person('a1'), await person('b1')];
@@ -656,8 +648,7 @@ describe('presence', () => {
   });
 
   test('P5 who has come back at another node by the time that his end can be told has not gone', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(0);
     const { core, person, store, clock, cluster, failures } = setup;
     const [a, b] = [await person('a1'), await person('b1')];
@@ -685,8 +676,7 @@ describe('presence', () => {
   });
 
   test('P10 while it cannot be known who is online, nobody is said to have gone, and nobody misses that he has', async () => {
-    await setup.store.close();
-    setup.core.presence.close();
+    await setup[Symbol.asyncDispose]();
     setup = setUp(0);
     const { core, person, clock, cluster } = setup;
     const [a, b] = [await person('a1'), await person('b1')];
@@ -865,11 +855,6 @@ describe('accounts', () => {
         ends = false;
         await expect(work()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
         ends = true;
-      },
-      async [Symbol.asyncDispose]() {
-        setup.core.presence.close();
-        setup.core.sessions.close();
-        await setup.store.close();
       },
     };
   }
