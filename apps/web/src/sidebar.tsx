@@ -159,12 +159,18 @@ const ChatRow = memo(function ChatRow({ conversation, unreadCount, isTyping, ...
   );
 });
 
+interface Found {
+  search: string;
+  users: Person[];
+  hasMore: boolean;
+}
+
 const SEARCH_PAUSE_MS = 200;
 const SEARCH_RETRY_MS = 3_000;
 
 function People({ selected, onSelect, search }: ListProps & { search: string }) {
   const chat = useChat();
-  const [found, setFound] = useState<{ search: string; users: Person[]; hasMore: boolean }>();
+  const [found, setFound] = useState<Found>();
   const [problem, setProblem] = useState('');
   const online = useChatState((state) => state.connection === 'online');
   const me = useChatState((state) => state.me?._id);
@@ -204,7 +210,7 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   const shown = isStale ? undefined : found;
   return (
     <>
-      <PeopleFound users={shown?.users} problem={problem} search={search} />
+      <PeopleFound found={shown} problem={problem} search={search} />
       {!shown && !problem && <Loading />}
       {shown && shown.users.length > 0 && (
         <ul className="list" aria-label="People">
@@ -228,21 +234,24 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
 }
 
 interface PeopleFoundProps {
-  /** Undefined until they are known. */
-  users: Person[] | undefined;
+  /** What is shown, which may be of the search before. Undefined until something is known. */
+  found: Found | undefined;
   problem: string;
   search: string;
 }
 
 /** Says what has come of a search; for those who do not see the list as well, so it is always there. */
-function PeopleFound({ users, problem, search }: PeopleFoundProps) {
+function PeopleFound({ found, problem, search }: PeopleFoundProps) {
+  const count = found?.users.length;
   const nobody = search
     ? 'Nobody of that name.'
     : 'Nobody else is here yet. Open a private window or another browser, and register there.';
   return (
     <div role="status">
-      {users ? users.length === 0 && <p className="empty">{nobody}</p> : problem && <p className="empty">{problem}</p>}
-      {search && users && users.length > 0 && <VisuallyHidden>{`${users.length} found for ${search}`}</VisuallyHidden>}
+      {found ? count === 0 && <p className="empty">{nobody}</p> : problem && <p className="empty">{problem}</p>}
+      {search && search === found?.search && count !== 0 && (
+        <VisuallyHidden>{`${count} found for ${search}`}</VisuallyHidden>
+      )}
     </div>
   );
 }

@@ -21,6 +21,7 @@ import {
   MAIN,
   openChat,
   openPageIn,
+  pick,
   scrollUpTo,
   signInAt,
   write,
@@ -128,9 +129,8 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       await route.fulfill({ response });
     });
     await signIn(page, anna);
-    await page.getByLabel('Search people').fill(ben.user.username);
     const asked = page.waitForRequest(`**/api/messages/${ben.id}*`);
-    await page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username }).click();
+    await pick(page, ben.user.username);
     await asked;
     await write(page, 'before the history');
     const { message } = await stored;
@@ -282,8 +282,12 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     const found = page.getByRole('list', { name: 'People' }).getByRole('button', { name: ben.user.username });
     const failing = /users\?q=/;
     await search.fill(ben.user.username);
-    await found.waitFor();
+    await page.getByText(`found for ${ben.user.username}`).waitFor({ state: 'attached' });
     await page.route(failing, (route) => route.abort());
+    await search.fill('ben');
+    // He is still shown, and nobody is said to have been found for what is searched for now.
+    expect(await page.getByText('found for').count()).toBe(0);
+    await page.getByText('The server cannot be reached').waitFor();
     await search.fill('nobody has this name');
     await page.getByText('The server cannot be reached').waitFor();
     expect(await found.count()).toBe(0);

@@ -100,9 +100,15 @@ export async function signInAt(page: Page, url: string, user: Pick<TestUser, 'em
   await page.getByRole('navigation', { name: 'Chats and people' }).waitFor();
 }
 
-export async function openChat(page: Page, name: string): Promise<void> {
+export async function pick(page: Page, name: string): Promise<void> {
   await page.getByLabel('Search people').fill(name);
+  // Until then those found before are shown, and whoever is clicked may move away under the mouse.
+  await page.getByText(`found for ${name}`).waitFor({ state: 'attached' });
   await page.getByRole('list', { name: 'People' }).getByRole('button', { name }).click();
+}
+
+export async function openChat(page: Page, name: string): Promise<void> {
+  await pick(page, name);
   await page.getByRole('log').waitFor();
 }
 
