@@ -37,45 +37,48 @@ export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
   );
 }
 
-/** Does one thing after the other, and says what went wrong. Each connection, and each outage, has a line of its own. */
+/**
+ * Does one thing after the other, and says what went wrong. Each connection, and each outage, has a line of its own, which
+ * begins with the changes that the last one has not come to: they may wait there for what never comes.
+ */
 function useLine() {
   const [problem, setProblem] = useState('');
-  const line = useRef({ end: Promise.resolve() });
+  const line = useRef<{ end: Promise<unknown>; changes: Set<Work> }>({ end: Promise.resolve(), changes: new Set() });
   const isOnline = useChatState(({ connection }) => connection === 'online');
-  // Before anything is loaded in it.
-  useLayoutEffect(() => {
-    line.current = { end: Promise.resolve() };
-    setProblem('');
-  }, [isOnline]);
-  const add = useCallback((work: () => Promise<unknown>, isWanted: () => boolean) => {
+  const add = useCallback((work: Work, isChange: boolean) => {
     const mine = line.current;
+    const isMine = () => line.current === mine;
+    if (isChange) mine.changes.add(work);
     mine.end = mine.end.then(async () => {
-      if (!isWanted()) return;
-      await work().catch((error: Error) => isWanted() && setProblem(error.message));
+      if (!isMine()) return;
+      mine.changes.delete(work);
+      await work().catch((error: Error) => (isChange || isMine()) && setProblem(error.message));
     });
   }, []);
+  // Before anything is loaded in it.
+  useLayoutEffect(() => {
+    const { changes } = line.current;
+    line.current = { end: Promise.resolve(), changes: new Set() };
+    for (const work of changes) add(work, true);
+    setProblem('');
+  }, [isOnline, add]);
   /** The next line loads it again. */
-  const load = useCallback(
-    (work: () => Promise<unknown>) => {
-      const mine = line.current;
-      add(work, () => line.current === mine);
-    },
-    [add],
-  );
+  const load = useCallback((work: Work) => add(work, false), [add]);
   const change = useCallback(
-    (work: () => Promise<unknown>) => {
+    (work: Work) => {
       setProblem('');
-      add(work, () => true);
+      add(work, true);
     },
     [add],
   );
   return { problem, load, change };
 }
 /** Does it in that line, and again with each new connection: what is asked for during an outage does not come. */
-function useLoaded(load: Line['load'], work: () => Promise<unknown>) {
+function useLoaded(load: Line['load'], work: Work) {
   const isOnline = useChatState(({ connection }) => connection === 'online');
   useEffect(() => load(work), [load, work, isOnline]);
 }
+type Work = () => Promise<unknown>;
 type Line = Pick<ReturnType<typeof useLine>, 'load' | 'change'>;
 
 function SettingsSections({ onDeleted }: Pick<SettingsProps, 'onDeleted'>) {
