@@ -12,7 +12,7 @@ import {
   VisuallyHidden,
 } from '@mantine/core';
 import { IconLogout, IconSearch, IconSettings } from '@tabler/icons-react';
-import { memo, type ReactNode, useCallback, useEffect, useState } from 'react';
+import { memo, type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { useBlocks } from './blocks.tsx';
 import { textOf } from './message-bubble.tsx';
 import { PersonAvatar, presenceText, usePresenceCount } from './person.tsx';
@@ -167,6 +167,8 @@ interface Found {
 
 const SEARCH_PAUSE_MS = 200;
 const SEARCH_RETRY_MS = 3_000;
+/** Where newcomers keep coming, they are asked for so often. */
+const SEARCH_AGAIN_MS = 1_000;
 
 function People({ selected, onSelect, search }: ListProps & { search: string }) {
   const chat = useChat();
@@ -180,30 +182,44 @@ function People({ selected, onSelect, search }: ListProps & { search: string }) 
   // Somebody came online whose name nobody has said: new here, so ask again. The last one: those before him may be in no
   // answer, as when they are not searched for.
   const newcomer = Object.values(people).findLast(({ id, username }) => id !== me && username === '')?.id;
+  const isOutdated = useRef(() => {});
 
   useEffect(() => {
     if (!online) return;
-    let current = true;
-    const ask = () =>
+    let isCurrent = true;
+    let isOld = false;
+    const ask = () => {
+      isOld = false;
       chat.findPeople({ q: search, limit: 100 }).then(
         (answer) => {
-          if (!current) return;
+          if (!isCurrent) return;
           setFound({ search, users: answer.people, hasMore: answer.nextCursor !== undefined });
           setProblem('');
+          next = isOld ? setTimeout(ask, SEARCH_AGAIN_MS) : undefined;
         },
         ({ code, message, retryAfterMs = 0 }: DuetError) => {
-          if (!current) return;
+          if (!isCurrent) return;
           setProblem(message);
-          if (errorTable[code].retry !== 'never') timer = setTimeout(ask, SEARCH_RETRY_MS + retryAfterMs);
+          const isLater = errorTable[code].retry !== 'never';
+          next = isLater ? setTimeout(ask, SEARCH_RETRY_MS + retryAfterMs) : undefined;
         },
       );
-    setProblem('');
-    let timer = setTimeout(ask, search ? SEARCH_PAUSE_MS : 0);
-    return () => {
-      current = false;
-      clearTimeout(timer);
     };
-  }, [chat, search, online, newcomer, presenceCount]);
+    setProblem('');
+    // From when it is set until that one is answered.
+    let next: ReturnType<typeof setTimeout> | undefined = setTimeout(ask, search ? SEARCH_PAUSE_MS : 0);
+    isOutdated.current = () => {
+      isOld = true;
+      next ??= setTimeout(ask, SEARCH_AGAIN_MS);
+    };
+    return () => {
+      isCurrent = false;
+      clearTimeout(next);
+      isOutdated.current = () => {};
+    };
+  }, [chat, search, online]);
+  // What is under way is not begun anew for it: where strangers keep coming, nothing would ever be found.
+  useEffect(() => isOutdated.current(), [newcomer, presenceCount]);
 
   // What was found before says something while the next answer is about to come, and if it names anybody.
   const isStale = found?.search !== search && (found?.users.length === 0 || problem !== '' || !online);
