@@ -621,6 +621,8 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
     await openChat(page, ben.user.username);
     await write(page, 'from Anna');
     await page.getByRole('img', { name: 'Sent' }).waitFor();
+    await page.reload();
+    await page.getByLabel('Email').waitFor();
     await context.close();
   });
 

@@ -114,16 +114,22 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     await page.route('**/api/**', async (route) => (isOver ? route.continue() : swallowed.resolve(route)));
     await loseConnection(page, proxy);
     const lost = await swallowed.promise;
+    // Waits behind what is lost.
+    await receipts.click();
     isOver = true;
     await findConnection(page, proxy);
     await page.locator('.banner[data-state=online]').waitFor({ state: 'attached' });
-    await receipts.click();
     await receipts.and(page.locator(':not(:checked)')).waitFor({ state: 'attached' });
+    await receipts.click();
+    await receipts.and(page.locator(':checked')).waitFor({ state: 'attached' });
     const failed = page.waitForEvent('requestfailed');
     await lost.abort();
     await failed;
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     expect(await page.getByRole('alert').count()).toBe(0);
+    const { body } = await rest(url(), '/auth/me/privacy', { token: anna.token });
+    expect(body.data.privacy.readReceipts).toBe(true);
+    expect(await receipts.isChecked()).toBe(true);
     await context.close();
   });
 
@@ -322,6 +328,27 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     const newcomer = await register(url(), 'newcomer');
     using _his = await connect(url(), newcomer.token);
     await page.getByRole('list', { name: 'People' }).getByRole('button', { name: newcomer.user.username }).waitFor();
+    await context.close();
+  });
+
+  test('W45 strangers who come do not keep a search from its end', async () => {
+    const [anna, ben] = await Promise.all([register(url(), 'anna'), register(url(), 'ben')]);
+    const { page, context } = await openPage();
+    const opened = page.waitForEvent('websocket');
+    await signInAt(page, url(), anna);
+    const socket = await opened;
+    const first = Promise.withResolvers<Route>();
+    // Any after the first one is never answered.
+    await page.route(/users\?q=ben/, (route) => first.resolve(route));
+    await page.getByLabel('Search people').fill(ben.user.username);
+    const route = await first.promise;
+    const stranger = await register(url(), 'stranger');
+    const announced = socket.waitForEvent('framereceived', ({ payload }) => payload.includes(stranger.id));
+    using _theirs = await connect(url(), stranger.token);
+    await announced;
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await route.continue();
+    await page.getByText(`1 found for ${ben.user.username}`).waitFor({ state: 'attached' });
     await context.close();
   });
 

@@ -82,9 +82,15 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
   async function begin(given: SignedIn): Promise<void> {
     owner = holderOf(given.token)?.owner;
     next = undefined;
-    await keep(given).catch(async () => {
-      next = { pair: given, insteadOf: (await onDevice())?.refreshToken };
-    });
+    await keep(given)
+      // Nobody else is signed in here any more, and another start shall not take this user for him.
+      .catch(async () => {
+        await store.removeItem(key);
+        await keep(given);
+      })
+      .catch(async () => {
+        next = { pair: given, insteadOf: (await onDevice())?.refreshToken };
+      });
   }
 
   /**
