@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { beside, type Shape, shapes } from './command-line.ts';
 import { history } from './traffic.ts';
 
-describe.each(shapes)('the command line beside servers on $name', ({ start }) => {
+// At once: each waits for servers that look for its changes every ten seconds, and has people of its own.
+describe.each(shapes)('the command line beside servers on $name', { concurrent: true }, ({ start }) => {
   let on: Shape;
   beforeAll(async () => {
     on = await start();
