@@ -413,7 +413,8 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
-  test('N9 messages are stored while more reads are under way than there are connections', async () => {
+  // These wait most of the time, each for a server or a store of its own.
+  test.concurrent('N9 messages are stored while more reads are under way than there are connections', async () => {
     const database = createDatabase(newUri());
     await database.ready();
     const messages = createMessages(database);
@@ -430,7 +431,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
-  test('N3 a server that is not there yet is UNAVAILABLE, and found when it comes', async () => {
+  test.concurrent('N3 a server that is not there yet is UNAVAILABLE, and found when it comes', async () => {
     await using late = await startMongo();
     if (!late.process) return;
     await late.process.stop();
@@ -443,23 +444,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await store.close();
   });
 
-  test('N19 an index that takes long is waited for, and nothing is written before it is there', async () => {
-    const uri = new URL(newUri());
-    await using proxy = await startTcpProxy(uri.href.replace('mongodb:', 'http:'));
-    uri.port = new URL(proxy.url).port;
-    uri.search = '?directConnection=true';
-    // The server answers that when an index is made.
-    proxy.lose((text) => text.includes('numIndexesBefore'));
-    const database = createDatabase(uri.href, { socketTimeoutMS: 1_000 });
-    await expect(database.ready()).rejects.toMatchObject({
-      code: 'UNAVAILABLE',
-      cause: { message: 'no answer within 5000 ms' },
-    });
-    await expect(createMessages(database).append([draft(1)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await database.close();
-  });
-
-  test('N4 a crash of the server loses nothing that was acknowledged, and the store mends itself', async () => {
+  test.concurrent('N4 a crash of the server loses nothing that was acknowledged, and the store mends itself', async () => {
     await using fragile = await startMongo();
     if (!fragile.process) return;
     const store = createMongoStore({ uri: fragile.url });
@@ -486,7 +471,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await store.close();
   });
 
-  test('N5 a server that says nothing is UNAVAILABLE in time, not silence', async () => {
+  test.concurrent('N5 a server that says nothing is UNAVAILABLE in time, not silence', async () => {
     await using silent = await startMongo();
     if (!silent.process) return;
     const store = createMongoStore({ uri: silent.url });
@@ -506,6 +491,63 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
       draft(2).tempId,
     ]);
     await store.close();
+  });
+
+  test.concurrent('N17 what has waited too long for a connection is not begun', async () => {
+    const database = createDatabase(newUri(), { maxPoolSize: 1 });
+    await database.ready();
+    const giveBack = await occupyConnection(database.client());
+    const insert = database.answer(() => database.collection<{ _id: string }>('users').insertOne({ _id: LOW }));
+    await expect(insert).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      cause: { name: 'MongoWaitQueueTimeoutError' },
+    });
+    giveBack();
+    expect(await createUsers(database).get([LOW])).toEqual([]);
+    await database.close();
+  });
+
+  test.concurrent('N7 a driver that has gone deaf is replaced', async () => {
+    await using fragile = await startMongo();
+    if (!fragile.process) return;
+    const database = createDatabase(fragile.url);
+    await database.ready();
+    const messages = createMessages(database);
+    await messages.append([draft(1)]);
+    hangHeartbeats(database.client());
+    // A connection that dies under an operation makes the driver doubt the server, and ask.
+    fragile.process.pause();
+    const underWay = expect(messages.append([draft(2)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await fragile.process.kill();
+    await underWay;
+    await fragile.process.start();
+    await eventuallyWorks(() => messages.append([draft(2)]), 'it hears again');
+    expect((await messages.page({ conversation, limit: 10 })).map(({ seq }) => seq)).toEqual([1, 2]);
+    await database.close();
+  });
+
+  test.concurrent('N5 a store closes although an operation will never be answered', async () => {
+    const database = createDatabase(newUri());
+    await database.ready();
+    const forever = expect(database.answer(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await database.close();
+    await forever;
+  });
+
+  test('N19 an index that takes long is waited for, and nothing is written before it is there', async () => {
+    const uri = new URL(newUri());
+    await using proxy = await startTcpProxy(uri.href.replace('mongodb:', 'http:'));
+    uri.port = new URL(proxy.url).port;
+    uri.search = '?directConnection=true';
+    // The server answers that when an index is made.
+    proxy.lose((text) => text.includes('numIndexesBefore'));
+    const database = createDatabase(uri.href, { socketTimeoutMS: 1_000 });
+    await expect(database.ready()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      cause: { message: 'no answer within 5000 ms' },
+    });
+    await expect(createMessages(database).append([draft(1)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await database.close();
   });
 
   test('N17 a read that has run out of time is not made again', async () => {
@@ -533,47 +575,6 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     silent.process.resume();
     expect(asked.map(({ finds }) => finds)).toEqual(reads.map(() => ['users']));
     await Promise.all(asked.map(({ database }) => database.close()));
-  });
-
-  test('N17 what has waited too long for a connection is not begun', async () => {
-    const database = createDatabase(newUri(), { maxPoolSize: 1 });
-    await database.ready();
-    const giveBack = await occupyConnection(database.client());
-    const insert = database.answer(() => database.collection<{ _id: string }>('users').insertOne({ _id: LOW }));
-    await expect(insert).rejects.toMatchObject({
-      code: 'UNAVAILABLE',
-      cause: { name: 'MongoWaitQueueTimeoutError' },
-    });
-    giveBack();
-    expect(await createUsers(database).get([LOW])).toEqual([]);
-    await database.close();
-  });
-
-  test('N7 a driver that has gone deaf is replaced', async () => {
-    await using fragile = await startMongo();
-    if (!fragile.process) return;
-    const database = createDatabase(fragile.url);
-    await database.ready();
-    const messages = createMessages(database);
-    await messages.append([draft(1)]);
-    hangHeartbeats(database.client());
-    // A connection that dies under an operation makes the driver doubt the server, and ask.
-    fragile.process.pause();
-    const underWay = expect(messages.append([draft(2)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await fragile.process.kill();
-    await underWay;
-    await fragile.process.start();
-    await eventuallyWorks(() => messages.append([draft(2)]), 'it hears again');
-    expect((await messages.page({ conversation, limit: 10 })).map(({ seq }) => seq)).toEqual([1, 2]);
-    await database.close();
-  });
-
-  test('N5 a store closes although an operation will never be answered', async () => {
-    const database = createDatabase(newUri());
-    await database.ready();
-    const forever = expect(database.answer(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await database.close();
-    await forever;
   });
 
   test('N6 two nodes that make the first entry of a conversation at once leave one row for each side', async () => {
