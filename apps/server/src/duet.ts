@@ -23,8 +23,8 @@ const HELP = `npm run duet -- COMMAND [--json]
   rotate-keys     wraps the keys of all conversations by the first key of the key ring, while servers run; then the
                   other keys of the ring may go, unless it names some that must stay
   replace-key-ring FILE
-                  puts the key ring that comes by standard input in the place of FILE, of which a copy stays; one that
-                  lacks a key of FILE with --yes alone. It reads no environment
+                  puts the key ring that comes by standard input in the place of FILE, which has to be there and of which
+                  a copy stays; one that lacks a key of FILE with --yes alone. It reads no environment
   check-config    says what is wrong with the environment, and makes nothing
 
 ${adminHelp}

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { newKeyLine, parseKeyRing } from '@duet/sealing';
-import { BARE_ENVIRONMENT, temporaryFolder } from '@duet/testkit';
-import { expect, test } from 'vitest';
+import { available, BARE_ENVIRONMENT, temporaryFolder } from '@duet/testkit';
+import { describe, expect, test } from 'vitest';
 import { DUET } from './command-line.ts';
 
 const first = newKeyLine('first');
@@ -24,8 +24,12 @@ function kept(text = first) {
     },
     /** Without a word of a server's environment: where it runs there is none. */
     replace(input: string, ...options: string[]) {
-      const args = [DUET, 'replace-key-ring', file, ...options];
-      const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      return this.replaceAs([], input, ...options);
+    },
+    /** @param setpriv words that take rights away from root */
+    replaceAs(setpriv: string[], input: string, ...options: string[]) {
+      const [program = '', ...args] = [...setpriv, process.execPath, DUET, 'replace-key-ring', file, ...options];
+      const { status, stdout, stderr } = spawnSync(program, args, {
         env: { ...BARE_ENVIRONMENT, NODE_ENV: 'production' },
         input,
         encoding: 'utf8',
@@ -36,7 +40,7 @@ function kept(text = first) {
   };
 }
 
-test('E22 a key ring with every key of the one that was there takes its place, for its owner alone; a copy stays', () => {
+test('E22 a key ring with every key of the one that was there takes its place; a copy stays', () => {
   using on = kept();
   const ring = `${first}\n${second}\n`;
   const { status, said } = on.replace(ring);
@@ -77,14 +81,47 @@ test('E22 a key ring that lacks a key is taken when that is asked for alone, and
   expect(on.copies()).toEqual([first]);
 });
 
-test('E22 a key ring comes to where there was none, and what was broken is kept as well', () => {
+test('E22 what was broken is kept as well', () => {
   using on = kept('broken');
   expect(on.replace(first).status).toBe(0);
   expect(on.copies()).toEqual(['broken']);
-  const other = `${on.file}-2`;
-  const args = [DUET, 'replace-key-ring', other];
-  expect(spawnSync(process.execPath, args, { env: BARE_ENVIRONMENT, input: first }).status).toBe(0);
-  expect(readFileSync(other, 'utf8')).toBe(first);
+});
+
+test('E22 where no key ring is, none is made: a mistyped name replaces nothing', () => {
+  using on = kept();
+  rmSync(on.file);
+  const { status, said } = on.replace(first, '--yes');
+  expect({ status, said }).toEqual({ status: 1, said: expect.stringContaining(`${on.file} is not there`) });
+  expect(existsSync(on.file)).toBe(false);
+});
+
+describe.skipIf(!available(process.getuid?.() === 0 ? undefined : 'what root does needs root'))('root', () => {
+  const NODES = { uid: 1000, gid: 999, mode: 0o440 };
+  function ofNodes() {
+    const on = kept();
+    chownSync(on.file, NODES.uid, NODES.gid);
+    chmodSync(on.file, NODES.mode);
+    return on;
+  }
+  const ownerOf = (file: string) => {
+    const { uid, gid, mode } = statSync(file);
+    return { uid, gid, mode: mode & 0o777 };
+  };
+
+  test('E22 whom a key ring belonged to, and who could read it, stays', () => {
+    using on = ofNodes();
+    expect(on.replace(second, '--yes').status).toBe(0);
+    expect(on.text()).toBe(second);
+    expect(ownerOf(on.file)).toEqual(NODES);
+  });
+
+  test('E22 a key ring whose owner cannot be kept is not replaced', () => {
+    using on = ofNodes();
+    const { status, said } = on.replaceAs(['setpriv', '--bounding-set=-chown', '--inh-caps=-chown'], second, '--yes');
+    expect({ status, said }).toEqual({ status: 1, said: expect.stringContaining('another owner or group') });
+    expect(on.text()).toBe(first);
+    expect(ownerOf(on.file)).toEqual(NODES);
+  });
 });
 
 test('E22 a copy that is damaged is no copy: nothing is replaced', () => {
