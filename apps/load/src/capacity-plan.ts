@@ -50,6 +50,10 @@ export const assumptions = {
   },
 } as const;
 export type AssumptionName = keyof typeof assumptions;
+/** Shares of a whole: no more of it can be meant. */
+const SHARES: readonly AssumptionName[] = ['online', 'full'];
+/** The largest value that an assumption may have, where there is one. */
+export const mostOf = (name: AssumptionName): number | undefined => (SHARES.includes(name) ? 1 : undefined);
 export type Assumptions = Record<AssumptionName, number>;
 
 export const defaults = Object.fromEntries(
@@ -71,6 +75,7 @@ export const resources = {
   sockets: { what: 'sockets of a node', knob: 'more nodes' },
   cpu: { what: 'CPU of a node', knob: 'more nodes' },
   nginx: { what: 'connections of nginx', knob: 'more nginx, by DNS or a TCP balancer' },
+  ports: { what: 'ports', knob: 'more nodes, or net.ipv4.ip_local_port_range' },
   redis: { what: 'Redis', knob: 'a Redis for each cell of the deployment' },
   writes: { what: 'writes of MongoDB', knob: 'more shards, by conversation' },
   disk: { what: 'disk of MongoDB', knob: 'more shards, by conversation' },
@@ -101,6 +106,8 @@ export interface Plan extends Demand {
   pressures: Pressure[];
 }
 
+const upTo = (units: number): number => Math.max(1, Math.ceil(units));
+
 /** Demand over what one unit of each resource bears. */
 function unitsOf({ users, rate }: Demand, sockets: number, given: Assumptions): Record<Resource, number> {
   const comings = (sockets * given.connects) / 3_600;
@@ -110,14 +117,14 @@ function unitsOf({ users, rate }: Demand, sockets: number, given: Assumptions): 
     sockets: sockets / given.nodeSockets,
     cpu: (rate * given.messageMicros) / MICROS / given.full,
     nginx: sockets / given.nginxSockets,
+    // Each node has ports of its own for each nginx.
+    ports: sockets / upTo(sockets / given.nginxSockets) / given.ports,
     redis: redisCores / given.full,
     writes: rate / given.shardRate,
     disk: (yearBytes * given.years) / TIB / given.shardTib,
     users: (users * 1_000) / (64 * 1024 ** 3),
   };
 }
-
-const upTo = (units: number): number => Math.max(1, Math.ceil(units));
 
 /** What a demand needs. One more than what bears the load, wherever the end of one must not be felt. */
 export function plan(demand: Demand, given: Assumptions = defaults): Plan {
@@ -130,7 +137,7 @@ export function plan(demand: Demand, given: Assumptions = defaults): Plan {
     .map(([resource, each]) => ({ resource, units: each }))
     .toSorted((a, b) => b.units - a.units);
   const year = yearOf(rate, given);
-  const nodes = upTo(Math.max(units.sockets, units.cpu)) + 1;
+  const nodes = upTo(Math.max(units.sockets, units.cpu, units.ports)) + 1;
   const nginx = upTo(units.nginx) + 1;
   const shards = upTo(Math.max(units.writes, units.disk));
   const socketsOf = (count: number) => Math.ceil(sockets / count);
@@ -192,6 +199,7 @@ function provided({ nodes, nginx, redis, shards }: Plan): Record<Resource, numbe
     sockets: bearing.nodes,
     cpu: bearing.nodes,
     nginx: bearing.nginx,
+    ports: bearing.nodes,
     redis: Math.max(1, redis),
     writes: bearing.shards,
     disk: bearing.shards,

@@ -5,6 +5,7 @@ import {
   assumptions,
   defaults,
   lines,
+  mostOf,
   plan,
   rateOf,
   workedTable,
@@ -26,7 +27,7 @@ const { users, rate, table, json, ...changed } = readOptions(HELP, {
   rate: positive(undefined),
   table: flag,
   json: flag,
-  ...(Object.fromEntries(names.map((name) => [name, positive(defaults[name])])) as Record<
+  ...(Object.fromEntries(names.map((name) => [name, positive(defaults[name], { most: mostOf(name) })])) as Record<
     AssumptionName,
     ReturnType<typeof positive<number>>
   >),

@@ -32,10 +32,14 @@ export const whole = <U extends number | undefined>(
   });
 
 /** A number above 0. */
-export const positive = <U extends number | undefined>(otherwise: U): Option<number | U> =>
+export const positive = <U extends number | undefined>(
+  otherwise: U,
+  { most = Number.MAX_VALUE } = {},
+): Option<number | U> =>
   some(otherwise, (given) => {
     const value = Number(given);
-    if (given.trim() === '' || !Number.isFinite(value) || value <= 0) throw new Error('must be a number above 0');
+    if (given.trim() === '' || !(value > 0 && value <= most))
+      throw new Error(`must be a number above 0${most < Number.MAX_VALUE ? ` and at most ${most}` : ''}`);
     return value;
   });
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { assumptionTable, defaults, plan, rateOf, workedTable } from '../src/capacity-plan.ts';
+import { assumptionTable, defaults, plan, rateOf, resources, workedTable } from '../src/capacity-plan.ts';
 
 const COMMAND = fileURLToPath(new URL('../src/capacity.ts', import.meta.url));
 const page = (name: string) => readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8');
@@ -50,6 +50,14 @@ describe('npm run capacity', () => {
       expect(shards * defaults.shardRate).toBeGreaterThanOrEqual(rate);
       expect(portsUsed).toBeLessThanOrEqual(defaults.ports);
     }
+  });
+
+  test('O24 where ports run out first that is said, and nodes are added until they do not', () => {
+    const given = { ...defaults, nginxSockets: 131_072, nodeSockets: 40_000 };
+    const { nodes, portsUsed, pressures } = planFor(1_000_000, given);
+    expect(pressures[0]).toEqual({ resource: 'ports', units: 100_000 / defaults.ports });
+    expect({ nodes, portsUsed }).toEqual({ nodes: 5, portsUsed: 25_000 });
+    expect(PAGE).toContain(`| ${resources.ports.what} `);
   });
 
   test('O24 a rate that sockets do not ask for asks for nodes, and an assumption changes the plan', () => {

@@ -31,6 +31,8 @@ const refusals: [file: string, words: string, says: string][] = [
   ['bench.ts', '--only memory --minutes two', '--minutes must be a number above 0'],
   ['cluster-bench/main.ts', '--only toString', '--only must be one of routing, cpu, presence, storm'],
   ['capacity.ts', '--users many', '--users must be a number above 0'],
+  ['capacity.ts', '--users 10 --online 3', '--online must be a number above 0 and at most 1'],
+  ['capacity.ts', '--users 10 --full 50', '--full must be a number above 0 and at most 1'],
   ['cluster.ts', '--nodes 17', '--nodes must be a whole number from 1 to 16'],
   ['cluster.ts', '--port 1.5', '--port must be a whole number from 1 to 65519'],
   ['load.ts', '--from nope.json', 'there is no file nope.json'],
