@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { available, findProgram, lackOf } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { createMetrics } from '../src/ops/metrics.ts';
 
 const FOLDER = fileURLToPath(new URL('../../../deploy/prometheus', import.meta.url));
@@ -25,6 +26,13 @@ describe('alerts', () => {
       }
     },
   );
+
+  test('V1 alerts are looked at as often as their tests do', () => {
+    const file = (name: string) => parse(readFileSync(`${FOLDER}/${name}`, 'utf8'));
+    const tested = file('alerts.test.yml').evaluation_interval;
+    expect(tested).toMatch(/^\d+s$/);
+    expect(file('prometheus.yml').global.evaluation_interval).toBe(tested);
+  });
 
   test('V1 every alert has its page in the runbook, and every page its alert', () => {
     const alerts = all(/- alert: (\w+)/g, rules);
