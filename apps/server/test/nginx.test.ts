@@ -13,7 +13,7 @@ async function startUpstream(name: string, heard: string[], { dies = false } = {
   const server = createServer(async (request, response) => {
     heard.push(`${name} ${request.method} ${request.url} ${await text(request)}`);
     if (dies) request.socket.destroy();
-    else response.end(name);
+    else response.setHeader('heard-from', request.headers['x-forwarded-for'] ?? 'nobody').end(name);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
@@ -73,5 +73,21 @@ describe.skipIf(!hasNginx())('nginx before nodes', () => {
 
   test.each(['GET', ...CHANGES])('O55 where no node can be reached, a %s is told to come again', async (method) => {
     expect(await ask([await nobody(), await nobody()], method)).toEqual(UNAVAILABLE);
+  });
+
+  test.each([
+    ['GET', '/api/auth/me'],
+    ['PUT', '/api/auth/me'],
+    ['GET', '/assets/index.js'],
+    ['GET', '/socket.io/?EIO=4&transport=polling'],
+  ])('L8 an address that a client claims does not come through nginx with %s %s', async (method, path) => {
+    await using node = await startUpstream('node', []);
+    await using nginx = await startNginx([node.host]);
+    const headers = { 'x-forwarded-for': '198.51.100.1' };
+    const answer = await fetch(`http://127.0.0.1:${nginx.port}${path}`, { method, headers });
+    expect({ status: answer.status, from: answer.headers.get('heard-from') }).toEqual({
+      status: 200,
+      from: '127.0.0.1',
+    });
   });
 });
