@@ -87,10 +87,13 @@ test('O45 what is no whole dump is not restored, and the nodes serve again', () 
   expect(readFileSync(on.at('restored'))).toEqual(whole);
 });
 
+/** The file in which the page on administration has an export, which holds messages in the clear. */
+const [, EXPORT = ''] = /^\(umask 077; .*users export \S+ > (\S+)\)$/m.exec(read('docs/admin.md')) ?? [];
+
 /** What operators are told to make where the checkout is. */
 const MADE = [
   ...['key-ring', 'key-ring.old', 'duet.env', '.env', 'data/duet.db'],
-  ...['copy.db', 'before.db', 'duet.db-wal', 'old/duet.db', EARLIER, `${EARLIER}.part`],
+  ...['copy.db', 'before.db', 'duet.db-wal', 'old/duet.db', EARLIER, `${EARLIER}.part`, EXPORT],
 ];
 
 const git = (...words: string[]) => {
