@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Clock, type Cluster, type Core, createCore, type Store, type WrappedKey } from '@duet/core';
 import { createSealedStore, type KeyRing, missingRingKeys, type Unreadable } from '@duet/sealing';
 import type { Server } from 'socket.io';
 import { loadCluster, loadStore, type WorkerCluster } from './adapters.ts';
 import { createHostTokens } from './auth/host-tokens.ts';
-import { createPasswords } from './auth/passwords.ts';
+import { createPasswords, passwordThreads } from './auth/passwords.ts';
 import { createTokens } from './auth/tokens.ts';
 import { systemClock } from './clock.ts';
 import { type Config, PASSWORD_COST } from './config.ts';
@@ -155,6 +156,7 @@ function serve({ config, clock, log, http, metrics, mayCall, store, cluster }: P
     log.warn('NODE_ENV is test: passwords of real people would be hashed too cheaply');
   const passwords = createPasswords({
     cost: config.passwordCost,
+    threads: passwordThreads(availableParallelism(), config.workers),
     failed: (err) => log.error({ err }, 'a thread for passwords has failed'),
   });
   const limits = config.rateLimits ? measuredLimiter(cluster.limiter, metrics) : undefined;

@@ -1,15 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { temporaryFolder } from '@duet/testkit';
 import { expect, test } from 'vitest';
-import { createPasswords } from '../src/auth/passwords.ts';
+import { createPasswords, passwordThreads } from '../src/auth/passwords.ts';
 
-/** More than wait and are under way together, on any machine. */
-const TOO_MANY = 140 * availableParallelism();
+/** More than wait for one thread and are under way together. */
+const TOO_MANY = 140;
 
 const WORKER = new URL('../src/auth/passwords-worker.ts', import.meta.url).href;
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
@@ -18,7 +17,7 @@ const neverFails = (error: unknown): never => {
 };
 
 test('A16 of more passwords than can be looked at in time the last are turned away at once, and the first served', async () => {
-  const passwords = createPasswords({ cost: 10, failed: neverFails });
+  const passwords = createPasswords({ cost: 10, threads: 1, failed: neverFails });
   const first = passwords.hash('password123');
   const turnedAway: number[] = [];
   for (let i = 0; i < TOO_MANY; i++) passwords.verify('password123', undefined).catch(() => turnedAway.push(i));
@@ -38,6 +37,7 @@ test('A17 threads that cannot be started cost logins an answer that says to try 
   const failed = once(failures, 'failed');
   const passwords = createPasswords({
     cost: 10,
+    threads: 2,
     failed: (error) => failures.emit('failed', error),
     worker: pathToFileURL(file),
   });
@@ -57,4 +57,16 @@ test('A17 where a thread may not be slowed down passwords are hashed all the sam
   const { stdout, stderr } = spawnSync(process.execPath, confined, { encoding: 'utf8' });
   expect(stdout).toMatch(/^\$2b\$10\$/);
   expect(stderr).toContain('passwords are hashed at ordinary priority');
+});
+
+test.each([
+  [1, 1, 1],
+  [2, 1, 1],
+  [4, 1, 3],
+  [64, 1, 4],
+  [64, 2, 2],
+  [16, 4, 1],
+  [64, 8, 1],
+])('A18 on %i cores each of %i workers has %i threads for passwords at most', (cores, workers, threads) => {
+  expect(passwordThreads(cores, workers)).toBe(threads);
 });

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { DuetError } from '@duet/contract';
 import type { Passwords } from '@duet/core';
 import { Piscina } from 'piscina';
@@ -10,11 +9,21 @@ const nobodys = (cost: number) =>
 const MAX_BYTES = 72;
 /** About eight seconds of its work on a small core: clients give up after fifteen. */
 const MAX_WAITING_PER_THREAD = 128;
+/**
+ * Of all workers together: each takes about 20 MiB, and a container whose memory is limited counts all cores of its
+ * machine. Four hash some sixty passwords a second.
+ */
+const MAX_THREADS = 4;
 
 const WORKER = new URL('./passwords-worker.ts', import.meta.url);
 
+/** How many threads a process may start that is one of so many workers; a core is left to messages. */
+export const passwordThreads = (cores: number, workers: number): number =>
+  Math.max(1, Math.floor(Math.min(cores - 1, MAX_THREADS) / workers));
+
 export interface PasswordsDeps {
   cost: number;
+  threads: number;
   failed: (error: unknown) => void;
   worker?: URL;
 }
@@ -23,23 +32,24 @@ export interface PasswordsDeps {
  * bcrypt in worker threads. The event loop never hashes, the threads run at low priority, and the queue is bounded, so
  * a flood of logins slows logins down and nothing else.
  * @param cost new hashes are made in 2^cost rounds
+ * @param threads as many at most
  * @param failed a thread has ended, or could not be started: for want of memory or of descriptors
  * @param worker what runs in the threads
  */
 export function createPasswords({
   cost,
+  threads,
   failed,
   worker = WORKER,
 }: PasswordsDeps): Passwords & { close(): Promise<void> } {
   const nobody = nobodys(cost);
-  const maxThreads = Math.max(1, availableParallelism() - 1);
   const pool = new Piscina<HashTask, string | boolean>({
     filename: worker.href,
     // A thread that ends while require() loads its ES module takes the process with it (a failed assertion in Node 26).
     execArgv: ['--no-require-module'],
     minThreads: 1,
-    maxThreads,
-    maxQueue: maxThreads * MAX_WAITING_PER_THREAD,
+    maxThreads: threads,
+    maxQueue: threads * MAX_WAITING_PER_THREAD,
     concurrentTasksPerWorker: 1,
   });
 
