@@ -21,7 +21,13 @@ async function start(config: Config, log: Log): Promise<{ port: number; close():
     // The schema is brought up to date before there are workers: while one did it, the others would give up waiting for
     // the file, and each would say what is wrong with it.
     if (config.store.kind === 'sqlite') await (await loadStore(config.store)).close();
-    return startPrimary({ ...config, listen, clock: systemClock, metrics: createMetricsOfWorkers(), log });
+    return startPrimary({
+      ...config,
+      listen,
+      clock: systemClock,
+      metrics: createMetricsOfWorkers(config.workers),
+      log,
+    });
   }
   const node = await createNode({ config, log, worker: createWorkerCluster() });
   reportReady();

@@ -24,6 +24,7 @@ import { addressOf, networkOf } from '../src/addresses.ts';
 import { createLog } from '../src/ops/log.ts';
 import { roomOf } from '../src/socket/fanout.ts';
 import { createFloodGuard } from '../src/socket/floods.ts';
+import { allServe } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
 const websocket = { transports: ['websocket'], reconnection: false };
@@ -84,6 +85,7 @@ describe('connections', () => {
     'L6 %s holds at each worker, which get connections in turn',
     async (name) => {
       await using server = await startLimited({ [name]: '3', WORKERS: '2' });
+      await allServe(server);
       const alice = await register(server.url);
       const held: Socket[] = [];
       for (let tried = 0; tried < 12; tried++)

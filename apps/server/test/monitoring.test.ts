@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { dashboard, queries } from './dashboard.ts';
 import { startNode } from './in-process.ts';
-import { childrenOf } from './processes.ts';
+import { allServe, childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
 const deploy = (file: string) => readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
@@ -105,22 +105,24 @@ describe('monitoring', () => {
 test('O46 what one worker counted stays counted when it dies, and one that hangs keeps the others from saying nothing', async () => {
   using folder = temporaryFolder();
   const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
-  const requests = async () => {
+  const told = async () => {
     const text = await (await fetch(`${server.url}/metrics`)).text();
-    const count = /^duet_http_request_seconds_count\{route="register"\} (\d+)$/m.exec(text)?.[1];
-    return Number(count);
+    const [, requests] = /^duet_http_request_seconds_count\{route="register"\} (\d+)$/m.exec(text) ?? [];
+    const [, ready] = /^duet_ready (.+)$/m.exec(text) ?? [];
+    return { requests: Number(requests), ready: Number(ready) };
   };
+  await allServe(server);
   const workers = childrenOf(server.pid);
   for (let i = 0; i < 6; i++) await register(server.url);
-  expect(await requests()).toBe(6);
+  expect(await told()).toEqual({ requests: 6, ready: 1 });
   const [dies, hangs] = workers as [number, number];
   process.kill(dies, 'SIGKILL');
   await eventually(() => !childrenOf(server.pid).includes(dies), 'it has died');
-  await eventually(() => childrenOf(server.pid).length === 2, 'it is replaced');
-  expect(await requests()).toBe(6);
+  await allServe(server);
+  expect(await told()).toEqual({ requests: 6, ready: 1 });
   process.kill(hangs, 'SIGSTOP');
   // Connections go to the workers in turn: one of two is answered.
-  await Promise.any([requests(), requests(), requests(), requests()].map(async (count) => expect(await count).toBe(6)));
+  expect(await Promise.any(Array.from({ length: 4 }, told))).toEqual({ requests: 6, ready: 0.5 });
   process.kill(hangs, 'SIGCONT');
   await server.stop();
 });

@@ -15,7 +15,6 @@ import {
   next,
   register,
   rest,
-  type ServerProcess,
   startServer,
   temporaryFolder,
 } from '@duet/testkit';
@@ -32,7 +31,7 @@ import { createMetrics } from '../src/ops/metrics.ts';
 import { createOriginRule } from '../src/origins.ts';
 import { HELPER_PRIORITY } from '../src/priority.ts';
 import { DUET, duet } from './command-line.ts';
-import { childrenOf } from './processes.ts';
+import { allServe, childrenOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
 const METRICS_PAGE = new URL('../../../docs/metrics.md', import.meta.url);
@@ -41,11 +40,6 @@ const SOCKET = '/socket.io/?EIO=4&transport=websocket';
 const JSON_AHEAD = 'Content-Type: application/json\r\nContent-Length: 50\r\n\r\n';
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 const SECRET = '0123456789abcdef0123456789abcdef';
-
-/** Workers get connections in turn, and answer when they serve; the first of them has the node greet. */
-async function allServe({ url }: ServerProcess, workers: number): Promise<void> {
-  for (let i = 0; i < workers; i++) expect((await fetch(`${url}/health`)).status).toBe(200);
-}
 
 describe('configuration', () => {
   test('O1 every bad variable is named at once, and no value is repeated', () => {
@@ -245,7 +239,7 @@ describe('configuration', () => {
   test('O38 the event loop of a node, and of each of its workers, comes before the threads that help it', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
-    await allServe(server, 2);
+    await allServe(server);
     const workers = childrenOf(server.pid);
     const prioritiesOf = (pid: number, name: string) =>
       readdirSync(`/proc/${pid}/task`)
@@ -449,8 +443,7 @@ describe('a node', () => {
   test('V2 a node of which every worker serves is ready, once', async () => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
-    const ready = async () => /^duet_ready .*/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[0];
-    await eventually(async () => (await ready()) === 'duet_ready 1', 'both serve');
+    await allServe(server);
     await server.kill();
   });
 
@@ -510,7 +503,7 @@ describe('a node', () => {
       client.on('error', () => {});
       await new Promise<void>((resolve) => client.write(bytes, () => resolve()));
       // What was sent before has been read.
-      await allServe(server, workers);
+      await allServe(server);
       expect(await server.stop()).toBe(0);
       expect(server.output().split('"stopped"')).toHaveLength(workers + 1);
       client.destroy();
@@ -527,7 +520,7 @@ describe('a node', () => {
     const answer = once(begun, 'response') as Promise<[IncomingMessage]>;
     begun.flushHeaders();
     await once(begun, 'continue');
-    await allServe(server, WORKERS);
+    await allServe(server);
     const stopped = server.stop();
     await eventually(() => server.output().split('"stopping"').length > WORKERS, 'all have heard it');
     begun.end(body);

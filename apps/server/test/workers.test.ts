@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { connect as connectClient, eventually, register, startServer, statusOf, temporaryFolder } from '@duet/testkit';
 import { describe, expect, test } from 'vitest';
-import { childrenOf } from './processes.ts';
+import { allServe, childrenOf, readyOf } from './processes.ts';
 import { MAIN } from './shapes.ts';
 
 const LOGIN = JSON.stringify({ email: 'nobody@example.org', password: 'password123' });
@@ -37,12 +38,27 @@ function sendPieces(url: string, [first, ...rest]: string[]): { sent: Promise<vo
 }
 
 describe('workers', () => {
+  test('P6 while a worker does not come up the others serve, and the metrics tell', async () => {
+    using folder = temporaryFolder();
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
+    await allServe(server);
+    writeFileSync(join(folder.path, 'key-ring'), 'this is no key');
+    process.kill(childrenOf(server.pid)[0] as number, 'SIGKILL');
+    const deaths = () => server.output().split('a worker died').length - 1;
+    await eventually(() => deaths() > 0, 'it has died');
+    while (deaths() < 3) expect(await readyOf(server)).toBe(0.5);
+    rmSync(join(folder.path, 'key-ring'));
+    await allServe(server);
+    expect(await server.stop()).toBe(0);
+  });
+
   test.each([
     ['its head', [HEAD.slice(0, 9), HEAD.slice(9, 40), HEAD.slice(40) + LOGIN]],
     ['its body', [HEAD, ...LOGIN]],
   ])('X15 a request with %s in pieces is read by its worker alone, however late that is', async (_, pieces) => {
     using folder = temporaryFolder();
     const server = await startServer(MAIN, { DATA_DIR: folder.path, WORKERS: '2' });
+    await allServe(server);
     const workers = childrenOf(server.pid);
     for (const worker of workers) process.kill(worker, 'SIGSTOP');
     const all = Array.from({ length: AT_ONCE }, () => sendPieces(server.url, pieces));

@@ -5,6 +5,8 @@ import type { Server, Socket } from 'node:net';
 export interface EntrustedConnections {
   /** Notes which connections this worker is given. */
   watch(worker: Worker): void;
+  /** The worker serves. Until then, what would be its goes to others that do. */
+  serves(worker: Worker): void;
   /** The worker has got it: the primary lets go of its own end, and the connection is the worker's. */
   taken(key: string): void;
   /** The worker is dead: nobody would ever answer those on their way, and their clients would wait in vain. */
@@ -39,6 +41,16 @@ export function createEntrustedConnections(server: Server): EntrustedConnections
   /** Client's address -> connection, and -> its worker. */
   const open = new Map<string, Socket>();
   const given = new Map<string, Worker>();
+  /** First who has taken something for another one longest ago. */
+  const serving = new Set<Worker>();
+
+  /** Who takes what is meant for this worker: the sticky module has workers that only run take part. */
+  function takerFor(worker: Worker): Worker {
+    if (serving.has(worker)) return worker;
+    const [taker = worker] = serving;
+    if (serving.delete(taker)) serving.add(taker);
+    return taker;
+  }
 
   server.on('connection', (socket: Socket) => {
     const key = keyOf(socket);
@@ -56,6 +68,8 @@ export function createEntrustedConnections(server: Server): EntrustedConnections
         const { type, data, socketInfo } = message;
         const socket = type === 'sticky:connection' ? (rest[0] as Socket) : socketInfo && open.get(keyOf(socketInfo));
         if (!socket) return send(message, ...rest);
+        const taker = takerFor(worker);
+        if (taker !== worker) return (taker.send as Send)(message, ...rest);
         const key = keyOf(socket);
         given.set(key, worker);
         // From here on the worker reads; both ends of it are open until it has said so. A stream that is paused reads
@@ -66,10 +80,14 @@ export function createEntrustedConnections(server: Server): EntrustedConnections
       };
       worker.send = handOver as Worker['send'];
     },
+    serves(worker) {
+      serving.add(worker);
+    },
     taken(key) {
       open.get(key)?.destroy();
     },
     drop(worker) {
+      serving.delete(worker);
       for (const [key, holder] of [...given]) if (holder === worker) open.get(key)?.destroy();
     },
   };

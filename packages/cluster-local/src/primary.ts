@@ -58,6 +58,7 @@ export async function startPrimary(options: PrimaryOptions): Promise<Primary> {
     worker.on('error', (err) => options.log.error({ worker: worker.id, err }, 'a worker cannot be reached'));
     worker.on('message', (message) => {
       if (isTaken(message)) entrusted.taken(message.taken);
+      else if (isReady(message)) entrusted.serves(worker);
       else serve(worker, message);
     });
     worker.on('exit', (code, signal) => {

@@ -86,8 +86,8 @@ function confirmConnection(message: unknown): void {
 }
 
 /**
- * The primary hands connections to a worker as soon as it has been forked. Until its server is made they are kept here;
- * nobody else would, and their clients would wait in vain.
+ * While no worker serves, the primary hands connections to those that start. Until the server is made they are kept
+ * here; nobody else would, and their clients would wait in vain.
  * @returns gives what was kept to the listeners that are there by then
  */
 function holdConnections(): () => void {

@@ -11,7 +11,7 @@ import {
   routes,
 } from '@duet/contract';
 import { Counter, collectDefaultMetrics, Gauge, type GaugeConfiguration, Histogram, Registry } from 'prom-client';
-import { answerPrimary } from './workers-metrics.ts';
+import { answerPrimary, READY } from './workers-metrics.ts';
 
 /** Seconds. From an empty loop to a stalled disk. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -74,9 +74,8 @@ function kindsOf(register: Registry) {
     histogramBy: (labelNames: string[], name: string, help: string) =>
       new Histogram({ name, help, labelNames, buckets: LATENCY_BUCKETS, registers }),
     gauge: (name: string, help: string, value: () => number) => gauge({ name, help }, value),
-    /** 1 or 0; of several workers their share for which it holds, where a sum would be no answer. */
-    share: (name: string, help: string, holds: () => Promise<boolean>) =>
-      gauge({ name, help, aggregator: 'average' }, async () => ((await holds()) ? 1 : 0)),
+    flag: (settings: GaugeConfiguration<string>, holds: () => Promise<boolean>) =>
+      gauge(settings, async () => ((await holds()) ? 1 : 0)),
   };
 }
 
@@ -95,7 +94,7 @@ export function createMetrics(sockets: CountSockets, isReady: () => Promise<bool
   const register = new Registry();
   collectDefaultMetrics({ register });
   if (cluster.isWorker) answerPrimary(register);
-  const { counter, counterBy, histogram, histogramBy, gauge, share } = kindsOf(register);
+  const { counter, counterBy, histogram, histogramBy, gauge, flag } = kindsOf(register);
 
   const accepted = counter('duet_messages_accepted_total', 'Messages stored and acknowledged');
   const repeated = counter('duet_messages_repeated_total', 'Sends that had been stored before: suppressed duplicates');
@@ -126,7 +125,7 @@ export function createMetrics(sockets: CountSockets, isReady: () => Promise<bool
     'duet_cluster_seconds',
     'Time of one call to Redis or the primary, in seconds',
   );
-  share('duet_ready', 'Whether the node can serve: 1 or 0; with several workers the share of them that can', isReady);
+  flag(READY, isReady);
   const transports = counted(sockets);
   gauge(
     'duet_connected_sockets',

@@ -1,8 +1,14 @@
 import cluster, { type Worker } from 'node:cluster';
-import { AggregatorRegistry, type MetricObjectWithValues, type MetricValue, type Registry } from 'prom-client';
+import { AggregatorRegistry, Gauge, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client';
 
 /** For all workers: one that hangs must not keep from the operator what the others say. */
 const ANSWER_WITHIN_MS = 1_000;
+/** How each worker says whether it can serve, and all of them together how many of them can. */
+export const READY = {
+  name: 'duet_ready',
+  help: 'Whether the node can serve: 1 or 0; with several workers the share of them that can',
+  aggregator: 'average',
+} as const;
 const TYPE = 'duet:metrics';
 
 type Values = MetricObjectWithValues<MetricValue<string>>[];
@@ -32,8 +38,19 @@ export function answerPrimary(register: Registry): void {
 const lasting = (values: Values): Values =>
   values.filter(({ type }) => ['counter', 'histogram'].includes(String(type)));
 
-/** In the primary of several workers: the metrics of all of them together, of those that hang or have died what they counted. */
-export function createMetricsOfWorkers(): () => Promise<string> {
+/** What is to be said of a worker that says nothing. */
+function notReady(): Promise<Values> {
+  const register = new Registry();
+  register.registerMetric(new Gauge({ ...READY, registers: [] }));
+  return register.getMetricsAsJSON();
+}
+
+/**
+ * In the primary of several workers: the metrics of all of them together, of those that hang or have died what they
+ * counted.
+ * @param wanted how many there should be: those that do not come up are not ready
+ */
+export function createMetricsOfWorkers(wanted: number): () => Promise<string> {
   /** What each worker said last. */
   const known = new Map<number, Values>();
   let ended: Values[] = [];
@@ -66,19 +83,20 @@ export function createMetricsOfWorkers(): () => Promise<string> {
 
   async function valuesOf(worker: Worker): Promise<Values> {
     const values = await ask(worker);
-    if (values === undefined) return lasting(known.get(worker.id) ?? []);
+    if (values === undefined) return [...lasting(known.get(worker.id) ?? []), ...(await notReady())];
     if (!worker.isDead()) known.set(worker.id, values);
     return values;
   }
 
   return async () => {
     const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected()) as Worker[];
-    const living = await Promise.all(workers.map(valuesOf));
+    const missing = Array.from({ length: wanted - workers.length }, notReady);
+    const all = await Promise.all([...workers.map(valuesOf), ...missing]);
     if (ended.length > 1) {
-      const all = ended;
+      const those = ended;
       ended = [];
-      ended.push(await AggregatorRegistry.aggregate(all).getMetricsAsJSON());
+      ended.push(await AggregatorRegistry.aggregate(those).getMetricsAsJSON());
     }
-    return AggregatorRegistry.aggregate([...living, ...ended]).metrics();
+    return AggregatorRegistry.aggregate([...all, ...ended]).metrics();
   };
 }
