@@ -8,6 +8,8 @@ import { ISSUER } from './auth/tokens.ts';
 import { keptFile } from './kept-file.ts';
 import { readKeyRing } from './key-ring.ts';
 
+/** What `…_FILE` may name a file for. */
+const SECRETS = ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL'];
 const SECRET_BYTES = 32;
 /** bcrypt makes 2^10 rounds, OWASP's least: about 60 ms on a small core. */
 export const PASSWORD_COST = 10;
@@ -182,9 +184,10 @@ export class ConfigError extends Error {}
  */
 export function readConfig(environment: Record<string, string | undefined>, { makes = true } = {}): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  for (const name of ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL']) {
+  for (const name of SECRETS) {
     const file = given[`${name}_FILE`];
-    if (file) given[name] ??= secretOf(`${name}_FILE`, file);
+    // As from a file: what was mounted yesterday, and ends like a line, may be passed as a variable today.
+    given[name] = given[name]?.trim() || (file && secretOf(`${name}_FILE`, file));
   }
   const result = Environment.safeParse(given);
   if (!result.success) {

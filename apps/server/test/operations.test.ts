@@ -346,6 +346,12 @@ describe('building blocks', () => {
     expect(readConfig(both).jwtSecretPrevious).toBeUndefined();
     expect(readConfig({ ...both, JWT_SECRET_PREVIOUS: OTHER }).jwtSecretPrevious).toBe(OTHER);
     expect(readConfig({ ...both, JWT_SECRET_PREVIOUS_FILE: file }).jwtSecretPrevious).toBe(OTHER);
+    // The same data of a Secret, mounted as the key and passed on as the key before.
+    const passed = { ...both, JWT_SECRET: `${SECRET}\n`, JWT_SECRET_PREVIOUS: readFileSync(file, 'utf8') };
+    expect(readConfig(passed)).toMatchObject({ jwtSecret: SECRET, jwtSecretPrevious: OTHER });
+    expect(() => readConfig({ ...both, JWT_SECRET: ' \n' })).toThrow(/JWT_SECRET is required/);
+    // Copied, and not replaced yet: a node that is started by then starts.
+    expect(readConfig({ ...both, JWT_SECRET_PREVIOUS: SECRET })).toMatchObject({ jwtSecret: SECRET });
     expect(() => readConfig({ ...both, JWT_SECRET_PREVIOUS: 'short' })).toThrow(/JWT_SECRET_PREVIOUS must have/);
     expect(() => readConfig({ ...both, JWT_SECRET_PREVIOUS_FILE: `${file}er` })).toThrow(
       /PREVIOUS_FILE cannot be read/,
