@@ -7,6 +7,7 @@ import type { HostConfig } from './auth/host-tokens.ts';
 import { ISSUER } from './auth/tokens.ts';
 import { keptFile } from './kept-file.ts';
 import { readKeyRing } from './key-ring.ts';
+import { originOf } from './origins.ts';
 
 /** What `…_FILE` may name a file for. */
 const SECRETS = ['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'MONGODB_URI', 'REDIS_URL'];
@@ -48,6 +49,16 @@ const MONGODB_ADDRESS = /^mongodb(\+srv)?:\/\/([^@/\s]+@)?[^@/?,\s]+(,[^@/?,\s]+
 const MONGODB_NAME = /^mongodb(\+srv)?:\/\/[^/]+\/[^/?]/;
 /** The driver believes the address more than the store, which promises what is on the disks of a majority. */
 const MONGODB_WEAKER = /[?&](readConcernLevel=(?!majority(&|$))|j(ournal)?=(?!true(&|$)))/i;
+
+const origins = () =>
+  z.string().transform((text, check) => {
+    const items = text.split(',').map((item) => item.trim());
+    const named = items.filter(Boolean).map(originOf);
+    const good = named.filter((origin) => origin !== undefined);
+    const message = 'must be * or origins such as https://app.example.org, separated by commas';
+    if (good.length < named.length) check.addIssue({ code: 'custom', message });
+    return good;
+  });
 
 /** Whoever could change keys on their way would be anybody: so never in the clear, but within the machine. */
 function isSafe(address: string): boolean {
@@ -98,7 +109,7 @@ const Environment = z
     REGISTRATION: flag.default(true),
     JWT_EXPIRES_IN: span().default('7d'),
     REFRESH_EXPIRES_IN: span().default('30d'),
-    CORS_ORIGIN: z.string().optional(),
+    CORS_ORIGIN: origins().optional(),
     RATE_LIMITS: flag.default(true),
     TRUST_PROXY: count(0, 10).default(0),
     MAX_CONNECTIONS_PER_USER: count(1, 1_000_000).default(20),
@@ -215,8 +226,7 @@ export function readConfig(environment: Record<string, string | undefined>, { ma
     host: hostOf(env),
     registration: env.REGISTRATION,
     sessionExpiresIn: Math.max(jwtExpiresIn, secondsOf(env.REFRESH_EXPIRES_IN)),
-    // As browsers name them: without a slash at the end.
-    corsOrigins: env.CORS_ORIGIN?.split(',').map((origin) => origin.trim().replace(/\/+$/, '')),
+    corsOrigins: env.CORS_ORIGIN,
     rateLimits: env.RATE_LIMITS,
     trustProxy: env.TRUST_PROXY,
     maxConnections: { perUser: env.MAX_CONNECTIONS_PER_USER, perAddress: env.MAX_CONNECTIONS_PER_ADDRESS },

@@ -1,4 +1,19 @@
+/** Nothing of a list that is parted by something else than commas, and no wildcard, which browsers do not know. */
+const HOST = /^([\w.-]+|\[[\da-f:]+\])$/i;
 const LOCAL_HOST = /^(localhost|127\.0\.0\.1|\[::1\])$/;
+
+/**
+ * An origin as browsers send it: in small letters, without the port that its scheme implies, without a path. Apps in a
+ * webview have schemes of their own, and pages of files are `null`. `*`, which stands for all, is left as it is.
+ * @returns undefined when this names none
+ */
+export function originOf(text: string): string | undefined {
+  if (text === 'null' || text === '*') return text;
+  const url = URL.parse(text);
+  if (!url || !HOST.test(url.hostname)) return undefined;
+  const origin = `${url.protocol}//${url.host}`;
+  return url.href === origin || url.href === `${origin}/` ? origin : undefined;
+}
 
 /**
  * Which web pages may call: pages of this server itself, those of `allowed` (`*`: all), and in development also pages of

@@ -192,12 +192,32 @@ describe('configuration', () => {
     expect(readConfig({ MONGODB_URI, JWT_SECRET: SECRET }).store).toMatchObject({ kind: 'mongo', uri: MONGODB_URI });
   });
 
-  test('X8 origins are compared as browsers name them', () => {
-    const CORS_ORIGIN = 'https://one.example/, http://two.example:3000';
-    expect(readConfig({ CORS_ORIGIN, JWT_SECRET: SECRET }).corsOrigins).toEqual([
-      'https://one.example',
-      'http://two.example:3000',
-    ]);
+  test.each([
+    ['https://one.example/, http://two.example:3000', ['https://one.example', 'http://two.example:3000']],
+    ['https://App.Example.org:443,http://example.org:80/', ['https://app.example.org', 'http://example.org']],
+    ['http://[::1]:3000,https://münchen.example', ['http://[::1]:3000', 'https://xn--mnchen-3ya.example']],
+    ['capacitor://localhost, null, *,', ['capacitor://localhost', 'null', '*']],
+  ])('X8 the origins %j are compared as browsers name them', (CORS_ORIGIN, named) => {
+    expect(readConfig({ CORS_ORIGIN, JWT_SECRET: SECRET }).corsOrigins).toEqual(named);
+  });
+
+  test.each([
+    'app.example.org',
+    'app.example.org:443',
+    'localhost:3000',
+    'https://*.example.org',
+    'https://app.example.org/chat',
+    'https://app.example.org/?',
+    'https://somebody@app.example.org',
+    'https://one.example;https://two.example',
+    'https://one.example; ',
+    'https://one.example https://two.example',
+    'https://one.example, two.example, three.example',
+    'file:///',
+  ])('X8 a node does not start with the origin %j, which no browser sends', (CORS_ORIGIN) => {
+    expect(() => readConfig({ CORS_ORIGIN, JWT_SECRET: SECRET })).toThrow(
+      /^CORS_ORIGIN must be \* or origins such as https:\/\/app\.example\.org, separated by commas$/,
+    );
   });
 
   test.each(['1', '2'])('O5 a port that is taken is said in plain words, with %s workers', async (WORKERS) => {
