@@ -249,12 +249,12 @@ async function stop({ config, log, http, store, cluster, io, core, ...rest }: Ru
   core.sessions.close();
   hostTokens?.close();
   const patience = setTimeout(connections.end, LAST_REQUESTS_MS);
-  await Promise.all([io.close(), connections.answered()]);
+  // Passwords that wait would wait for longer than that: they are given up, and their requests told to come again.
+  await Promise.all([io.close(), connections.answered(), passwords.close()]);
   clearTimeout(patience);
   connections.end();
   await cluster.close();
   await store.close();
-  await passwords.close();
   log.info('stopped');
 }
 

@@ -6,6 +6,7 @@ import { type AddressInfo, createConnection } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
+import { json } from 'node:stream/consumers';
 import { limits } from '@duet/contract';
 import {
   BARE_ENVIRONMENT,
@@ -553,6 +554,27 @@ describe('a node', () => {
     const [{ statusCode }] = await answer;
     expect(statusCode).toBe(201);
     expect(await stopped).toBe(0);
+  });
+
+  test('O8 SIGTERM gives up passwords that wait to be looked at: their requests are told to come again', async () => {
+    using folder = temporaryFolder();
+    // Of these one takes as long as in production.
+    const server = await startServer(MAIN, { DATA_DIR: folder.path, NODE_ENV: 'development' });
+    const body = JSON.stringify({ email: 'nobody@example.org', password: 'password123' });
+    const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' };
+    const begun = Array.from({ length: 120 }, () =>
+      request(`${server.url}/api/auth/login`, { method: 'POST', headers, agent: false }),
+    );
+    const answers = begun.map(async (login) => {
+      const [answer] = (await once(login, 'response')) as [IncomingMessage];
+      return (await json(answer)) as { code: string; retryAfterMs?: number };
+    });
+    await Promise.all(begun.map((login) => once(login, 'continue')));
+    for (const login of begun) login.end(body);
+    await Promise.any(answers);
+    expect(await server.stop()).toBe(0);
+    const codes = (await Promise.all(answers)).map(({ code, retryAfterMs }) => `${code} ${retryAfterMs}`);
+    expect(new Set(codes)).toEqual(new Set(['INVALID_CREDENTIALS undefined', 'UNAVAILABLE 1000']));
   });
 
   test('O8 SIGTERM has the sockets of workers leave one after the other, too', async () => {

@@ -30,7 +30,8 @@ export interface PasswordsDeps {
 
 /**
  * bcrypt in worker threads. The event loop never hashes, the threads run at low priority, and the queue is bounded, so
- * a flood of logins slows logins down and nothing else.
+ * a flood of logins slows logins down and nothing else. `close` lets a hash that is being made be finished, and gives up
+ * those that wait.
  * @param cost new hashes are made in 2^cost rounds
  * @param threads as many at most
  * @param failed a thread has ended, or could not be started: for want of memory or of descriptors
