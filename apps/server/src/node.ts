@@ -70,7 +70,7 @@ interface Parts extends Required<Pick<NodeOptions, 'config' | 'clock' | 'log'>> 
  */
 export async function createNode(options: NodeOptions): Promise<Node> {
   const { config, log, clock = systemClock, worker } = options;
-  const connections = createHttpServer();
+  const connections = createHttpServer({ proxies: config.trustProxy });
   const { http } = connections;
   let io: Server | undefined;
   let dependencies: Dependency[] = [];

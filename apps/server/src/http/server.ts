@@ -5,11 +5,13 @@ import type { Duplex } from 'node:stream';
 const HEAD_WITHIN_MS = 10_000;
 const REQUEST_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 2_000;
-/**
- * An idle connection is kept longer than proxies keep theirs (nginx and the load balancers of clouds: 60 s). Were the
- * node the first to close it, a request might be on its way that no proxy may send twice: 502. Node closes after 5 s.
- */
+/** An idle connection, in which browsers and programs may ask for more. Node closes after 5 s. */
 const IDLE_FOR_MS = 75_000;
+/**
+ * One of a proxy is kept longer than proxies keep theirs (nginx and many load balancers of clouds 60 s, Caddy 2 min,
+ * Google's 10). Were the node the first to close it, a request might be on its way that no proxy may send twice: 502.
+ */
+const IDLE_FOR_PROXIES_MS = 620_000;
 /** An answer of which nothing is taken for so long is for nobody. Polls are answered sooner, with a ping. */
 const READ_WITHIN_MS = 60_000;
 /** Where Engine.IO listens. */
@@ -23,14 +25,17 @@ export interface Connections {
   end(): void;
 }
 
-/** The HTTP server of a node, which does not listen yet. */
-export function createHttpServer({ readWithinMs = READ_WITHIN_MS } = {}): Connections {
+/**
+ * The HTTP server of a node, which does not listen yet.
+ * @param proxies how many stand before it
+ */
+export function createHttpServer({ proxies = 0, readWithinMs = READ_WITHIN_MS } = {}): Connections {
   /** Node knows nothing of them any more. */
   const upgraded = new Set<Duplex>();
   const http: Server = createServer({
     headersTimeout: HEAD_WITHIN_MS,
     requestTimeout: REQUEST_WITHIN_MS,
-    keepAliveTimeout: IDLE_FOR_MS,
+    keepAliveTimeout: proxies > 0 ? IDLE_FOR_PROXIES_MS : IDLE_FOR_MS,
     connectionsCheckingInterval: LOOK_EVERY_MS,
     // Another request that asks for it is answered as if it had not: no limit of HTTP would hold what is made of it.
     shouldUpgradeCallback: ({ url }) => http.listenerCount('upgrade') > 1 && (url?.startsWith(SOCKETS) ?? false),
