@@ -103,6 +103,34 @@ describe('keys of the host application', () => {
     success('me', await on.me(host.token('ada')));
   });
 
+  test('I23 of tokens that name no key all are tried, and a new one is found', async () => {
+    const [first, second, third] = [newSigningKey('ES256'), newSigningKey('ES256'), newSigningKey('ES256')] as const;
+    await using on = await startStage((host) => {
+      host.keys = [first];
+    });
+    const { host, clock } = on;
+    const unnamed = (key: SigningKey, changes?: object) =>
+      on.me(signToken(key, host.claims('ada', changes), { kid: undefined }));
+    success('me', await unnamed(first));
+    host.keys = [second];
+    await clock.advance(10_000);
+    success('me', await unnamed(second));
+    failure(await unnamed(first), 401, 'UNAUTHORIZED');
+    host.keys = [third, second];
+    await clock.advance(10_000);
+    for (const key of host.keys) success('me', await unnamed(key));
+    failure(await unnamed(second, { exp: Math.floor(clock.now() / 1_000) - 60 }), 401, 'TOKEN_EXPIRED');
+    expect(host.asked).toBe(3);
+    // However many come whose key nobody has.
+    await clock.advance(10_000);
+    for (let i = 0; i < 20; i++) failure(await unnamed(first), 401, 'UNAUTHORIZED');
+    expect(host.asked).toBe(4);
+    // Who names a key is not helped by another one, whether it is known or not.
+    await clock.advance(10_000);
+    failure(await on.me(signToken({ ...second, kid: third.kid }, host.claims('ada'))), 401, 'UNAUTHORIZED');
+    expect(host.asked).toBe(4);
+  });
+
   test('I23 however many unknown keys are named, the host is asked once in 10 s', async () => {
     await using on = await startStage();
     const { host, clock } = on;

@@ -1,6 +1,13 @@
 import { DuetError } from '@duet/contract';
 import type { Clock } from '@duet/core';
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose';
+import {
+  createRemoteJWKSet,
+  decodeProtectedHeader,
+  errors,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose';
 
 /** How often the host is asked for its keys: for so long one that it has taken back is still good. */
 const ASK_EVERY_MS = 5 * 60_000;
@@ -18,8 +25,12 @@ export interface HostKeysOptions {
 
 /** The public keys of the host application. */
 export interface HostKeys {
-  /** The key that a token names. @throws JOSEError when there is none; DuetError UNAVAILABLE when that cannot be known now */
-  find: JWTVerifyGetKey;
+  /**
+   * What a token says that the key which it names has signed; of one that names none, any key of its algorithm.
+   * @throws JOSEError when there is none, or it is not good by these options; DuetError UNAVAILABLE when that cannot be
+   * known now
+   */
+  verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload>;
   close(): void;
 }
 
@@ -62,20 +73,43 @@ export function createHostKeys({ url, clock, failed }: HostKeysOptions): HostKey
     if (state === 'out of reach') throw new DuetError('UNAVAILABLE', { retryAfterMs: RETRY_MS });
   }
 
+  async function verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    try {
+      return (await jwtVerify(token, keys, options)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      for await (const key of error) {
+        const { payload } = (await jwtVerify(token, key, options).catch(unlessUnsigned)) ?? {};
+        if (payload) return payload;
+      }
+      throw new errors.JWSSignatureVerificationFailed();
+    }
+  }
+
   void askSoon();
   const stop = clock.every(ASK_EVERY_MS, () => void askSoon());
 
   return {
-    async find(header, token) {
+    async verify(token, options) {
       if (!hasKeys) await askAgain();
       try {
-        return await keys(header, token);
+        return await verify(token, options);
       } catch (error) {
-        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+        if (!mayBeOfNewKey(token, error)) throw error;
         await askAgain();
-        return keys(header, token);
+        return verify(token, options);
       }
     },
     close: stop,
   };
 }
+
+/** Another key may have signed it. */
+function unlessUnsigned(error: unknown): undefined {
+  if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+}
+
+/** Whether the key is none of those that are known; by its signature alone that is said of a token that names none. */
+const mayBeOfNewKey = (token: string, error: unknown): boolean =>
+  error instanceof errors.JWKSNoMatchingKey ||
+  (error instanceof errors.JWSSignatureVerificationFailed && decodeProtectedHeader(token).kid === undefined);

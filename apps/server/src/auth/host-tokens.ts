@@ -1,6 +1,6 @@
 import { DuetError } from '@duet/contract';
 import type { Clock, HostIdentity, HostTokens } from '@duet/core';
-import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose';
+import { decodeJwt, errors, type JWTPayload } from 'jose';
 import { createHostKeys } from './host-keys.ts';
 import { MAX_TOKEN_LENGTH } from './tokens.ts';
 
@@ -79,7 +79,7 @@ export function createHostTokens({ host, clock, failed }: HostTokensOptions): Ho
 
   async function read(token: string): Promise<JWTPayload> {
     try {
-      const { payload } = await jwtVerify(token, keys.find, {
+      return await keys.verify(token, {
         algorithms: ALGORITHMS,
         issuer,
         audience,
@@ -87,7 +87,6 @@ export function createHostTokens({ host, clock, failed }: HostTokensOptions): Ho
         clockTolerance: TOLERANCE_S,
         currentDate: new Date(clock.now()),
       });
-      return payload;
     } catch (cause) {
       if (cause instanceof DuetError) throw cause;
       throw new DuetError(cause instanceof errors.JWTExpired ? 'TOKEN_EXPIRED' : 'UNAUTHORIZED', { cause });
