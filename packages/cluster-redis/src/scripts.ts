@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { COMMAND_TIMEOUT_MS } from './connections.ts';
 
 /**
  * Each script is one step that no other node can come between. Time is Redis' own, so that nodes whose clocks differ
@@ -9,9 +10,9 @@ import type { Redis } from 'ioredis';
  *   resigned      sorted set: node -> when it has ended its lease itself
  *   node:<node>   set of "user socket"
  *   user:<user>   hash: socket -> node; there while the user has a socket
- *   leaving       sorted set: user -> when the last socket went; there while the grace runs
- *   late          sorted set: user -> when the last socket went, for those in leaving of whom Redis has heard later than that
- *   handed:<node> sorted set: user -> when the last socket went; there until the node has told of it
+ *   leaving       sorted set: user without a socket -> from when on the grace runs; there while it does
+ *   went          sorted set: user -> when a socket of his went last; there for a while longer
+ *   handed:<node> sorted set: user -> when a socket of his went last; there until the node has told of it
  *   limit:<key>   when the bucket will be full again
  */
 const NOW = `
@@ -23,34 +24,43 @@ end
 local prefix = ARGV[2]
 `;
 
-/**
- * Of whom Redis hears late, his grace runs from now on all the same: others whom it was out of reach of have that long to
- * say that he is with them. What is said of him goes by when he went.
- */
-const LATE = `
-local function came_late(user, age)
-  redis.call('ZADD', prefix .. 'late', now - age, user)
+/** For how long it is known that somebody has gone: a node that was cut off tells of his end once more. */
+const REMEMBERED_MS = 600_000;
+/** A node counts from when it sent word of an end, Redis from when it came: they may differ by what a command may take. */
+const SAME_MS = COMMAND_TIMEOUT_MS;
+
+/** What is said of a user goes by when a socket of his went last, however late Redis has heard of that. */
+const WENT = `
+local function went(user)
+  return tonumber(redis.call('ZSCORE', prefix .. 'went', user))
 end
 local function has_gone(user, grace)
-  local at = redis.call('ZSCORE', prefix .. 'late', user)
-  return at and tonumber(at) <= now - grace
+  local at = went(user)
+  return at and at <= now - grace
 end
 `;
 
-/** The end of sockets: of one, and of what a node has left; with a user's last one the grace begins, at `at`. */
-const ENDS = `${NOW}
-local function end_socket(user, socket, at)
-  if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1
-    and redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
-    redis.call('ZADD', prefix .. 'leaving', at, user)
-    return true
+/**
+ * The end of sockets: of one, and of what a node has left; with a user's last one the grace begins. It runs from `from` on:
+ * where Redis hears late that he went at `at`, others whom it was out of reach of have that long to say that he is with them.
+ */
+const ENDS = `${NOW}${WENT}
+local function end_of(user, at, from)
+  -- Not later than now: a clock that was set back must keep nobody here.
+  local last = math.max(at, math.min(went(user) or at, now))
+  redis.call('ZADD', prefix .. 'went', last, user)
+  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then
+    redis.call('ZADD', prefix .. 'leaving', math.max(from, last), user)
   end
+end
+local function end_socket(user, socket, at, from)
+  if redis.call('HDEL', prefix .. 'user:' .. user, socket) == 1 then end_of(user, at, from) end
 end
 local function take_apart(node, most, at)
   local members = redis.call('SPOP', prefix .. 'node:' .. node, most)
   for _, member in ipairs(members) do
     local user, socket = string.match(member, '^(%S+) (%S+)$')
-    end_socket(user, socket, at)
+    end_socket(user, socket, at, at)
   end
   return #members
 end
@@ -60,7 +70,7 @@ end
  * ARGV: now, prefix, node, lease and grace in ms, then user and socket by turns.
  * @returns whether the lease was lost, the time, then users who were offline
  */
-const BEAT = `${NOW}${LATE}
+const BEAT = `${NOW}${WENT}
 local node = ARGV[3]
 local lease = redis.call('ZSCORE', prefix .. 'nodes', node)
 local lost = (not lease or tonumber(lease) <= now) and 1 or 0
@@ -72,35 +82,35 @@ for i = 6, #ARGV, 2 do
   if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 and not is_leaving then
     answer[#answer + 1] = user
   end
-  redis.call('ZREM', prefix .. 'late', user)
   redis.call('HSET', prefix .. 'user:' .. user, socket, node)
   redis.call('SADD', prefix .. 'node:' .. node, user .. ' ' .. socket)
 end
 return answer`;
 
 /** ARGV: now, prefix, node, then user, socket and how long ago it went, in ms, by turns. */
-const DROP = `${ENDS}${LATE}
+const DROP = `${ENDS}
 for i = 4, #ARGV, 3 do
-  local user, socket, age = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local user, socket = ARGV[i], ARGV[i + 1]
   redis.call('SREM', prefix .. 'node:' .. ARGV[3], user .. ' ' .. socket)
-  if end_socket(user, socket, now) and age > 0 then came_late(user, age) end
+  end_socket(user, socket, now - ARGV[i + 2], now)
 end`;
 
 /** Ends the sockets of a node, as many as it may. ARGV: now, prefix, node, the most to do at once. @returns how many */
 const SHED = `${ENDS}
 return take_apart(ARGV[3], ARGV[4], now)`;
 
-/** Tells of users whose end Redis may have forgotten. ARGV: now, prefix, then user and how long ago he went, in ms, by turns */
-const REMIND = `${NOW}${LATE}
+/**
+ * Tells of users whose end Redis may have forgotten; whose end it knows, from whichever node, does not leave once more.
+ * ARGV: now, prefix, then user and how long ago he went, in ms, by turns
+ */
+const REMIND = `${ENDS}
 for i = 3, #ARGV, 2 do
-  if redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 0
-    and redis.call('ZADD', prefix .. 'leaving', 'NX', now, ARGV[i]) == 1 then
-    came_late(ARGV[i], ARGV[i + 1])
-  end
+  local user, at = ARGV[i], now - ARGV[i + 1]
+  if (went(user) or 0) < at - ${SAME_MS} then end_of(user, at, now) end
 end`;
 
 /** ARGV: now, prefix, grace in ms, users. @returns 1 for each who is online, else 0 */
-const ONLINE = `${NOW}${LATE}
+const ONLINE = `${NOW}${WENT}
 local answer = {}
 for i = 4, #ARGV do
   answer[i - 3] = (redis.call('EXISTS', prefix .. 'user:' .. ARGV[i]) == 1
@@ -116,14 +126,13 @@ return answer`;
 const REAP = `${ENDS}
 local handed = prefix .. 'handed:' .. ARGV[6]
 for i = 8, #ARGV do redis.call('ZREM', handed, ARGV[i]) end
-local function end_of(user, at)
-  if redis.call('EXISTS', prefix .. 'user:' .. user) == 0 then redis.call('ZADD', prefix .. 'leaving', 'NX', at, user) end
-end
 local function hand_back(from)
   local users = redis.call('ZRANGE', from, 0, -1, 'WITHSCORES')
   for i = 1, #users, 2 do
     redis.call('ZREM', from, users[i])
-    end_of(users[i], users[i + 1])
+    if redis.call('EXISTS', prefix .. 'user:' .. users[i]) == 0 then
+      redis.call('ZADD', prefix .. 'leaving', 'NX', users[i + 1], users[i])
+    end
   end
 end
 if ARGV[7] == '1' then hand_back(handed) end
@@ -144,9 +153,12 @@ end
 local gone = redis.call('ZRANGEBYSCORE', prefix .. 'leaving', '-inf', now - ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 for i = 1, #gone, 2 do
   redis.call('ZREM', prefix .. 'leaving', gone[i])
-  gone[i + 1] = redis.call('ZSCORE', prefix .. 'late', gone[i]) or gone[i + 1]
-  redis.call('ZREM', prefix .. 'late', gone[i])
+  gone[i + 1] = redis.call('ZSCORE', prefix .. 'went', gone[i]) or gone[i + 1]
   redis.call('ZADD', handed, gone[i + 1], gone[i])
+end
+local old = redis.call('ZRANGEBYSCORE', prefix .. 'went', '-inf', now - ${REMEMBERED_MS}, 'LIMIT', 0, ARGV[4])
+for _, user in ipairs(old) do
+  if not redis.call('ZSCORE', prefix .. 'leaving', user) then redis.call('ZREM', prefix .. 'went', user) end
 end
 return gone`;
 
