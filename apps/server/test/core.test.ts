@@ -16,7 +16,7 @@ import {
   seqOf,
 } from '@duet/core';
 import { createSqliteStore } from '@duet/store-sqlite';
-import { createManualClock } from '@duet/testkit';
+import { createManualClock, eventually } from '@duet/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createTokens } from '../src/auth/tokens.ts';
 
@@ -589,29 +589,59 @@ describe('presence', () => {
     expect(setup.told.map(({ payload }) => (payload as ServerEvent<'user_status'>).userId)).toEqual([a]);
   });
 
-  test('P1 who has come back at another node while his contacts are looked for is not said to be gone', async () => {
+  test('P1 who has come back at another node while anything of him is looked for is not said to be gone', async () => {
     await setup[Symbol.asyncDispose]();
     setup = setUp(0);
     const { core, cluster, store, clock, person } = setup;
-    const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
-    for (const receiverId of [b, c])
+    const a = await person('a1');
+    const [b, c, d] = [await person('b1'), await person('c1'), await person('d1')];
+    for (const receiverId of [b, c, d])
       await core.messages.send({ user: a }, { receiverId, content: 'hi', messageType: 'text' });
     await core.presence.connected(a, 's1');
-    await core.presence.connected(b, 's2');
-    await core.presence.connected(c, 's3');
+    for (const user of [b, c, d]) await core.presence.connected(user, user);
     await settled();
-    await core.presence.disconnected(b, 's2');
-    await core.presence.disconnected(c, 's3');
+    for (const user of [b, c, d]) await core.presence.disconnected(user, user);
     setup.told.length = 0;
+    const comesBack = (user: string) => cluster.presence.beat([{ user, socket: 'at another node' }]);
     const { peers } = store.conversations;
     store.conversations.peers = async (user, limit) => {
-      if (user === b) await cluster.presence.beat([{ user: b, socket: 's4' }]);
+      if (user === b) await comesBack(b);
       return peers(user, limit);
     };
+    const { get } = store.users;
+    store.users.get = async (users) => {
+      if (`${users}` === d) await comesBack(d);
+      return get(users);
+    };
+    const { seen } = store.users;
+    const stored: string[] = [];
+    store.users.seen = (users) => {
+      stored.push(...users.map(({ id }) => id));
+      return seen(users);
+    };
     await clock.advance(PRESENCE_GRACE_MS + 2_000);
-    await settled();
+    await eventually(() => stored.length > 0, 'they are stored');
+    // They have been told of together.
+    expect(stored).toEqual([b, c, d]);
     expect(statuses()).toEqual([[a, false]]);
     expect(setup.told.map(({ payload }) => (payload as ServerEvent<'user_status'>).userId)).toEqual([c]);
+  });
+
+  test('P1 who has gone is told to have been seen no earlier than REST says', async () => {
+    const { core, store, clock, person } = setup;
+    const a = await person('a1');
+    await core.presence.connected(a, 's1');
+    await settled();
+    const cameAt = clock.now();
+    // As when the clock by which he goes is behind the one by which he came.
+    clock.jump(-60_000);
+    await core.presence.disconnected(a, 's1');
+    await clock.advance(PRESENCE_GRACE_MS + 2_000);
+    await settled();
+    expect(await store.users.get([a])).toMatchObject([{ lastSeen: cameAt }]);
+    expect(setup.told.map(({ payload }) => payload)).toMatchObject(
+      [true, false].map((isOnline) => ({ userId: a, isOnline, lastSeen: new Date(cameAt).toISOString() })),
+    );
   });
 
   test('A14 what somebody has hidden at another node a moment ago holds when he connects', async () => {

@@ -54,10 +54,13 @@ export function createPresenceRules(deps: PresenceDeps) {
     const kept = (await deps.sights.of([userId]))(userId);
     if (kept.hides.has('lastSeen')) return;
     const send = await reached(userId, kept);
+    if (isOnline) return send(payload);
+    // By the clock of the node at which he came, or by what another one has found, he may have been seen later than this.
+    const [record] = await deps.users.get([userId]);
+    const lastSeen = iso(Math.max(Date.parse(payload.lastSeen), record?.lastSeen ?? 0));
     // Once more for each, and last of all: he may have come back at another node, which has told that, since the round
     // began or while the store was looking for his contacts.
-    if (!isOnline && (await online([userId])).has(userId)) return;
-    send(payload);
+    if (!(await online([userId])).has(userId)) send({ ...payload, lastSeen });
   }
 
   /** Tells everyone who does not hide himself while the budget lasts, else contacts. */
