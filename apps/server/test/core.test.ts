@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createLocalCluster } from '@duet/cluster-local';
+import { createLocalCluster, createPresenceTable } from '@duet/cluster-local';
 import { DuetError, type ServerEvent, type ServerEventName } from '@duet/contract';
 import {
   BEAT_MS,
@@ -12,6 +12,7 @@ import {
   MAX_GROUP,
   messageId,
   PRESENCE_GRACE_MS,
+  type Presence,
   type Store,
   seqOf,
 } from '@duet/core';
@@ -42,7 +43,6 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
     toWatchers: ({ name, payload }) => void told.push({ user: 'everyone', name, payload }),
     toRoom: () => {},
     toLocal: () => {},
-    localSockets: () => 10,
   };
   let ids = 0;
   const core = createCore({
@@ -85,6 +85,9 @@ function setUp(presenceBudget = 1_000, prepare: (store: Store) => void = () => {
 }
 
 const newAccounts = { newId: randomUUID, newPassword: randomUUID, hash: async (password: string) => password };
+/** Somebody is there with so many sockets. */
+const connect = ({ beat }: Presence, count: number) =>
+  beat(Array.from({ length: count }, (_, i) => ({ user: 'somebody', socket: `his ${i}` })));
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
@@ -406,7 +409,8 @@ describe('presence', () => {
   test('P4 when the budget is spent only contacts who are online are told', async () => {
     await setup[Symbol.asyncDispose]();
     setup = setUp(10);
-    const { core, person } = setup;
+    const { core, cluster, person } = setup;
+    await connect(cluster.presence, 7);
     const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
     await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
     await core.messages.send({ user: a }, { receiverId: c, content: 'hi', messageType: 'text' });
@@ -425,10 +429,13 @@ describe('presence', () => {
     ]);
   });
 
-  test('P11 all nodes share one budget, however many they are', async () => {
-    const shared = ofItsOwn();
-    const { clock } = shared;
-    const nodes = Array.from({ length: 5 }, () => setUp(20, undefined, shared));
+  test('P11 all nodes share one budget, however many they are and however unequal', async () => {
+    const { clock, cluster } = ofItsOwn();
+    const table = createPresenceTable(clock);
+    const nodes = Array.from({ length: 5 }, (_, i) =>
+      setUp(50, undefined, { clock, cluster: { ...cluster, presence: table.forNode(`${i}`) } }),
+    );
+    await connect(table.forNode('0'), 20);
     const countTold = () => nodes.flatMap(({ told }) => told).filter(({ user }) => user === 'everyone').length;
     let came = 0;
     const comeEverywhere = async () => {
@@ -438,7 +445,7 @@ describe('presence', () => {
     };
     for (let second = 1; second <= 3; second++) {
       await comeEverywhere();
-      // Each node has ten sockets.
+      // One node has more than twenty sockets, the others as good as none.
       expect(countTold()).toBe(2 * second);
       await clock.advance(1_000);
     }
@@ -448,7 +455,8 @@ describe('presence', () => {
   test('A14 nobody is told of who hides himself, when he comes or goes; contacts are told of the change', async () => {
     await setup[Symbol.asyncDispose]();
     setup = setUp(10);
-    const { core, clock, person } = setup;
+    const { core, clock, cluster, person } = setup;
+    await connect(cluster.presence, 7);
     const [a, b, c] = [await person('a1'), await person('b1'), await person('c1')];
     await core.messages.send({ user: a }, { receiverId: b, content: 'hi', messageType: 'text' });
     await core.messages.send({ user: a }, { receiverId: c, content: 'hi', messageType: 'text' });

@@ -6,6 +6,7 @@ export interface PrimaryMethods {
   drop: Presence['drop'];
   online: Presence['online'];
   reap: Presence['reap'];
+  mostSockets: Presence['mostSockets'];
   take: Limiter['take'];
   /** The whole machine's metrics, in Prometheus' text format. */
   metrics: () => Promise<string>;

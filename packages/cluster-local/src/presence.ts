@@ -18,12 +18,18 @@ interface Person {
 /** No lease is needed here: the process that keeps the table learns of a node's death at once. */
 export function createPresenceTable(clock: Clock): PresenceTable {
   const people = new Map<string, Person>();
+  /** How many sockets each node holds. */
+  const held = new Map<string, number>();
   /** Those whose grace runs, in the order in which they left. */
   const leaving = new Set<string>();
   /** Whose end a node is about to tell. */
   const handed = new Map<string, { node: string; at: number }>();
   /** Those whose end was to be told by a node that has died. */
   let orphaned: { user: string; at: number }[] = [];
+
+  function count(node: string, by: number): void {
+    held.set(node, (held.get(node) ?? 0) + by);
+  }
 
   function add(node: string, user: string, socket: string): boolean {
     let person = people.get(user);
@@ -32,6 +38,7 @@ export function createPresenceTable(clock: Clock): PresenceTable {
       person = { sockets: new Map(), left: undefined };
       people.set(user, person);
     }
+    if (!person.sockets.has(socket)) count(node, 1);
     person.sockets.set(socket, node);
     person.left = undefined;
     leaving.delete(user);
@@ -40,7 +47,11 @@ export function createPresenceTable(clock: Clock): PresenceTable {
 
   function remove(user: string, socket: string): void {
     const person = people.get(user);
-    if (!person?.sockets.delete(socket) || person.sockets.size > 0) return;
+    const node = person?.sockets.get(socket);
+    if (person === undefined || node === undefined) return;
+    person.sockets.delete(socket);
+    count(node, -1);
+    if (person.sockets.size > 0) return;
     person.left = { at: clock.now(), elapsed: clock.elapsed() };
     leaving.add(user);
   }
@@ -66,11 +77,13 @@ export function createPresenceTable(clock: Clock): PresenceTable {
       drop: async (user, socket) => remove(user, socket),
       online: async (users) => new Set(users.filter((user) => people.has(user))),
       reap: async (told) => reap(node, told),
+      mostSockets: () => Math.max(0, ...held.values()),
     }),
     dropNode(node) {
       for (const [user, person] of people) {
         for (const [socket, holder] of person.sockets) if (holder === node) remove(user, socket);
       }
+      held.delete(node);
       for (const [user, { node: teller, at }] of handed) {
         if (teller === node && handed.delete(user)) orphaned.push({ user, at });
       }

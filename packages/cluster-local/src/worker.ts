@@ -61,6 +61,7 @@ export function createWorkerCluster(): WorkerCluster {
       beat: (sockets) => ask('beat', sockets),
       drop: (user, socket) => ask('drop', user, socket),
       reap: (told) => ask('reap', told),
+      mostSockets: () => inTime(ask('mostSockets')),
       online: (users, { sure = false } = {}) => (sure ? online(users) : online(users).catch(() => new Set<string>())),
     },
     limiter: { take: (key, rule, cost) => inTime(ask('take', key, rule, cost)) },

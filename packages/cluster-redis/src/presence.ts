@@ -41,6 +41,8 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
   let heldSince: number | undefined;
   /** When the lease was renewed last, by Redis' own time. */
   let renewedAt = 0;
+  /** Until it is known no budget is large enough. */
+  let mostSockets = Number.POSITIVE_INFINITY;
   /** When what was sent over an earlier connection has come or never will, by the clock's `elapsed`. */
   let lateUntil = Number.POSITIVE_INFINITY;
 
@@ -55,10 +57,12 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
     const answered = (await run('beat', node, LEASE_MS, PRESENCE_GRACE_MS, ...flat(connections))) as [
       number,
       number,
+      number,
       ...string[],
     ];
-    const [lost, now, ...came] = answered;
+    const [lost, now, most, ...came] = answered;
     renewedAt = now;
+    mostSockets = most;
     return { lost: lost === 1, came };
   }
 
@@ -170,6 +174,7 @@ export function createPresence(run: Run, clock: Clock): Presence & { doubt(): vo
           at: Math.floor(Number(gone[2 * i + 1])),
         }));
       }),
+    mostSockets: () => mostSockets,
     /**
      * There is a new connection. The Redis behind it may be another one, which knows less or something older; and what was
      * sent over the one before may reach it after what is sent now: so it is all told once more.

@@ -68,14 +68,14 @@ end
 
 /**
  * ARGV: now, prefix, node, lease and grace in ms, then user and socket by turns.
- * @returns whether the lease was lost, the time, then users who were offline
+ * @returns whether the lease was lost, the time, the sockets of the node with the most, then users who were offline
  */
 const BEAT = `${NOW}${WENT}
 local node = ARGV[3]
 local lease = redis.call('ZSCORE', prefix .. 'nodes', node)
 local lost = (not lease or tonumber(lease) <= now) and 1 or 0
 redis.call('ZADD', prefix .. 'nodes', now + ARGV[4], node)
-local answer = { lost, now }
+local answer = { lost, now, 0 }
 for i = 6, #ARGV, 2 do
   local user, socket = ARGV[i], ARGV[i + 1]
   local is_leaving = redis.call('ZREM', prefix .. 'leaving', user) == 1 and not has_gone(user, ARGV[5])
@@ -84,6 +84,9 @@ for i = 6, #ARGV, 2 do
   end
   redis.call('HSET', prefix .. 'user:' .. user, socket, node)
   redis.call('SADD', prefix .. 'node:' .. node, user .. ' ' .. socket)
+end
+for _, each in ipairs(redis.call('ZRANGE', prefix .. 'nodes', 0, -1)) do
+  answer[3] = math.max(answer[3], redis.call('SCARD', prefix .. 'node:' .. each))
 end
 return answer`;
 

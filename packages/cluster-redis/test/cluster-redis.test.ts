@@ -128,6 +128,16 @@ describe.skipIf(!hasRedis())('Redis', () => {
     await close();
   });
 
+  test('P11 a node that has just started knows of no bound before it knows of all', async () => {
+    const { all, close } = await nodes(2);
+    const [one, other] = all as [Cluster, Cluster];
+    await one.presence.beat(['s1', 's2'].map((socket) => ({ user: 'u', socket })));
+    expect(other.presence.mostSockets()).toBe(Number.POSITIVE_INFINITY);
+    await other.presence.beat([{ user: 'v', socket: 's3' }]);
+    expect(other.presence.mostSockets()).toBe(2);
+    await close();
+  });
+
   test('B2 a node that slept longer than its lease is online again with its next beat', async () => {
     const { all, clock, close } = await nodes(2);
     const [one, other] = all as [Cluster, Cluster];

@@ -334,6 +334,8 @@ export interface Presence {
    * @param told those of earlier answers whose end need not be told any more
    */
   reap(told: string[]): Promise<{ user: string; at: number }[]>;
+  /** How many sockets the node with the most holds, as far as this one knows since its last beat; Infinity before the first. */
+  mostSockets(): Promise<number> | number;
 }
 
 export interface LimitRule {
@@ -385,8 +387,6 @@ export interface Fanout {
   toRoom<N extends ServerEventName>(room: string | undefined, event: { name: N; payload: ServerEvent<N> }): void;
   /** To the sockets of this node. */
   toLocal<N extends ServerEventName>(event: { name: N; payload: ServerEvent<N> }): void;
-  /** How many sockets this node holds. */
-  localSockets(): number;
 }
 
 export interface Clock {

@@ -34,11 +34,11 @@ type Connection = { user: string; socket: string };
 /** Who is online, and who is told when that changes. Renews the node's lease, and finds who has gone, until `close`. */
 export function createPresenceRules(deps: PresenceDeps) {
   /**
-   * May this change be told to every socket? What one node tells all deliver, so they share a bucket. Sockets are spread
-   * over the nodes: each has about as many as this one.
+   * May this change be told to every socket? What one node tells all deliver, so they share a bucket, and it costs what it
+   * costs the node with the most sockets.
    */
   async function mayTellAll(): Promise<boolean> {
-    const cost = Math.max(1, deps.fanout.localSockets());
+    const cost = Math.max(1, await deps.port.mostSockets());
     if (cost > deps.budget) return false;
     return (await deps.limiter.take('user_status', { limit: deps.budget, windowMs: 1_000 }, cost)).ok;
   }

@@ -122,6 +122,24 @@ export function clusterSuite(name: string, start: () => Promise<ClusterUnderTest
       });
     });
 
+    test('[P11] what the node with the most sockets holds is known to all', async () => {
+      const mostAfterBeats = async () => {
+        for (const i of [0, 1, 0] as const) await presence(i).beat([]);
+        return Promise.all([presence(0).mostSockets(), presence(1).mostSockets()]);
+      };
+      const connections = ['s1', 's2', 's3'].map((socket) => ({ user: 'u', socket }));
+      await presence(0).beat(connections);
+      await presence(0).beat(connections.slice(1));
+      await presence(1).beat([{ user: 'v', socket: 's4' }]);
+      expect(await mostAfterBeats()).toEqual([3, 3]);
+      await presence(0).drop('u', 's1');
+      await presence(0).drop('u', 's1');
+      expect(await mostAfterBeats()).toEqual([2, 2]);
+      await under.kill(0);
+      expect(await foundBySurvivor()).toEqual(['u']);
+      expect(await presence(1).mostSockets()).toBe(1);
+    });
+
     describe('limits', () => {
       const rule = { limit: 3, windowMs: 3_000 };
 

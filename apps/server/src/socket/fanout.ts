@@ -12,7 +12,7 @@ export const WATCHERS = 'watchers';
  * @param alone no other process may hold sockets, so a room without sockets here has none anywhere
  */
 export function createFanout(io: Server, alone: boolean): Fanout {
-  const { adapter, sockets } = io.of('/');
+  const { adapter } = io.of('/');
 
   /** Encoding a message for nobody would cost as much as for somebody. */
   function isEmpty(room: string, except: string | undefined): boolean {
@@ -38,6 +38,5 @@ export function createFanout(io: Server, alone: boolean): Fanout {
     toLocal({ name, payload }) {
       io.local.emit(name, payload);
     },
-    localSockets: () => sockets.size,
   };
 }
