@@ -208,6 +208,19 @@ describe('sessions, by the clock', () => {
     success('me', await me(after, renewed.token));
   });
 
+  test('I12 a node that has not the key with which a token was replaced leaves the answer to one that has', async () => {
+    const DATA_DIR = data();
+    await using old = await startStill({ DATA_DIR });
+    await using changed = await startStill({
+      ...{ DATA_DIR, JWT_SECRET: SECRET.toUpperCase(), JWT_SECRET_PREVIOUS: SECRET },
+    });
+    const { refreshToken } = await signIn(old, 'between');
+    const second = success('refresh', await refresh(changed, refreshToken));
+    failure(await refresh(old, refreshToken), 503, 'UNAVAILABLE');
+    expect(success('refresh', await refresh(changed, refreshToken)).refreshToken).toBe(second.refreshToken);
+    success('refresh', await refresh(old, second.refreshToken));
+  });
+
   test.skipIf(!hasMongo())('I4 nodes whose clocks differ take the immediate predecessor all the same', async () => {
     await using mongo = await startMongo();
     const MONGODB_URI = databaseOf(mongo.url, `i4-${Date.now()}`);

@@ -152,8 +152,8 @@ export function createSessions(deps: SessionDeps) {
       throw new DuetError('SESSION_REVOKED');
     }
     const next = tokens.successors(secret).find((candidate) => digest(candidate) === session.refreshHash);
-    // Replaced by a node that has other keys: nothing is wrong, and nothing can be given.
-    if (next === undefined) throw new DuetError('UNAUTHORIZED');
+    // Nothing is wrong, but only a node that has the key can answer.
+    if (next === undefined) throw new DuetError('UNAVAILABLE', { cause: new Error('replaced with another key') });
     return answer(session, next);
   }
 
@@ -212,7 +212,8 @@ export function createSessions(deps: SessionDeps) {
 
     /**
      * A new token and the successor of a refresh token.
-     * @throws DuetError UNAUTHORIZED; SESSION_REVOKED when the session is over, or ends now because the token was used
+     * @throws DuetError UNAUTHORIZED when it is no refresh token; SESSION_REVOKED when the session is over, or ends now
+     * because the token was used; UNAVAILABLE also where a node with another key has made the successor
      */
     async refresh({ refreshToken }: RouteInput<'refresh'>['body']): Promise<SignedIn> {
       const [, user, id, secret] = REFRESH_TOKEN.exec(refreshToken) ?? [];
