@@ -98,7 +98,8 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
    * takes a later one for a theft, which ends the session; a device that was suspended meanwhile waits for what is under
    * way. The first answer counts, whichever it is of: on a slow network it is that of the first one. (Hedged requests:
    * Dean and Barroso, "The Tail at Scale", 2013.) What fails at once is asked again with pauses: a network that changes
-   * is back in seconds.
+   * is back in seconds. Only that the session is over all nodes say alike: what one of them cannot read another may, and
+   * what is under way may succeed where a later ask is refused.
    * @param isVain whether it need not be asked for any more
    * @returns undefined when that is so
    */
@@ -130,13 +131,16 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
             const pauseMs = Math.min(backoff(failures, FIRST_RETRY_MS, runtime.random), ASK_AGAIN_MS);
             failures += 1;
             if (isOver) return;
-            if (errorTable[toDuetError(thrown).code].retry !== 'same') end(() => reject(thrown));
-            else if (elapsed(runtime, began) + pauseMs < ASK_WITHIN_MS) later(pauseMs);
+            const { code } = toDuetError(thrown);
+            const isLeft = elapsed(runtime, began) + pauseMs < ASK_WITHIN_MS;
+            if (code === 'SESSION_REVOKED') end(() => reject(thrown));
+            else if (isLeft && (code === 'UNAUTHORIZED' || errorTable[code].retry === 'same')) later(pauseMs);
             else giveUp();
           },
         );
       }
       function giveUp(): void {
+        cancel();
         if (underWay === 0) end(() => reject(problem));
       }
       async function again(): Promise<void> {

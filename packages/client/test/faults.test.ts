@@ -610,6 +610,51 @@ describe('the SDK when things fail', () => {
     }
   });
 
+  test('U44 while the key is changed node by node, whoever refreshes at both kinds of nodes stays signed in', async () => {
+    const anna = await register(server.url, 'anna');
+    const next = { JWT_SECRET: 'another secret of the tests, long enough', JWT_SECRET_PREVIOUS: SECRET };
+    const changed = await startServer(MAIN, { ...environment, ...next });
+    try {
+      await using toChanged = await startTcpProxy(changed.url);
+      await using toOld = await startTcpProxy(server.url);
+      const { store } = createDevice();
+      const time = createStillTime();
+      const tabs = [toChanged, toOld].map(({ url }) => createSession({ url, store, runtime: time }));
+      const { body } = await rest(server.url, '/auth/login', { method: 'POST', body: anna });
+      for (const tab of tabs) {
+        await tab.begin(body.data);
+        await tab.getToken({ refresh: false });
+      }
+      let isLost = false;
+      toChanged.lose((text) => {
+        if (isLost || !text.includes('refreshToken')) return false;
+        isLost = true;
+        toChanged.freeze();
+        return true;
+      });
+      let isUnable = false;
+      toOld.lose((text) => {
+        isUnable ||= text.includes('"success":false');
+        return false;
+      });
+      const [one, other] = tabs.map((tab) => () => tab.getToken({ refresh: true })) as [() => unknown, () => unknown];
+      const first = one();
+      await eventually(() => isLost, 'the new node has replaced the token, its answer is lost');
+      const second = other();
+      await eventually(() => isUnable, 'the old node cannot say what has replaced it');
+      const end = time.now() + 5_000;
+      await eventually(() => {
+        time.advance(100);
+        return time.now() >= end;
+      }, 'time passes');
+      const token = (await first) as string;
+      expect(await second).toBe(token);
+      expect((await rest(changed.url, '/auth/me', { token })).status).toBe(200);
+    } finally {
+      await changed.kill();
+    }
+  });
+
   test("U44 a token of which every node says that it is nobody's is given up after a few new ones", async () => {
     const anna = await register(server.url, 'anna');
     let refreshes = 0;

@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
 import {
   eventually,
   register,
@@ -209,6 +213,68 @@ describe('a session of the SDK', () => {
     const next = await direct.getToken(refresh);
     expect(next).toEqual(expect.any(String));
     expect(next).not.toBe(token);
+  });
+
+  /** A way to the server on which some asks are refused, and the first one is answered after so many others. */
+  async function startDoor(code: string, isRefused: (ask: number) => boolean, others = 0) {
+    let asked = 0;
+    let told = 0;
+    const door = createServer(async (request, response) => {
+      asked += 1;
+      const isFirst = asked === 1;
+      const refusal = { success: false, code, message: 'refused' };
+      const answer = async () => (await rest(server.url, '/auth/refresh', { body: await json(request) })).body;
+      const body = isRefused(asked) ? refusal : await answer();
+      if (isFirst) await eventually(() => told === others, 'others are answered');
+      response.end(JSON.stringify(body), () => {
+        told += 1;
+      });
+    }).listen(0, '127.0.0.1');
+    await once(door, 'listening');
+    return {
+      url: `http://127.0.0.1:${(door.address() as AddressInfo).port}`,
+      asked: () => asked,
+      told: () => told,
+      async [Symbol.asyncDispose]() {
+        door.closeAllConnections();
+        door.close();
+        await once(door, 'close');
+      },
+    };
+  }
+
+  test('U30 what is under way counts also where a later ask is refused', async () => {
+    for (const code of ['UNAUTHORIZED', 'RATE_LIMITED', 'NOT_FOUND']) {
+      const { items, tab } = await signIn();
+      const time = createStillTime();
+      await using door = await startDoor(code, (ask) => ask === 2, 1);
+      const session = tab(door.url, time);
+      await session.getToken(get);
+      const before = kept(items).refreshToken;
+      const asked = session.getToken(refresh);
+      await eventually(() => door.asked() === 1, 'it is asked for');
+      time.advance(3_000);
+      expect(await asked).toBe(kept(items).token);
+      expect(kept(items).refreshToken).not.toBe(before);
+      expect(door.asked()).toBe(2);
+    }
+  });
+
+  test('U44 a refresh token that one node cannot read is shown to others, for seconds', async () => {
+    for (const isGood of [true, false]) {
+      const { items, tab } = await signIn();
+      const time = createStillTime();
+      const before = kept(items).refreshToken;
+      await using door = await startDoor('UNAUTHORIZED', (ask) => !isGood || ask === 1);
+      const session = tab(door.url, time);
+      await session.getToken(get);
+      const asked = session.getToken(refresh);
+      await eventually(() => door.told() === 1, 'it is refused');
+      expect(kept(items).refreshToken).toBe(before);
+      await passes(time, 8_000);
+      expect([typeof (await asked), items.size]).toEqual(isGood ? ['string', 1] : ['undefined', 0]);
+      if (isGood) expect(kept(items).refreshToken).not.toBe(before);
+    }
   });
 
   test('U36 a device that is suspended while it refreshes takes the answer that has come, and asks no second time', async () => {
