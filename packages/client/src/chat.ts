@@ -98,6 +98,7 @@ export function createChat(options: ChatOptions): Chat {
     store.update({ connection: state, ...(state === 'online' ? {} : { synced: false }) });
     sending.flush();
     endRetry();
+    endLook();
     endRenewal();
     // What other tabs leave is for one that can send it.
     if (state === 'refused') sending.end();
@@ -161,7 +162,16 @@ export function createChat(options: ChatOptions): Chat {
   function lookWhoIsHere(): void {
     endLook();
     endLook = runtime.after(runtime.random() * LOOK_WITHIN_MS, () => {
-      if (connection.isOnline()) list().catch(untilConnected);
+      if (connection.isOnline()) listAgain();
+    });
+  }
+
+  /** Until it has succeeded: nothing else says what was missed. A new connection begins with the list anyway. */
+  function listAgain(failures = 0): void {
+    list().catch(() => {
+      endLook();
+      if (!connection.isOnline()) return;
+      endLook = runtime.after(backoff(failures, FIRST_RETRY_MS, runtime.random), () => listAgain(failures + 1));
     });
   }
 
@@ -211,7 +221,7 @@ export function createChat(options: ChatOptions): Chat {
   });
   // Who hides that he is online sees it of nobody; when he shows it again, the list says what is seen.
   connection.on('privacy_changed', ({ privacy }) => {
-    if (privacy.lastSeen) list().catch(untilConnected);
+    if (privacy.lastSeen) listAgain();
     else book.hidePresence();
   });
   connection.on('token_expiring', () => {

@@ -1,7 +1,7 @@
-import { register, startServer, temporaryFolder } from '@duet/testkit';
+import { register, startServer, startTcpProxy, temporaryFolder } from '@duet/testkit';
 import { expect, test } from 'vitest';
 import { createApi } from '../src/index.ts';
-import { MAIN, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
+import { hurried, loseLists, MAIN, shows, start, synced, textsWith, unreadOf, until } from './people.ts';
 
 test('U18 after a block the conversation goes on, with what was sent meanwhile nowhere; who was blocked sees it all', async () => {
   using folder = temporaryFolder();
@@ -61,6 +61,30 @@ test('U21 when a user hides or shows his presence, what he sees of others follow
     );
     await hers.api.changePrivacy({ lastSeen: true });
     await until(hers, (state) => state.people[ben.id]?.isOnline, 'and again');
+  } finally {
+    await server.kill();
+  }
+});
+
+test('U21 a list that cannot be had when a user shows his presence again is asked for until it can', async () => {
+  using folder = temporaryFolder();
+  const server = await startServer(MAIN, { DATA_DIR: folder.path });
+  try {
+    const [anna, ben] = await Promise.all([register(server.url, 'anna'), register(server.url, 'ben')]);
+    await using proxy = await startTcpProxy(server.url);
+    using hers = start(proxy.url, anna, { runtime: hurried(20) });
+    using his = start(server.url, ben);
+    await Promise.all([synced(hers), synced(his)]);
+    his.send(anna.id, 'here I am');
+    await until(hers, (state) => state.people[ben.id]?.isOnline, 'he is shown online');
+    await hers.api.changePrivacy({ lastSeen: false });
+    await until(hers, (state) => state.people[ben.id]?.isOnline === false, 'and no longer');
+    const states: string[] = [];
+    hers.subscribe(() => states.push(hers.getState().connection));
+    const lost = loseLists(proxy, 2);
+    await hers.api.changePrivacy({ lastSeen: true });
+    await until(hers, (state) => state.people[ben.id]?.isOnline, 'and again');
+    expect([lost(), new Set(states)]).toEqual([2, new Set(['online'])]);
   } finally {
     await server.kill();
   }

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { PATIENCE_MS, rest, type TestUser } from '@duet/testkit';
+import { PATIENCE_MS, rest, type TcpProxy, type TestUser } from '@duet/testkit';
 import {
   type Chat,
   type ChatMessage,
@@ -61,6 +61,17 @@ export async function shows(chat: Chat, peerId: string, texts: string[]): Promis
 export async function stored(url: string, { token }: Pick<TestUser, 'token'>, peerId: string): Promise<string[]> {
   const { body } = await rest(url, `/messages/${peerId}?limit=100`, { token });
   return body.data.messages.map(({ content }: { content: string }) => content);
+}
+
+/** The next so many answers with a list of conversations get lost. @returns how many have been by now */
+export function loseLists(proxy: TcpProxy, most: number): () => number {
+  let lost = 0;
+  proxy.lose((text) => {
+    const isLost = lost < most && text.startsWith('HTTP/') && text.includes('"conversations":');
+    if (isLost) lost += 1;
+    return isLost;
+  });
+  return () => lost;
 }
 
 /** Takes what is thrown where nobody catches it, until it is disposed. */
