@@ -16,6 +16,8 @@ export type ConnectionState = 'connecting' | 'online' | 'offline' | 'refused';
 const ACK_MS = 10_000;
 /** For a token, then for a way to the server, and then for the server to let the user in. */
 const CONNECT_MS = 20_000;
+/** The app is asked for a token once more when it has said nothing for as long as this: it may be asking its user. */
+const ASK_AGAIN_MS = 60_000;
 const FIRST_RETRY_MS = 2_000;
 /** A connection that lasted as long as this was a good one: what failed before it is forgotten. */
 const STEADY_MS = 10_000;
@@ -59,6 +61,8 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
   /** Packets of any kind from the server: a connection on which none comes is not one. */
   let heard = 0;
   let token: string | undefined;
+  /** The token that was asked for and that no try has used, and when that was. */
+  let asking: { token: Promise<string | undefined>; since: number } | undefined;
   let cancel = () => {};
 
   const socket = io(url, {
@@ -93,12 +97,25 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     renewedAt = Number.NEGATIVE_INFINITY;
   }
 
+  /** What the app takes longer for than a try may take is for the next one. Of two answers the first one counts. */
+  function ask(): Promise<string | undefined> {
+    if (asking && elapsed(runtime, asking.since) < ASK_AGAIN_MS) return asking.token;
+    const answers = asking ? [asking.token, tokens.get()] : [tokens.get()];
+    const mine = { token: Promise.race(answers), since: runtime.now() };
+    asking = mine;
+    mine.token.catch(() => {
+      if (asking === mine) asking = undefined;
+    });
+    return mine.token;
+  }
+
   async function open(refresh = false): Promise<void> {
     cut();
     const mine = attempt;
     cancel = runtime.after(CONNECT_MS, () => retry());
-    const given = await (refresh ? tokens.refresh() : tokens.get()).catch(() => 'failed' as const);
+    const given = await (refresh ? tokens.refresh() : ask()).catch(() => 'failed' as const);
     if (mine !== attempt) return;
+    asking = undefined;
     if (given === undefined) return refuse();
     // The token could not be had, as when it must be refreshed over a network that is not there.
     if (given === 'failed') return retry();
@@ -185,6 +202,7 @@ export function createConnection({ url, tokens, deviceId, transports, runtime, o
     },
     stop(): void {
       wanted = false;
+      asking = undefined;
       cut();
       become('offline');
     },
