@@ -29,7 +29,7 @@ export interface Session {
   getToken: GetToken;
   /** Whether its user is signed in here no longer: he has signed out, or somebody else in, in whichever tab. */
   isOver(): Promise<boolean>;
-  /** Signs out on this device, and at the server if it can be reached. */
+  /** Signs out on this device, and at the server if it can be reached. Throws at last what the device does. */
   end(): Promise<void>;
 }
 
@@ -50,14 +50,23 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
   /** The next pair, until the device has taken it: it stands for the one of this refresh token, or none, that is there. */
   let next: { pair: SignedIn; insteadOf: string | undefined } | undefined;
 
+  /** The refresh token of a session that is over, which the device does not forget. */
+  let over: string | undefined;
+
   const keep = async ({ token, refreshToken }: SignedIn) => store.setItem(key, JSON.stringify({ token, refreshToken }));
   async function onDevice(): Promise<SignedIn | undefined> {
     const text = await store.getItem(key);
-    return text === null ? undefined : (JSON.parse(text) as SignedIn);
+    const pair = text === null ? undefined : (JSON.parse(text) as SignedIn);
+    return pair?.refreshToken === over ? undefined : pair;
   }
   async function forget(): Promise<void> {
     next = undefined;
-    await store.removeItem(key);
+    try {
+      await store.removeItem(key);
+    } catch (thrown) {
+      over = (await onDevice())?.refreshToken ?? over;
+      throw thrown;
+    }
   }
   async function kept(): Promise<SignedIn | undefined> {
     const here = await onDevice();
@@ -189,13 +198,13 @@ export function createSession({ url, store, key = 'duet.session', runtime = syst
       const here = await mine();
       owner = undefined;
       if (!here) return;
-      await forget();
+      const forgotten = forget();
       // A token that has expired ends nothing: its refresh token would stay good, for whoever has a copy of it.
       const getToken: GetToken = async ({ refresh }) =>
         refresh ? (await askNext(here, async () => false))?.token : here.token;
-      await createApi({ url, getToken, runtime })
-        .logout()
-        .catch(() => {});
+      // At the server in any case: of what stays on the device nobody can make anything then.
+      await Promise.allSettled([forgotten, createApi({ url, getToken, runtime }).logout()]);
+      await forgotten;
     },
   };
 }

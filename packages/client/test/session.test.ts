@@ -397,6 +397,29 @@ describe('a session of the SDK', () => {
     await session.end();
   });
 
+  test('U32 who signs out, or is signed out, where the device cannot forget it is signed out all the same', async () => {
+    const { user, items, store } = await signIn();
+    const fail = () => {
+      throw new Error('The disk is broken');
+    };
+    const session = createSession({ url: server.url, store: { ...store, setItem: fail, removeItem: fail } });
+    const isIn = async (token: string) => (await rest(server.url, '/auth/me', { token })).status === 200;
+    for (const isKept of [true, false]) {
+      // What is on the device, or what it has not taken.
+      if (!isKept) await session.begin(await login(user));
+      const token = (await session.getToken(get)) as string;
+      expect(await isIn(token)).toBe(true);
+      await expect(session.end()).rejects.toThrow('The disk is broken');
+      expect([await isIn(token), await session.isOver(), items.size]).toEqual([false, true, 1]);
+    }
+    const elsewhere = await login(user);
+    await session.begin(elsewhere);
+    await session.getToken(get);
+    await rest(server.url, '/auth/logout', { method: 'POST', token: elsewhere.token });
+    await expect(session.getToken(refresh)).rejects.toThrow('The disk is broken');
+    expect(await session.getToken(get)).toBeUndefined();
+  });
+
   test('U32 signing out ends the session at the server also when its token has expired', async () => {
     const { user, session } = await signIn();
     const other = await login(user);
