@@ -250,6 +250,43 @@ describe('a store that makes a rotation and cannot say so', () => {
     await expect(core.sessions.refresh(late)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
   });
 
+  test('I31 that holds however long the store is away, also while it goes on reading', async () => {
+    await using setup = await stall();
+    const token = await setup.begin();
+    await setup.away(600_000, token);
+    await setup.clock.advance(60_000);
+    expect(await setup.core.sessions.refresh(token)).toMatchObject({ token: expect.any(String) });
+  });
+
+  test('I31 a store that fails now and then makes no token good that was replaced long ago', async () => {
+    for (const isSure of [false, true]) {
+      let fails = false;
+      await using setup = setUp(0, ({ sessions }) => {
+        const { get } = sessions;
+        sessions.get = async (keys, options) => {
+          if (fails && options?.sure === (isSure || undefined)) throw new DuetError('UNAVAILABLE');
+          return get(keys, options);
+        };
+      });
+      const { core, clock } = setup;
+      const user = await setup.person('a1');
+      const [stolen, other] = [await core.sessions.begin(user, 'phone'), await core.sessions.begin(user, 'tablet')];
+      await core.sessions.refresh(stolen);
+      await core.sessions.refresh(other);
+      for (let minute = 0; minute < 3; minute += 1) {
+        await clock.advance(50_000);
+        fails = true;
+        // What is not good now is asked for surely.
+        const asked = isSure ? core.sessions.refresh(other) : core.sessions.check(user, other.session);
+        await expect(asked).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        fails = false;
+        // Of plain reads there is an answer each time it is asked what has ended.
+        if (isSure) await core.sessions.begin(user, 'laptop').then(core.sessions.refresh);
+      }
+      await expect(core.sessions.refresh(stolen)).rejects.toMatchObject({ code: 'SESSION_REVOKED' });
+    }
+  });
+
   test('I31 what was replaced at another time comes back from a thief, as ever', async () => {
     await using setup = await stall();
     const { core, clock } = setup;

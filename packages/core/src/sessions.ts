@@ -82,17 +82,26 @@ export function createSessions(deps: SessionDeps) {
     for (const each of ended) heard(each);
   }
 
-  /** When the store did not answer, the last time. */
-  let outage = { from: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY };
+  /**
+   * When the store did not answer, the last time. The next answer ends it: failures now and then are many outages, not a
+   * long one in which every token that was replaced would stay good.
+   */
+  let outage = { from: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY, isOver: true, isOfSure: false };
 
-  /** The answer of the store, or a note that there is none. */
-  async function noting<T>(asked: Promise<T>): Promise<T> {
+  /**
+   * The answer of the store, or a note that there is none.
+   * @param isSure whether the store answers that only if it could have stored something: another answer says nothing
+   * where such a one was missing, as a leader whose followers are away goes on reading
+   */
+  async function noting<T>(asked: Promise<T>, isSure = false): Promise<T> {
     const begun = clock.now();
     try {
-      return await asked;
+      const answer = await asked;
+      if (isSure || !outage.isOfSure) outage.isOver = true;
+      return answer;
     } catch (error) {
-      const isSame = begun - outage.until <= OUTAGE_MARGIN_MS;
-      outage = { from: isSame ? outage.from : begun, until: clock.now() };
+      const { from, isOfSure } = outage.isOver ? { from: begun, isOfSure: false } : outage;
+      outage = { from, until: clock.now(), isOver: false, isOfSure: isOfSure || isSure };
       throw error;
     }
   }
@@ -107,7 +116,7 @@ export function createSessions(deps: SessionDeps) {
 
   /** As it is now, also where another node has changed it a moment ago. @throws DuetError SESSION_REVOKED */
   async function surely(user: string, id: string): Promise<SessionRecord> {
-    const [session] = await noting(store.get([{ user, id }], { sure: true }));
+    const [session] = await noting(store.get([{ user, id }], { sure: true }), true);
     if (!isLiving(session)) throw new DuetError('SESSION_REVOKED');
     return session;
   }
@@ -129,7 +138,7 @@ export function createSessions(deps: SessionDeps) {
     const { refreshHash: previousHash } = session;
     const rotatedAt = clock.now() + (await ahead());
     const rotated = { ...used(session), refreshHash: digest(next), previousHash, rotatedAt };
-    return (await noting(store.replace(rotated, previousHash))) ? answer(session, next) : undefined;
+    return (await noting(store.replace(rotated, previousHash), true)) ? answer(session, next) : undefined;
   }
 
   /**
