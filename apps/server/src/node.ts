@@ -35,6 +35,8 @@ const WEB_CLIENT = fileURLToPath(new URL('../../web/dist', import.meta.url));
 const RETRY_MS = 1_000;
 /** A node that stops waits so long for requests that are under way, or for clients that have said the half of one. */
 const LAST_REQUESTS_MS = 2_000;
+/** Passwords that still wait then would do so for longer: they are given up, and their requests told to come again. */
+const LAST_PASSWORDS_MS = 1_500;
 
 export interface NodeOptions {
   config: Config;
@@ -249,10 +251,12 @@ async function stop({ config, log, http, store, cluster, io, core, ...rest }: Ru
   core.sessions.close();
   hostTokens?.close();
   const patience = setTimeout(connections.end, LAST_REQUESTS_MS);
-  // Passwords that wait would wait for longer than that: they are given up, and their requests told to come again.
-  await Promise.all([io.close(), connections.answered(), passwords.close()]);
+  const patienceForPasswords = setTimeout(passwords.close, LAST_PASSWORDS_MS);
+  await Promise.all([io.close(), connections.answered()]);
   clearTimeout(patience);
+  clearTimeout(patienceForPasswords);
   connections.end();
+  await passwords.close();
   await cluster.close();
   await store.close();
   log.info('stopped');

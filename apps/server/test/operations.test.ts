@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, createConnection } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
@@ -22,6 +23,7 @@ import {
 import jwt from 'jsonwebtoken';
 import { describe, expect, test } from 'vitest';
 import { table } from '../src/admin/text.ts';
+import { passwordThreads } from '../src/auth/passwords.ts';
 import { createTokens } from '../src/auth/tokens.ts';
 import { systemClock } from '../src/clock.ts';
 import { ConfigError, readConfig } from '../src/config.ts';
@@ -562,7 +564,9 @@ describe('a node', () => {
     const server = await startServer(MAIN, { DATA_DIR: folder.path, NODE_ENV: 'development' });
     const body = JSON.stringify({ email: 'nobody@example.org', password: 'password123' });
     const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' };
-    const begun = Array.from({ length: 120 }, () =>
+    // So many that they take seconds, and no more than may wait.
+    const length = 120 * passwordThreads(availableParallelism(), 1);
+    const begun = Array.from({ length }, () =>
       request(`${server.url}/api/auth/login`, { method: 'POST', headers, agent: false }),
     );
     const answers = begun.map(async (login) => {

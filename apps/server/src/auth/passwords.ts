@@ -54,6 +54,7 @@ export function createPasswords({
     concurrentTasksPerWorker: 1,
   });
 
+  let closed: Promise<void> | undefined;
   /** How to give up those that wait. */
   const waiting = new Set<(why: unknown) => void>();
   /** Piscina leaves what waits to the next thread, which nobody but the next login would start. */
@@ -87,6 +88,6 @@ export function createPasswords({
       const equal = await run<boolean>({ password, hash: hash ?? nobody });
       return equal && !tooLong && hash !== undefined;
     },
-    close: () => pool.close({ force: true }),
+    close: () => (closed ??= pool.close({ force: true })),
   };
 }
