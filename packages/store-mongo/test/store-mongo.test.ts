@@ -413,7 +413,8 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
-  // These wait most of the time, each for a server or a store of its own.
+  // These wait most of the time, each for a server or a store of its own. An assertion that is not awaited at once must be
+  // the test's own, or Vitest takes it for one of whichever test runs.
   test.concurrent('N9 messages are stored while more reads are under way than there are connections', async () => {
     const database = createDatabase(newUri());
     await database.ready();
@@ -507,7 +508,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
-  test.concurrent('N7 a driver that has gone deaf is replaced', async () => {
+  test.concurrent('N7 a driver that has gone deaf is replaced', async ({ expect }) => {
     await using fragile = await startMongo();
     if (!fragile.process) return;
     const database = createDatabase(fragile.url);
@@ -526,7 +527,7 @@ describe.skipIf(!hasMongo())('MongoDB', () => {
     await database.close();
   });
 
-  test.concurrent('N5 a store closes although an operation will never be answered', async () => {
+  test.concurrent('N5 a store closes although an operation will never be answered', async ({ expect }) => {
     const database = createDatabase(newUri());
     await database.ready();
     const forever = expect(database.answer(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
