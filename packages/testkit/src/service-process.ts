@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync } from 'node:fs';
+import { chmodSync, globSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { eventually } from './chat-client.ts';
 import { signalGroup, startGroup } from './ending.ts';
@@ -18,10 +18,27 @@ export interface ServiceProcess extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again after `stop` or `kill`, on the same data; resolves when it takes connections. */
   start(): Promise<void>;
-  /** SIGSTOP: it is there, and says nothing. */
+  /** SIGSTOP: it is there, and says nothing. Returns when all of it stands still. */
   pause(): void;
   resume(): void;
   signal(name: NodeJS.Signals): void;
+}
+
+/**
+ * Whether any thread of a process group goes on. A signal stops all threads of a process when the one that gets it next has
+ * its turn: on a busy machine the others may answer meanwhile. Where there is no /proc nobody knows.
+ */
+function isRunning(group: number): boolean {
+  const states = globSync('/proc/[0-9]*/task/[0-9]*/stat').map((file) => {
+    try {
+      // The name, in parentheses, may hold anything; then state, parent and group.
+      const text = readFileSync(file, 'utf8');
+      return text.slice(text.lastIndexOf(')') + 2).split(' ');
+    } catch {
+      return []; // It has just ended.
+    }
+  });
+  return states.some(([state = '', , itsGroup]) => Number(itsGroup) === group && !'TtZX'.includes(state));
 }
 
 /** Below the ports that systems give to outgoing connections, one of which could take a port between two starts. */
@@ -102,7 +119,10 @@ export async function startService(
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     start,
-    pause: () => signalGroup(child, 'SIGSTOP'),
+    pause() {
+      signalGroup(child, 'SIGSTOP');
+      while (isRunning(child.pid as number)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    },
     resume: () => signalGroup(child, 'SIGCONT'),
     signal: (name) => signalGroup(child, name),
     async [Symbol.asyncDispose]() {
