@@ -37,13 +37,16 @@ export function Settings({ opened, onClose, onDeleted }: SettingsProps) {
   );
 }
 
+type Work = () => Promise<unknown>;
+const newLine = () => ({ end: Promise.resolve(), changes: new Set<Work>() });
+
 /**
  * Does one thing after the other, and says what went wrong. Each connection, and each outage, has a line of its own, which
  * begins with the changes that the last one has not come to: they may wait there for what never comes.
  */
 function useLine() {
   const [problem, setProblem] = useState('');
-  const line = useRef<{ end: Promise<unknown>; changes: Set<Work> }>({ end: Promise.resolve(), changes: new Set() });
+  const line = useRef(newLine());
   const isOnline = useChatState(({ connection }) => connection === 'online');
   const add = useCallback((work: Work, isChange: boolean) => {
     const mine = line.current;
@@ -58,7 +61,7 @@ function useLine() {
   // Before anything is loaded in it.
   useLayoutEffect(() => {
     const { changes } = line.current;
-    line.current = { end: Promise.resolve(), changes: new Set() };
+    line.current = newLine();
     for (const work of changes) add(work, true);
     setProblem('');
   }, [isOnline, add]);
@@ -78,7 +81,6 @@ function useLoaded(load: Line['load'], work: Work) {
   const isOnline = useChatState(({ connection }) => connection === 'online');
   useEffect(() => load(work), [load, work, isOnline]);
 }
-type Work = () => Promise<unknown>;
 type Line = Pick<ReturnType<typeof useLine>, 'load' | 'change'>;
 
 function SettingsSections({ onDeleted }: Pick<SettingsProps, 'onDeleted'>) {

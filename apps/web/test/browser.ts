@@ -118,6 +118,10 @@ export async function write(page: Page, text: string): Promise<void> {
   await page.getByRole('button', { name: 'Send', exact: true }).click();
 }
 
+/** What a page has learned by now it shows by then. */
+export const painted = (page: Page): Promise<unknown> =>
+  page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+
 export const bubble = (page: Page, text: string) => page.getByRole('log').getByText(text, { exact: true });
 
 /** Scrolls up, page by page, until a message is there. */

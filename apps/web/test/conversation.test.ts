@@ -1,7 +1,7 @@
 import { connect, next, register, rest, startTcpProxy, type TcpProxy } from '@duet/testkit';
 import type { Locator, Page, Route } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { bubble, hasBrowser, openChat, serverAndBrowser, signInAt, write } from './browser.ts';
+import { bubble, hasBrowser, openChat, painted, serverAndBrowser, signInAt, write } from './browser.ts';
 
 type ClientSocket = Awaited<ReturnType<typeof connect>>;
 
@@ -125,7 +125,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     const failed = page.waitForEvent('requestfailed');
     await lost.abort();
     await failed;
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await painted(page);
     expect(await page.getByRole('alert').count()).toBe(0);
     const { body } = await rest(url(), '/auth/me/privacy', { token: anna.token });
     expect(body.data.privacy.readReceipts).toBe(true);
@@ -346,7 +346,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     const announced = socket.waitForEvent('framereceived', ({ payload }) => payload.includes(stranger.id));
     using _theirs = await connect(url(), stranger.token);
     await announced;
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await painted(page);
     await route.continue();
     await page.getByText(`1 found for ${ben.user.username}`).waitFor({ state: 'attached' });
     await context.close();
@@ -597,7 +597,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
 
     for (const width of [500, 1280]) {
       await page.setViewportSize({ width, height: 720 });
-      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+      await painted(page);
       expect(Math.abs((await place(14)) - before)).toBeLessThanOrEqual(2);
     }
     await context.close();
@@ -666,7 +666,7 @@ describe.skipIf(!hasBrowser)('a conversation in a real browser', () => {
     const asked = page.waitForRequest(/before=/);
     await page.setViewportSize({ width: 1280, height });
     // The list has followed the size of the window two frames later.
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await painted(page);
     await scroll(page, 'start');
     await asked;
     const place = () => oldest.evaluate((element) => Math.round(element.getBoundingClientRect().top));
